@@ -1,12 +1,12 @@
-//! Requests that are refused before routing, because other servers could read them differently (R40,
-//! R41).
+//! Requests that are refused before routing, because other servers could read them differently
+//! (R40, R41).
 
 use harness::{Connection, TestBed, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
-/// Sends a request and then a second one. Returns the first status, and whether the connection closed
-/// without a second response.
+/// Sends a request and then a second one. Returns the first status, and whether the connection
+/// closed without a second response.
 fn send_twice(test_bed: &TestBed, request: &str) -> (u16, bool) {
     let mut connection = Connection::open(test_bed.address);
     connection.write(request);

@@ -1,4 +1,5 @@
-//! The responses to refused clients, byte for byte (RFC 6750 §3), and where tokens are read from (§2.1).
+//! The responses to refused clients, byte for byte (RFC 6750 §3), and where tokens are read from
+//! (§2.1).
 
 use harness::{Connection, Key, Reply, TestBed, send};
 

@@ -109,7 +109,7 @@ fn flood_of_expensive_invalid_tokens_does_not_starve_a_cached_one() {
         stop.store(true, Ordering::SeqCst);
         max_duration
     });
-    // A request that waited for all 32 verifications would take ten times as long. The bound leaves room
-    // for a busy machine.
+    // A request that waited for all 32 verifications would take ten times as long. The bound leaves
+    // room for a busy machine.
     assert!(max_duration < Duration::from_secs(1), "{max_duration:?}");
 }

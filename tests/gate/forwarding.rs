@@ -108,7 +108,8 @@ fn r39_claim_headers_with_underscores_or_dots_are_replaced_in_every_spelling() {
 #[test]
 fn r39_headers_that_alias_protected_ones_are_removed() {
     let test_bed = test_bed();
-    // CGI maps `Proxy` to `HTTP_PROXY`, and each of the others to the variable of a header that matters.
+    // CGI maps `Proxy` to `HTTP_PROXY`, and each of the others to the variable of a header that
+    // matters.
     let names = [
         "Proxy",
         "Transfer_Encoding",

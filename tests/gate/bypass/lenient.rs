@@ -1,7 +1,8 @@
 //! How lenient servers read a path.
 //!
 //! They decode twice, split after decoding, resolve dot segments, drop suffixes, streams and
-//! parameters, or ignore case, accents and invisible characters. Each of these was seen in a server.
+//! parameters, or ignore case, accents and invisible characters. Each of these was seen in a
+//! server.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
@@ -11,8 +12,8 @@ const MAX_READINGS: usize = 64;
 
 /// All readings of a path.
 ///
-/// `literal` says for each segment whether the served resource declares it literally. Such a name has
-/// no suffix to drop.
+/// `literal` says for each segment whether the served resource declares it literally. Such a name
+/// has no suffix to drop.
 pub(super) fn readings(path: &str, literal: &[bool]) -> Vec<Vec<String>> {
     let mut readings = Vec::new();
     for read in read(path) {

@@ -1,10 +1,10 @@
 //! Searches for requests that reach a resource without the scope that it needs (R39-R41).
 //!
-//! Generated requests pass a real gateway to an upstream that judges each arrival. It reads the request
-//! strictly, and in every way known of a lenient server. A bypass is a request that, in one of these
-//! readings, is for a resource whose scope its token does not grant. A request that differs from the
-//! one sent, or that no case sent, is a bypass too. Two gateways have the same routes; one of them
-//! allows path parameters.
+//! Generated requests pass a real gateway to an upstream that judges each arrival. It reads the
+//! request strictly, and in every way known of a lenient server. A bypass is a request that, in one
+//! of these readings, is for a resource whose scope its token does not grant. A request that
+//! differs from the one sent, or that no case sent, is a bypass too. Two gateways have the same
+//! routes; one of them allows path parameters.
 //!
 //! `BYPASS_CASES` sets the number of cases, and `BYPASS_SEED` the seed:
 //! `BYPASS_CASES=1000000 cargo test --release --test gate bypass -- --nocapture`
@@ -82,7 +82,8 @@ const RESOURCES: [Resource; 28] = [
     ),
     Resource::new("*.example.com", "/open/{*rest}", "", Needs::Nothing),
     Resource::new("stripped.test", "/v1/{*rest}", "", Needs::Scope("v1")),
-    // A path that a lenient server reads as one of these is refused only if the other one needs less.
+    // A path that a lenient server reads as one of these is refused only if the other one needs
+    // less.
     Resource::new("", "/users/{id}", "GET HEAD", Needs::AnyToken),
     Resource::new("", "/users/root", "", Needs::Scope("root")),
     Resource::new("", "/users/jane", "GET HEAD", Needs::AnyToken),
@@ -200,7 +201,8 @@ fn no_generated_request_bypasses_its_route() {
                         .or_default() += 1;
                     if index % 1000 == 999 {
                         upstream.clear_received();
-                        // Old cases can no longer arrive; a request for one would count as never sent.
+                        // Old cases can no longer arrive; a request for one would count as never
+                        // sent.
                         sent.lock()
                             .expect("no panic")
                             .retain(|known, _| known + 2000 > index);

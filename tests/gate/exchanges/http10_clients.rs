@@ -77,7 +77,8 @@ fn truncated_response_never_looks_complete_to_an_http10_client() {
         for lines in ["", "Connection: keep-alive\r\n"] {
             let (read, error) = get(gateway.address, lines);
             assert_eq!(error, Some(ErrorKind::ConnectionReset), "{what}: {read:?}");
-            // An HTTP/1.1 client sees the missing last chunk, so that the received part may be forwarded.
+            // An HTTP/1.1 client sees the missing last chunk, so that the received part may be
+            // forwarded.
             let mut socket = connect(gateway.address);
             socket
                 .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::{gateway, upstream};
 use harness::{Reply, Server, eventually};
 
-/// Sends the fields and data of a request. END_STREAM is on the last frame, or on an empty one after it.
+/// Sends the fields and data of a request. END_STREAM is on the last frame, or on an empty one
+/// after it.
 fn send_http2(
     gateway: SocketAddr,
     fields: &[(&str, &str)],

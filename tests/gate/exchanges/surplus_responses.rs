@@ -20,8 +20,8 @@ fn response(body: &str) -> String {
 
 /// Responds to each request with its target.
 ///
-/// A request for `/?twice` gets a second response at once. After one for `/?late`, the next request on
-/// the connection gets a surplus response before its own if it arrives within [`MAX_DELAY`].
+/// A request for `/?twice` gets a second response at once. After one for `/?late`, the next request
+/// on the connection gets a surplus response before its own if it arrives within [`MAX_DELAY`].
 fn double_responder() -> SocketAddr {
     upstream(|mut socket| {
         socket.set_nodelay(true).expect("an open socket");

@@ -31,8 +31,8 @@ fn gateway(server: &str, authority: &Authority, upstream: SocketAddr) -> Gateway
 
 #[test]
 fn upload_to_a_pausing_upstream_is_complete() {
-    // For some of these sizes, the last piece waits in the TLS library and not in the kernel while the
-    // upstream pauses.
+    // For some of these sizes, the last piece waits in the TLS library and not in the kernel while
+    // the upstream pauses.
     let authority = Authority::generate();
     let config = authority.server_config("up.test", false);
     let address = upstream(move |socket| {
@@ -42,7 +42,8 @@ fn upload_to_a_pausing_upstream_is_complete() {
             .split("content-length: ")
             .nth(1)
             .and_then(|rest| rest.split("\r\n").next()?.parse().ok());
-        // The end of the upload has to stay in the TLS library; nothing shows from outside that it does.
+        // The end of the upload has to stay in the TLS library; nothing shows from outside that it
+        // does.
         thread::sleep(Duration::from_millis(300));
         let mut body = vec![0; length.expect("a length")];
         // If the body is incomplete, the client gets no 200.

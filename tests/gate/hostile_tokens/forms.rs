@@ -1,5 +1,5 @@
-//! Malformed tokens: other serialisations, missing parts, other encodings (R20, R22, RFC 7515 §2 and
-//! §5.2, RFC 8725 §2.6).
+//! Malformed tokens: other serialisations, missing parts, other encodings (R20, R22, RFC 7515 §2
+//! and §5.2, RFC 8725 §2.6).
 
 use std::time::{Duration, Instant};
 
@@ -299,15 +299,15 @@ fn deep_nesting_is_refused() {
     assert_refused(&test_bed, tokens);
 }
 
-// RFC 8725 §2.6 and RFC 7515 §2: each token has one text. Otherwise a token that is revoked or cached by
-// its text would pass in another spelling.
+// RFC 8725 §2.6 and RFC 7515 §2: each token has one text. Otherwise a token that is revoked or
+// cached by its text would pass in another spelling.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn non_canonical_base64url_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let mut tokens = Vec::new();
-    // Question marks produce both characters that differ between base64 and base64url. Spaces leave unused
-    // bits after the last byte.
+    // Question marks produce both characters that differ between base64 and base64url. Spaces leave
+    // unused bits after the last byte.
     let parts = [
         with_unused_bits(header(",\"x\":\"??????\"")),
         with_unused_bits(claims(&test_bed, ",\"x\":\"??????\"")),
@@ -402,7 +402,8 @@ fn with_unused_bits(mut text: String) -> String {
     text
 }
 
-/// A token whose signature contains `-` and `_`. Each signature is different, so that it tries again.
+/// A token whose signature contains `-` and `_`. Each signature is different, so that it tries
+/// again.
 fn signed_with_both_characters(test_bed: &TestBed, message: &str) -> String {
     loop {
         let token = test_bed.key.seal(message);

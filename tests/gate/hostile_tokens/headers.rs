@@ -1,4 +1,5 @@
-//! JOSE headers that try to choose how the token is verified (R20, R21, RFC 8725 §2.1, §3.1, §3.10).
+//! JOSE headers that try to choose how the token is verified (R20, R21, RFC 8725 §2.1, §3.1,
+//! §3.10).
 
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::Algorithm;
@@ -332,7 +333,8 @@ fn r21_kid_is_only_compared() {
     let test_bed = TestBed::toml(WIDE, "", "", ROUTES);
     let canary = Server::start(|_| Reply::status(404));
     let unknown = Key::es256("first");
-    // A program that opened `kid` as a file would find it empty: an HMAC secret that an attacker knows.
+    // A program that opened `kid` as a file would find it empty: an HMAC secret that an attacker
+    // knows.
     let empty_secret = Key::hs256(b"");
     let mut tokens = Vec::new();
     for kid in [
@@ -518,8 +520,8 @@ fn r21_crit_b64_and_zip_are_refused() {
     assert_eq!(test_bed.get("/things", Some(&harmless)).status, 200);
 }
 
-/// `text` and at least this many spaces, deflated: one block of fixed Huffman codes (RFC 1951 §3.2.6), in
-/// which 13 bits encode 258 spaces.
+/// `text` and at least this many spaces, deflated: one block of fixed Huffman codes (RFC 1951
+/// §3.2.6), in which 13 bits encode 258 spaces.
 fn deflate(text: &str, spaces: usize) -> Vec<u8> {
     let mut bits: Vec<bool> = vec![true, true, false];
     // Codes are packed from their most significant bit.

@@ -1,5 +1,5 @@
-//! Hostile JWKS (R18, R23, R26): only a suitable public key verifies a signature, and unsuitable entries
-//! do not affect the suitable ones.
+//! Hostile JWKS (R18, R23, R26): only a suitable public key verifies a signature, and unsuitable
+//! entries do not affect the suitable ones.
 
 use std::time::{Duration, Instant};
 
@@ -96,8 +96,8 @@ fn signed(algorithm: &str, kid: &str, signature: impl FnOnce(&str) -> Vec<u8>) -
     format!("{message}.{}", base64url(signature(&message)))
 }
 
-/// The padded digest of an RS256 signature of a 2048-bit key (RFC 8017 §9.2). With `e` = 1, it is the
-/// signature.
+/// The padded digest of an RS256 signature of a 2048-bit key (RFC 8017 §9.2). With `e` = 1, it is
+/// the signature.
 fn padded(message: &str) -> Vec<u8> {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, message.as_bytes());
     // DigestInfo of SHA-256.
@@ -407,8 +407,8 @@ fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
     Published::new(&keys, &valid).assert_refused(&tokens, &valid);
 }
 
-/// Libraries no longer generate RSA keys below 2048 bits: this one was made for the test, and its private
-/// key was discarded.
+/// Libraries no longer generate RSA keys below 2048 bits: this one was made for the test, and its
+/// private key was discarded.
 const SHORT_MODULUS: &str = "\
     tqLUdMYEbXJs7dSWx-O-pcEkVBAb5-dzX-1xkT9n63v0ONBLC-B7Fs9baznMZiW-I3vApng4SNvm7Ng8_RrdFBrvXesWPToz5Yle\
     IfinO-dLtACsi0BGo9ag8AbRhZky8HY4p9ap4FG907FaXk4i_qK0CWCwrTYXnkp9thN7Ask";

@@ -1,9 +1,9 @@
 //! Hostile tokens and hostile JWKS (R15-R23, R26).
 //!
-//! Each hostile token is a named row of a table, and failures quote the name. Each is refused with the
-//! right challenge, and nothing reaches the upstream. Unless the signature itself is under test, it is
-//! valid for the altered text: only the rule under test can refuse the token. Afterwards, the gateway
-//! still accepts a valid token.
+//! Each hostile token is a named row of a table, and failures quote the name. Each is refused with
+//! the right challenge, and nothing reaches the upstream. Unless the signature itself is under
+//! test, it is valid for the altered text: only the rule under test can refuse the token.
+//! Afterwards, the gateway still accepts a valid token.
 
 mod claims;
 mod forms;

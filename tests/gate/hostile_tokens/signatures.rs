@@ -195,8 +195,8 @@ fn r18_malformed_ecdsa_signature_is_refused() {
             )
         }),
     );
-    // (r, n - s) is a valid signature as well: RFC 7518 §3.4 does not require the smaller s, and issuers
-    // send either. The text of a token therefore does not identify it.
+    // (r, n - s) is a valid signature as well: RFC 7518 §3.4 does not require the smaller s, and
+    // issuers send either. The text of a token therefore does not identify it.
     let other = format!("{message}.{}", base64url(p1363(r, &difference(&order, s))));
     assert_eq!(test_bed.get("/things", Some(&other)).status, 200);
 }

@@ -1,4 +1,4 @@
-//! Bodies of requests that are whole, and those that are not what their head said (R40).
+//! Request bodies, complete or different from what their head announced (R40).
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc::{Receiver, channel};
@@ -17,7 +17,7 @@ use harness::{Gateway, TIMEOUT, TestBed};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
-/// What becomes of an upload with these fields and pieces on a connection of its own.
+/// Uploads these pieces with these fields on a new connection, and returns the response.
 fn upload(test_bed: &TestBed, fields: &[(&str, &str)], pieces: &[&[u8]]) -> StreamState {
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
@@ -29,7 +29,7 @@ fn upload(test_bed: &TestBed, fields: &[(&str, &str)], pieces: &[&[u8]]) -> Stre
         };
         wire.try_write(frame(DATA, flags, stream, piece));
     }
-    wire.answer(stream)
+    wire.response(stream)
 }
 
 #[test]
@@ -52,9 +52,9 @@ fn body_is_forwarded_with_the_framing_of_its_head() {
         (&[], &[b""], &[], &["chunked"]),
         (&[("content-length", "0")], &[b""], &["0"], &[]),
     ] {
-        let told = upload(&test_bed, fields, pieces);
+        let response = upload(&test_bed, fields, pieces);
         assert_eq!(
-            (told.status, told.end),
+            (response.status, response.end),
             (Some(200), Some(End::Whole)),
             "{fields:?} {pieces:?}"
         );
@@ -68,17 +68,17 @@ fn body_is_forwarded_with_the_framing_of_its_head() {
             (length.to_vec(), coding.to_vec())
         );
     }
-    // Whatever the method: what a GET brings is its body, too.
+    // A GET may have a body too.
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("GET", "/x"));
     wire.write(frame(DATA, END_STREAM, stream, b"hello"));
-    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(wire.response(stream).status, Some(200));
     let received = test_bed.last();
     assert_eq!(
         (received.header("transfer-encoding"), &*received.body),
         (vec!["chunked"], &b"hello"[..])
     );
-    // Padding is no part of it (RFC 9113 §6.1).
+    // Padding is not part of the body (RFC 9113 §6.1).
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(
         END_HEADERS,
@@ -86,10 +86,10 @@ fn body_is_forwarded_with_the_framing_of_its_head() {
     );
     wire.write(frame(DATA, END_STREAM | PADDED, stream, b"\x03hello\0\0\0"));
     assert_eq!(
-        (wire.answer(stream).status, test_bed.last().body),
+        (wire.response(stream).status, test_bed.last().body),
         (Some(200), b"hello".to_vec())
     );
-    // No body, and none that is announced.
+    // A request without a body announces none.
     assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
     let received = test_bed.last();
     assert!(
@@ -110,9 +110,9 @@ fn r40_wrong_content_length_never_reaches_the_upstream_as_a_complete_request() {
         ("0", &[b"hello"]),
         ("18446744073709551615", &[b"hello"]),
     ] {
-        let told = upload(&test_bed, &[("content-length", length)], pieces);
+        let response = upload(&test_bed, &[("content-length", length)], pieces);
         assert_eq!(
-            (told.status, told.end),
+            (response.status, response.end),
             (None, Some(End::Reset(PROTOCOL_ERROR))),
             "{length}: {pieces:?}"
         );
@@ -130,22 +130,22 @@ fn r40_wrong_content_length_never_reaches_the_upstream_as_a_complete_request() {
         "18446744073709551616",
         "5\t",
     ] {
-        let told = upload(&test_bed, &[("content-length", length)], &[b"hello"]);
-        assert!(told.is_refusal(), "{length:?}: {told:?}");
+        let response = upload(&test_bed, &[("content-length", length)], &[b"hello"]);
+        assert!(response.is_refusal(), "{length:?}: {response:?}");
     }
     for twice in [["5", "5"], ["5", "6"], ["6", "5"]] {
-        let told = upload(
+        let response = upload(
             &test_bed,
             &twice.map(|length| ("content-length", length)),
             &[b"hello"],
         );
-        assert!(told.is_refusal(), "{twice:?}: {told:?}");
+        assert!(response.is_refusal(), "{twice:?}: {response:?}");
     }
-    // A body that is announced on a head that is the whole message.
+    // A head with END_STREAM that announces a body.
     let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let told = wire.ask(&[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
+    let response = wire.ask(&[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
     assert_eq!(
-        (told.status, told.end),
+        (response.status, response.end),
         (None, Some(End::Reset(PROTOCOL_ERROR)))
     );
     assert_eq!(test_bed.hits(), 0);
@@ -180,7 +180,7 @@ fn trailers_are_forwarded_except_protected_fields() {
         ]
         .concat(),
     );
-    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(wire.response(stream).status, Some(200));
     let received = test_bed.last();
     let trailers: Vec<_> = received
         .headers
@@ -190,8 +190,8 @@ fn trailers_are_forwarded_except_protected_fields() {
     assert_eq!(trailers, [&("trailer x-sum".to_owned(), "7".to_owned())]);
     assert_eq!(received.body, b"hello");
 
-    // As HTTP/2 has them, undeclared; and the answer's on their way back.
-    let (address, told) = trailing_upstream();
+    // Over HTTP/2 and undeclared; and the trailers of the response.
+    let (address, received_trailers) = trailing_upstream();
     let gateway = http2_gateway(address);
     let mut trailers = HeaderMap::new();
     for (name, value) in sent {
@@ -200,13 +200,13 @@ fn trailers_are_forwarded_except_protected_fields() {
     let request = Request::post("http://api.test/x")
         .body(())
         .expect("a request");
-    let answer = client::ask(gateway.address, request, b"hello", Some(trailers));
+    let response = client::ask(gateway.address, request, b"hello", Some(trailers));
     assert_eq!(
-        (&*answer.body, answer.error.is_some()),
-        (&b"told"[..], false)
+        (&*response.body, response.error.is_some()),
+        (&b"hello"[..], false)
     );
-    assert_eq!(answer.trailers.expect("trailers")["x-told"], "yes");
-    let trailers = told.recv_timeout(TIMEOUT).expect("trailers");
+    assert_eq!(response.trailers.expect("trailers")["x-sent"], "yes");
+    let trailers = received_trailers.recv_timeout(TIMEOUT).expect("trailers");
     assert_eq!(
         (trailers.len(), &trailers["x-sum"]),
         (1, &HeaderValue::from_static("7"))
@@ -216,35 +216,37 @@ fn trailers_are_forwarded_except_protected_fields() {
 fn http2_gateway(upstream: SocketAddr) -> Gateway {
     Gateway::start(&format!(
         "[upstreams.far]\ntargets = \"http://{upstream}\"\nprotocol = \"http2\"\n{}public = true\n",
-        frame_upstream::FAR
+        frame_upstream::FAR_ROUTE
     ))
 }
 
-/// Says which trailers came, and sends some itself.
+/// An upstream that reports the received trailers, and responds with trailers.
 fn trailing_upstream() -> (SocketAddr, Receiver<HeaderMap>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("an open socket");
-    let (address, (tell, told)) = (listener.local_addr().expect("bound"), channel());
+    let address = listener.local_addr().expect("bound");
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         client::block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
             let (socket, _) = listener.accept().await.expect("a connection");
             let mut streams = h2::server::handshake(socket).await.expect("HTTP/2");
             while let Some(Ok((mut request, mut respond))) = streams.accept().await {
-                let tell = tell.clone();
+                let sender = sender.clone();
                 tokio::spawn(async move {
                     while let Some(Ok(_)) = request.body_mut().data().await {}
                     let trailers = request.body_mut().trailers().await.expect("an end");
-                    tell.send(trailers.unwrap_or_default())
-                        .expect("somebody listens");
+                    sender
+                        .send(trailers.unwrap_or_default())
+                        .expect("a listener");
                     let mut stream = respond
                         .send_response(http::Response::new(()), false)
                         .expect("an open stream");
                     stream
-                        .send_data("told".into(), false)
+                        .send_data("hello".into(), false)
                         .expect("an open stream");
                     let trailers = HeaderMap::from_iter([(
-                        http::HeaderName::from_static("x-told"),
+                        http::HeaderName::from_static("x-sent"),
                         HeaderValue::from_static("yes"),
                     )]);
                     stream.send_trailers(trailers).expect("an open stream");
@@ -252,5 +254,5 @@ fn trailing_upstream() -> (SocketAddr, Receiver<HeaderMap>) {
             }
         });
     });
-    (address, told)
+    (address, receiver)
 }

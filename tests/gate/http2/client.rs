@@ -1,4 +1,4 @@
-//! A client of other people's making, for whoever wants to see every header.
+//! A client built with `h2`, which shows every header of the response.
 
 use std::net::SocketAddr;
 
@@ -7,28 +7,31 @@ use http::{HeaderMap, Request, StatusCode};
 
 use harness::TIMEOUT;
 
-/// An answer as it came.
+/// A response, as received.
 #[derive(Debug)]
 pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
     pub(super) trailers: Option<HeaderMap>,
-    /// What broke it off.
+    /// The error that truncated it.
     pub(super) error: Option<h2::Error>,
 }
 
 impl Response {
-    /// The value of a header; a header that stands twice is a failure.
+    /// The value of a header.
+    ///
+    /// # Panics
+    /// If the header occurs twice.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next().map(|value| value.to_str().expect("ASCII"));
-        assert!(values.next().is_none(), "{name} stands twice");
+        assert!(values.next().is_none(), "{name} occurs twice");
         value
     }
 }
 
-/// A request for this path of `api.test`.
+/// A GET for this path of `api.test`.
 pub(super) fn get(path: &str, token: Option<&str>) -> Request<()> {
     let mut request = Request::get(format!("http://api.test{path}"));
     if let Some(token) = token {
@@ -37,7 +40,7 @@ pub(super) fn get(path: &str, token: Option<&str>) -> Request<()> {
     request.body(()).expect("a request")
 }
 
-/// Sends a request on a connection of its own, and this body if it is not empty.
+/// Sends a request on a new connection, with a body unless it is empty.
 pub(super) fn ask(
     address: SocketAddr,
     request: Request<()>,
@@ -47,13 +50,13 @@ pub(super) fn ask(
     block_on(async {
         let socket = tokio::net::TcpStream::connect(address)
             .await
-            .expect("somebody listens");
+            .expect("a listener");
         let (sender, connection) = h2::client::handshake(socket).await.expect("a connection");
         tokio::spawn(connection);
         let mut sender = sender.ready().await.expect("room for a stream");
-        let is_whole = body.is_empty() && trailers.is_none();
-        let (answer, mut stream) = sender.send_request(request, is_whole).expect("a request");
-        if !is_whole {
+        let has_ended = body.is_empty() && trailers.is_none();
+        let (response, mut stream) = sender.send_request(request, has_ended).expect("a request");
+        if !has_ended {
             stream
                 .send_data(Bytes::copy_from_slice(body), trailers.is_none())
                 .expect("an open stream");
@@ -61,8 +64,8 @@ pub(super) fn ask(
         if let Some(trailers) = trailers {
             stream.send_trailers(trailers).expect("an open stream");
         }
-        let (head, mut incoming) = answer.await.expect("an answer").into_parts();
-        let mut answer = Response {
+        let (head, mut incoming) = response.await.expect("a response").into_parts();
+        let mut response = Response {
             status: head.status,
             headers: head.headers,
             body: Vec::new(),
@@ -73,23 +76,23 @@ pub(super) fn ask(
             match data {
                 Ok(data) => {
                     let _ = incoming.flow_control().release_capacity(data.len());
-                    answer.body.extend_from_slice(&data);
+                    response.body.extend_from_slice(&data);
                 }
                 Err(error) => {
-                    answer.error = Some(error);
-                    return answer;
+                    response.error = Some(error);
+                    return response;
                 }
             }
         }
         match incoming.trailers().await {
-            Ok(trailers) => answer.trailers = trailers,
-            Err(error) => answer.error = Some(error),
+            Ok(trailers) => response.trailers = trailers,
+            Err(error) => response.error = Some(error),
         }
-        answer
+        response
     })
 }
 
-/// Runs a client to its end.
+/// Runs a client to completion, within the timeout of a test.
 pub(super) fn block_on<T>(client: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

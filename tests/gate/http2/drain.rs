@@ -1,18 +1,18 @@
-//! The end of the gateway: clients are told to go, and what is on its way is finished (RFC 9113 §6.8).
+//! Drain over HTTP/2: clients get a GOAWAY, and requests in flight finish (RFC 9113 §6.8).
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::frame_connection::{End, FrameConnection, connect};
-use super::frame_upstream::{self, FrameUpstream, answer};
+use super::frame_upstream::{self, FrameUpstream, whole_response};
 use super::frames::{DATA, END_HEADERS, END_STREAM, NO_ERROR, PREFACE, WHOLE, frame, request};
 use harness::{Reply, TIMEOUT, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
-/// A stand whose upstream answers when it is told.
-fn waiting_stand() -> (TestBed, Sender<()>) {
+/// A test bed whose upstream holds its responses; each message on the channel releases one.
+fn test_bed_with_held_responses() -> (TestBed, Sender<()>) {
     let test_bed = TestBed::routes(ROUTES);
     let (release, released) = channel();
     let released = Mutex::new(released);
@@ -25,20 +25,20 @@ fn waiting_stand() -> (TestBed, Sender<()>) {
 
 #[test]
 fn request_in_flight_finishes_after_a_goaway() {
-    let (test_bed, release) = waiting_stand();
+    let (test_bed, release) = test_bed_with_held_responses();
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
-    eventually("the upstream has it", || test_bed.hits() == 1);
+    eventually("the upstream has the request", || test_bed.hits() == 1);
     let TestBed {
         gateway, upstream, ..
     } = test_bed;
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
-    assert_eq!(wire.told(stream).end, None);
-    release.send(()).expect("somebody waits");
-    let told = wire.answer(stream);
+    assert_eq!(wire.stream(stream).end, None);
+    release.send(()).expect("the upstream waits");
+    let response = wire.response(stream);
     assert_eq!(
-        (told.status, told.end, &*told.body),
+        (response.status, response.end, &*response.body),
         (Some(200), Some(End::Whole), &b"late"[..])
     );
     assert!(wire.is_closed());
@@ -63,7 +63,7 @@ fn upload_in_flight_finishes_after_a_goaway() {
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     wire.write(frame(DATA, END_STREAM, stream, b"lo"));
-    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(wire.response(stream).status, Some(200));
     assert_eq!(
         upstream.received().pop().expect("the upload").body,
         b"hello"
@@ -73,28 +73,28 @@ fn upload_in_flight_finishes_after_a_goaway() {
 
 #[test]
 fn request_that_crosses_the_goaway_is_served_and_later_ones_are_not() {
-    let (test_bed, release) = waiting_stand();
+    let (test_bed, release) = test_bed_with_held_responses();
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let first = wire.begin_request(WHOLE, &request("GET", "/x"));
-    eventually("the upstream has it", || test_bed.hits() == 1);
+    eventually("the upstream has the request", || test_bed.hits() == 1);
     let TestBed {
         gateway, upstream, ..
     } = test_bed;
-    // A client that has not heard of it yet.
-    wire.answers = false;
+    // This client does not acknowledge the PING that follows the first GOAWAY.
+    wire.acknowledges = false;
     gateway.begin_drain();
     assert!(wire.until(|wire| !wire.goaways.is_empty()));
     let crossed = wire.begin_request(WHOLE, &request("GET", "/crossed"));
     for _ in 0..3 {
-        release.send(()).expect("somebody waits");
+        release.send(()).expect("the upstream waits");
     }
     for stream in [first, crossed] {
-        assert_eq!(wire.answer(stream).status, Some(200));
+        assert_eq!(wire.response(stream).status, Some(200));
     }
-    // It hears of it: the ping that goes with the goodbye is answered.
+    // Now the client acknowledges the PING.
     wire.acknowledge();
     let later = wire.begin_request(WHOLE, &request("GET", "/later"));
-    assert_eq!(wire.answer(later).end, Some(End::Gone));
+    assert_eq!(wire.response(later).end, Some(End::ConnectionClosed));
     assert!(
         upstream
             .received()
@@ -105,31 +105,33 @@ fn request_that_crosses_the_goaway_is_served_and_later_ones_are_not() {
 
 #[test]
 fn drain_closes_idle_connections_at_once() {
-    let far = FrameUpstream::start(&[], |wire, call| {
-        _ = wire.try_write(answer(call.stream, b"hello"))
+    let upstream = FrameUpstream::start(&[], |wire, call| {
+        _ = wire.try_write(whole_response(call.stream, b"hello"))
     });
     let test_bed = frame_upstream::test_bed(
         "[server]\nheader_timeout = \"300ms\"\n",
-        &far,
+        &upstream,
         "",
         "public = true",
     );
     let mut idle = FrameConnection::open(test_bed.address, &[]);
     assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
-    let mut halfway = FrameConnection::over(connect(test_bed.address));
-    halfway.write(&PREFACE[..10]);
+    let mut incomplete = FrameConnection::over(connect(test_bed.address));
+    incomplete.write(&PREFACE[..10]);
     let mut silent = FrameConnection::over(connect(test_bed.address));
-    silent.answers = false;
+    silent.acknowledges = false;
     silent.write(PREFACE);
     assert!(idle.ping());
     let began = Instant::now();
     drop(test_bed);
     assert!(idle.is_closed() && !idle.goaways.is_empty());
-    assert!(halfway.is_closed() && silent.is_closed());
+    assert!(incomplete.is_closed() && silent.is_closed());
     assert!(
         began.elapsed() < Duration::from_secs(5),
         "{:?}",
         began.elapsed()
     );
-    eventually("the upstream's connection is closed", || far.closed() == 1);
+    eventually("the upstream's connection is closed", || {
+        upstream.closed() == 1
+    });
 }

@@ -1,7 +1,8 @@
-//! Clients who send frames instead of requests: each is cut off, and a neighbour on the same worker is served meanwhile.
+//! Clients that flood the gateway with frames: each is disconnected, and another client of the same
+//! worker is served meanwhile.
 //!
-//! CVE-2019-9511 to 9518, CVE-2023-44487 (rapid reset), CVE-2024-27316 and its kind (CONTINUATION), CVE-2025-8671
-//! (MadeYouReset).
+//! CVE-2019-9511 to 9518, CVE-2023-44487 (rapid reset), CVE-2024-27316 and its kind (CONTINUATION),
+//! CVE-2025-8671 (MadeYouReset).
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,34 +10,38 @@ use std::time::{Duration, Instant};
 use super::frame_connection::FrameConnection;
 use super::frame_upstream::{self, FrameUpstream};
 use super::frames::{
-    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW,
-    NONE, PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block,
-    frame, request, settings,
+    ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, NONE,
+    PADDED, PING, PRIORITY, PUSH_PROMISE, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE, block, frame,
+    request, settings,
 };
 use harness::{Connection, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
-/// More than anybody may send at once, and less than time makes up for.
+/// Exceeds the burst limit, and is sent faster than the limit refills.
 const FLOOD: usize = 5000;
 
 fn ones() -> [u8; 4] {
     1_u32.to_be_bytes()
 }
 
-/// Lets a client flood the gateway beside one who does not. The first ends cut off, and the other is served.
-fn ends_cut_off(what: &str, test_bed: &TestBed, flood: impl FnOnce(&mut FrameConnection) + Send) {
+/// Floods the gateway beside another client: the first is disconnected, the other one is served.
+fn assert_flood_is_cut_off(
+    what: &str,
+    test_bed: &TestBed,
+    flood: impl FnOnce(&mut FrameConnection) + Send,
+) {
     let mut neighbour = Connection::open(test_bed.address);
     let get = format!(
         "GET /_ready HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n",
         test_bed.token("")
     );
     assert_eq!(neighbour.ask(&get).status, 200);
-    // How fast that is without a flood: a busy machine takes its time either way.
-    let alone = Instant::now();
+    // The duration without a flood, because the machine may be busy.
+    let began = Instant::now();
     for _ in 0..10 {
         assert_eq!(neighbour.ask(&get).status, 200);
     }
-    let alone = alone.elapsed();
+    let unloaded = began.elapsed();
     let address = test_bed.address;
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -48,10 +53,10 @@ fn ends_cut_off(what: &str, test_bed: &TestBed, flood: impl FnOnce(&mut FrameCon
         for _ in 0..50 {
             assert_eq!(neighbour.ask(&get).status, 200, "{what}");
         }
-        let bound = Duration::from_secs(5) + 50 * alone;
+        let bound = Duration::from_secs(5) + 50 * unloaded;
         assert!(
             began.elapsed() < bound,
-            "{what}: {:?} for 50 after {alone:?} for 10",
+            "{what}: {:?} for 50 after {unloaded:?} for 10 without a flood",
             began.elapsed()
         );
     });
@@ -62,17 +67,14 @@ fn flood_of_empty_frames_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     for (what, frame) in [
         ("SETTINGS", settings(&[])),
-        (
-            "SETTINGS that acknowledge nothing",
-            frame(SETTINGS, ACK, 0, []),
-        ),
+        ("unsolicited SETTINGS ACK", frame(SETTINGS, ACK, 0, [])),
         ("PING", frame(PING, NONE, 0, [7; 8])),
-        ("PING that answers nothing", frame(PING, ACK, 0, [7; 8])),
+        ("unsolicited PING ACK", frame(PING, ACK, 0, [7; 8])),
         ("WINDOW_UPDATE", frame(WINDOW_UPDATE, NONE, 0, ones())),
         ("PRIORITY", frame(PRIORITY, NONE, 1, [0, 0, 0, 0, 7])),
         ("unknown", frame(0xbe, NONE, 1, [0; 4])),
     ] {
-        ends_cut_off(what, &test_bed, |wire| {
+        assert_flood_is_cut_off(what, &test_bed, |wire| {
             _ = wire.try_write(frame.repeat(FLOOD))
         });
     }
@@ -86,7 +88,7 @@ fn flood_of_empty_stream_frames_closes_the_connection() {
         ("DATA of padding", frame(DATA, PADDED, 1, [3, 0, 0, 0])),
         ("WINDOW_UPDATE", frame(WINDOW_UPDATE, NONE, 1, ones())),
     ] {
-        ends_cut_off(what, &test_bed, |wire| {
+        assert_flood_is_cut_off(what, &test_bed, |wire| {
             wire.begin_request(END_HEADERS, &request("POST", "/x"));
             wire.try_write(frame.repeat(FLOOD));
         });
@@ -97,7 +99,7 @@ fn flood_of_empty_stream_frames_closes_the_connection() {
             .received()
             .iter()
             .all(|received| received.method == "GET"),
-        "no upload was whole"
+        "no upload was complete"
     );
 }
 
@@ -114,9 +116,9 @@ fn endless_head_closes_the_connection() {
         ),
         ("empty CONTINUATION", frame(CONTINUATION, NONE, 1, [])),
     ] {
-        ends_cut_off(what, &test_bed, |wire| {
+        assert_flood_is_cut_off(what, &test_bed, |wire| {
             wire.write(frame(HEADERS, NONE, 1, block(&request("GET", "/flooded"))));
-            // Ended after all, it is still no request.
+            // Even with END_HEADERS, it is not accepted.
             wire.try_write([more.repeat(200), late.clone()].concat());
         });
     }
@@ -133,7 +135,7 @@ fn endless_head_closes_the_connection() {
 fn rapid_reset_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     let head = block(&request("GET", "/x"));
-    ends_cut_off("rapid reset", &test_bed, |wire| {
+    assert_flood_is_cut_off("rapid reset", &test_bed, |wire| {
         let mut flood = Vec::new();
         for _ in 0..FLOOD {
             let stream = wire.next_stream();
@@ -144,37 +146,39 @@ fn rapid_reset_closes_the_connection() {
     });
     assert!(
         test_bed.hits() < 200,
-        "{} requests went on to the upstream",
+        "{} requests reached the upstream",
         test_bed.hits()
     );
 }
 
-/// An upstream that answers one request and none after that, and is connected to: what goes there goes at once.
+/// An upstream that responds only to its first request, and is connected already: further requests
+/// reach it at once.
 fn silent_upstream() -> (FrameUpstream, TestBed) {
-    let far = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |wire, call| {
         if call.earlier == 0 {
-            wire.try_write(frame_upstream::answer(call.stream, b""));
+            wire.try_write(frame_upstream::whole_response(call.stream, b""));
         }
     });
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     assert_eq!(
         FrameConnection::open(test_bed.address, &[])
             .ask(&request("GET", "/x"))
             .status,
         Some(200)
     );
-    (far, test_bed)
+    (upstream, test_bed)
 }
 
 #[test]
 fn resets_of_begun_requests_close_the_connection_and_cancel_them_upstream() {
-    let (far, test_bed) = silent_upstream();
+    let (upstream, test_bed) = silent_upstream();
     let head = block(&request("GET", "/x"));
-    ends_cut_off("resets", &test_bed, |wire| {
-        let (began, mut sent) = (Instant::now(), 800);
-        // Most of what may be sent is spent already, on what costs the test less.
+    assert_flood_is_cut_off("resets", &test_bed, |wire| {
+        let began = Instant::now();
+        let mut sent = 800;
+        // Cheap frames use up most of the burst limit.
         wire.write(frame(0xbe, NONE, 1, []).repeat(sent));
-        // Fewer at a time than might be reset before they are looked at.
+        // Small batches, so that each request is forwarded before its reset.
         while wire.ping() {
             let streams: Vec<u32> = (0..10).map(|_| wire.next_stream()).collect();
             wire.try_write(
@@ -194,27 +198,27 @@ fn resets_of_begun_requests_close_the_connection_and_cancel_them_upstream() {
         assert!(sent as u64 <= bound, "{sent} in {:?}", began.elapsed());
     });
     assert!(
-        far.calls().len() > 50,
-        "{} went on to the upstream",
-        far.calls().len()
+        upstream.calls().len() > 50,
+        "{} reached the upstream",
+        upstream.calls().len()
     );
-    eventually("all that began upstream is cancelled there", || {
-        far.resets() == far.calls().len() - 1
+    eventually("all requests are cancelled upstream", || {
+        upstream.resets() == upstream.calls().len() - 1
     });
 }
 
 #[test]
 fn made_you_reset_closes_the_connection_and_cancels_the_requests_upstream() {
-    let (far, test_bed) = silent_upstream();
-    ends_cut_off("MadeYouReset", &test_bed, |wire| {
+    let (upstream, test_bed) = silent_upstream();
+    assert_flood_is_cut_off("MadeYouReset", &test_bed, |wire| {
         let mut sent = 0;
         while wire.ping() {
             let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-            // So that it is under way.
+            // The request has to be in flight first.
             wire.ping();
             wire.try_write(match sent % 3 {
                 // A window that overflows.
-                0 => frame(WINDOW_UPDATE, NONE, stream, LARGEST_WINDOW.to_be_bytes()),
+                0 => frame(WINDOW_UPDATE, NONE, stream, MAX_WINDOW.to_be_bytes()),
                 // A stream that depends on itself.
                 1 => frame(
                     PRIORITY,
@@ -226,16 +230,16 @@ fn made_you_reset_closes_the_connection_and_cancels_the_requests_upstream() {
                 _ => frame(HEADERS, END_HEADERS, stream, block(&[("x", "y")])),
             });
             sent += 1;
-            assert!(sent <= 200, "it goes on for ever");
+            assert!(sent <= 200, "the connection is never closed");
         }
     });
     assert!(
-        far.calls().len() > 50,
-        "{} went on to the upstream",
-        far.calls().len()
+        upstream.calls().len() > 50,
+        "{} reached the upstream",
+        upstream.calls().len()
     );
-    eventually("all that began upstream is cancelled there", || {
-        far.resets() == far.calls().len() - 1
+    eventually("all requests are cancelled upstream", || {
+        upstream.resets() == upstream.calls().len() - 1
     });
 }
 
@@ -245,16 +249,16 @@ fn protocol_violation_closes_the_connection_at_once() {
     let test_bed = TestBed::routes(ROUTES);
     for (what, broken) in [
         (
-            "a window update of nothing",
+            "a window update of zero",
             frame(WINDOW_UPDATE, NONE, 1, [0; 4]),
         ),
         (
-            "a window update of nothing for the connection",
+            "a window update of zero for the connection",
             frame(WINDOW_UPDATE, NONE, 0, [0; 4]),
         ),
         (
             "a window that overflows",
-            frame(WINDOW_UPDATE, NONE, 0, LARGEST_WINDOW.to_be_bytes()),
+            frame(WINDOW_UPDATE, NONE, 0, MAX_WINDOW.to_be_bytes()),
         ),
         ("DATA after the end", frame(DATA, NONE, 3, b"x")),
         (
@@ -300,13 +304,14 @@ fn protocol_violation_closes_the_connection_at_once() {
             frame(DATA, PADDED, 5, [9, 0]),
         ),
     ] {
-        // Streams that the client has ended, and that it has not. Without a window, neither is over.
+        // One stream that the client has ended, and an open one. Without a window, neither gets its
+        // response.
         let mut wire = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-        assert_eq!(wire.next_stream(), 1, "left out");
+        assert_eq!(wire.next_stream(), 1, "stays unused");
         let ended = wire.begin_request(WHOLE, &request("GET", "/ended"));
         let open = wire.begin_request(END_HEADERS, &request("POST", "/open"));
         assert_eq!((ended, open), (3, 5));
-        wire.until(|wire| wire.told(ended).status == Some(200));
+        wire.until(|wire| wire.stream(ended).status == Some(200));
         wire.write(&broken);
         assert!(wire.is_closed(), "{what}");
     }

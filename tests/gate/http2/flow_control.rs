@@ -1,4 +1,5 @@
-//! Clients who make no room for what they asked for: others are served, little is read ahead, and they are not waited for.
+//! Clients that open no flow-control window: others are served, little is read ahead, and the
+//! stalled stream is reset.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,7 +14,7 @@ use super::client::block_on;
 use super::frame_connection::{End, FrameConnection};
 use super::frame_upstream::{self, FrameUpstream};
 use super::frames::{
-    CANCEL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, LARGEST_WINDOW, NONE, WHOLE,
+    CANCEL, DATA, END_HEADERS, HEADERS, INITIAL_WINDOW_SIZE, MAX_WINDOW, NONE, WHOLE,
     WINDOW_UPDATE, block, frame, request,
 };
 use harness::{Gateway, TIMEOUT, eventually};
@@ -21,33 +22,38 @@ use harness::{Gateway, TIMEOUT, eventually};
 const SHORT: &str = "[server]\nbody_idle_timeout = \"400ms\"\n";
 const MIB: usize = 1 << 20;
 
-/// An upstream whose answers are long, and which counts what it got rid of.
-struct Pouring {
+/// An upstream with large responses that counts the bytes it has written.
+struct LargeResponses {
     address: SocketAddr,
-    poured: Arc<AtomicUsize>,
+    written: Arc<AtomicUsize>,
     closed: Arc<AtomicUsize>,
 }
 
-impl Pouring {
-    /// Over HTTP/1. Answers `/small` as well, shortly.
+impl LargeResponses {
+    /// Over HTTP/1.1; the response to `/small` has 5 bytes.
     fn http1(length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        // Connections have it from their listener: what the kernel takes is not counted for the gateway's.
+        // Connections inherit a small send buffer, so that the kernel of the upstream holds little
+        // of what counts as read by the gateway.
         socket2::SockRef::from(&listener)
             .set_send_buffer_size(16 * 1024)
             .expect("an open socket");
-        let pouring = Self::at(listener.local_addr().expect("bound"));
-        let (poured, closed) = (Arc::clone(&pouring.poured), Arc::clone(&pouring.closed));
+        let upstream = Self::at(listener.local_addr().expect("bound"));
+        let (written, closed) = (Arc::clone(&upstream.written), Arc::clone(&upstream.closed));
         thread::spawn(move || {
             for socket in listener.incoming() {
-                let (Ok(mut socket), poured, closed) =
-                    (socket, Arc::clone(&poured), Arc::clone(&closed))
+                let (Ok(mut socket), total, closed) =
+                    (socket, Arc::clone(&written), Arc::clone(&closed))
                 else {
                     return;
                 };
                 thread::spawn(move || {
-                    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-                    socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
+                    socket
+                        .set_read_timeout(Some(TIMEOUT))
+                        .expect("an open socket");
+                    socket
+                        .set_write_timeout(Some(TIMEOUT))
+                        .expect("an open socket");
                     let mut head = [0; 4096];
                     let read = socket.read(&mut head).unwrap_or(0);
                     let length = if head[..read].starts_with(b"GET /small") {
@@ -55,10 +61,10 @@ impl Pouring {
                     } else {
                         length
                     };
-                    let answer = format!(
+                    let response = format!(
                         "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
                     );
-                    let mut left = if socket.write_all(answer.as_bytes()).is_ok() {
+                    let mut left = if socket.write_all(response.as_bytes()).is_ok() {
                         length
                     } else {
                         0
@@ -69,29 +75,29 @@ impl Pouring {
                         else {
                             break;
                         };
-                        poured.fetch_add(written, Ordering::SeqCst);
+                        total.fetch_add(written, Ordering::SeqCst);
                         left -= written;
                     }
                     closed.fetch_add(1, Ordering::SeqCst);
                 });
             }
         });
-        pouring
+        upstream
     }
 
     /// Over HTTP/2.
     fn http2(length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("an open socket");
-        let pouring = Self::at(listener.local_addr().expect("bound"));
-        let poured = Arc::clone(&pouring.poured);
+        let upstream = Self::at(listener.local_addr().expect("bound"));
+        let written = Arc::clone(&upstream.written);
         thread::spawn(move || {
             block_on(async {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
                 let (socket, _) = listener.accept().await.expect("a connection");
                 let mut streams = h2::server::handshake(socket).await.expect("HTTP/2");
                 while let Some(Ok((_, mut respond))) = streams.accept().await {
-                    let poured = Arc::clone(&poured);
+                    let written = Arc::clone(&written);
                     tokio::spawn(async move {
                         let mut stream = respond
                             .send_response(http::Response::new(()), false)
@@ -110,100 +116,100 @@ impl Pouring {
                             {
                                 return;
                             }
-                            poured.fetch_add(piece, Ordering::SeqCst);
+                            written.fetch_add(piece, Ordering::SeqCst);
                         }
                     });
                 }
             });
         });
-        pouring
+        upstream
     }
 
     fn at(address: SocketAddr) -> Self {
         Self {
             address,
-            poured: Arc::default(),
+            written: Arc::default(),
             closed: Arc::default(),
         }
     }
 
-    /// How much it has got rid of when it gets rid of no more.
-    fn poured(&self) -> usize {
-        let mut poured = 0;
-        eventually("it comes to a halt", || {
-            // Two samples apart in time show that the upload has stopped.
+    /// Waits until the upstream is blocked, and returns how much it has written.
+    fn written_when_blocked(&self) -> usize {
+        let mut written = 0;
+        eventually("the upstream is blocked", || {
+            // Equal samples with a pause between them show that the upstream is blocked.
             thread::sleep(Duration::from_millis(100));
-            std::mem::replace(&mut poured, self.poured.load(Ordering::SeqCst))
-                == self.poured.load(Ordering::SeqCst)
+            std::mem::replace(&mut written, self.written.load(Ordering::SeqCst))
+                == self.written.load(Ordering::SeqCst)
         });
-        poured
+        written
     }
 }
 
-fn gateway(front: &str, upstream: &Pouring, protocol: &str) -> Gateway {
+fn gateway(top: &str, upstream: &LargeResponses, protocol: &str) -> Gateway {
     Gateway::start(&format!(
-        "{front}[upstreams.up]\ntargets = \"http://{}\"\nprotocol = \"{protocol}\"\n\
+        "{top}[upstreams.up]\ntargets = \"http://{}\"\nprotocol = \"{protocol}\"\n\
          [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n",
         upstream.address
     ))
 }
 
-fn room(stream: u32, bytes: u32) -> Vec<u8> {
+fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, NONE, stream, bytes.to_be_bytes())
 }
 
 #[test]
 fn stalled_stream_is_reset_and_the_others_continue() {
-    let upstream = Pouring::http1(MIB);
+    let upstream = LargeResponses::http1(MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let began = Instant::now();
     let stalled = wire.begin_request(WHOLE, &request("GET", "/big"));
-    wire.until(|wire| wire.told(stalled).status == Some(200));
-    // Others make room in time, again and again.
-    while wire.told(stalled).end.is_none() {
+    wire.until(|wire| wire.stream(stalled).status == Some(200));
+    // Other streams open their windows in time.
+    while wire.stream(stalled).end.is_none() {
         let served = wire.begin_request(WHOLE, &request("GET", "/small"));
-        wire.until(|wire| wire.told(served).status == Some(200));
-        wire.write(room(served, 100));
-        assert_eq!(wire.answer(served).body, b"xxxxx");
+        wire.until(|wire| wire.stream(served).status == Some(200));
+        wire.write(window_update(served, 100));
+        assert_eq!(wire.response(served).body, b"xxxxx");
         assert!(
             began.elapsed() < Duration::from_secs(5),
-            "it is still waited for"
+            "the stalled stream stays open"
         );
-        // Polls.
+        // Paces the requests.
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(wire.told(stalled).end, Some(End::Reset(CANCEL)));
+    assert_eq!(wire.stream(stalled).end, Some(End::Reset(CANCEL)));
     assert!(
         began.elapsed() >= Duration::from_millis(400),
         "after {:?}",
         began.elapsed()
     );
     let served = wire.begin_request(WHOLE, &request("GET", "/small"));
-    wire.write(room(served, 5));
-    assert_eq!(wire.answer(served).end, Some(End::Whole));
+    wire.write(window_update(served, 5));
+    assert_eq!(wire.response(served).end, Some(End::Whole));
     assert!(wire.goaways.is_empty());
 }
 
 #[test]
 fn window_that_opens_byte_by_byte_is_not_a_stall() {
-    let upstream = Pouring::http1(12);
+    let upstream = LargeResponses::http1(12);
     let gateway = gateway(SHORT, &upstream, "http1");
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/slow"));
     for length in 1..=12 {
         // Paces the window updates within the timeout under test.
         thread::sleep(Duration::from_millis(50));
-        wire.write(room(stream, 1));
-        wire.until(|wire| wire.told(stream).body.len() == length);
+        wire.write(window_update(stream, 1));
+        wire.until(|wire| wire.stream(stream).body.len() == length);
     }
-    assert_eq!(wire.answer(stream).end, Some(End::Whole));
+    assert_eq!(wire.response(stream).end, Some(End::Whole));
 }
 
 #[test]
 fn hundred_stalled_streams_are_bounded_and_reset() {
-    let upstream = Pouring::http1(4 * MIB);
-    // Long enough for all of them to begin.
+    let upstream = LargeResponses::http1(4 * MIB);
+    // Long enough for all streams to begin.
     let gateway = gateway("[server]\nbody_idle_timeout = \"1s\"\n", &upstream, "http1");
     let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..100).map(|_| wire.next_stream()).collect();
@@ -217,44 +223,48 @@ fn hundred_stalled_streams_are_bounded_and_reset() {
     wire.until(|wire| {
         streams
             .iter()
-            .all(|&stream| wire.told(stream).status == Some(200))
+            .all(|&stream| wire.stream(stream).status == Some(200))
     });
-    let poured = upstream.poured();
-    assert!(poured < 64 * MIB, "{poured} bytes of 400 MiB");
+    let written = upstream.written_when_blocked();
+    assert!(written < 64 * MIB, "{written} bytes of 400 MiB");
     for stream in streams {
-        assert_eq!(wire.answer(stream).end, Some(End::Reset(CANCEL)));
+        assert_eq!(wire.response(stream).end, Some(End::Reset(CANCEL)));
     }
-    eventually("the upstream is let go", || {
+    eventually("the upstream connections are closed", || {
         upstream.closed.load(Ordering::SeqCst) == 100
     });
-    assert!(upstream.poured() < 64 * MIB, "{} bytes", upstream.poured());
+    assert!(
+        upstream.written_when_blocked() < 64 * MIB,
+        "{} bytes",
+        upstream.written_when_blocked()
+    );
 }
 
 #[test]
 fn slow_client_slows_its_upstream() {
     for (upstream, protocol) in [
-        (Pouring::http1(3 * MIB), "http1"),
-        (Pouring::http2(3 * MIB), "http2"),
+        (LargeResponses::http1(3 * MIB), "http1"),
+        (LargeResponses::http2(3 * MIB), "http2"),
     ] {
         let gateway = gateway("", &upstream, protocol);
         let mut wire = FrameConnection::open(gateway.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
-        wire.until(|wire| wire.told(stream).body.len() == 65_535);
-        let poured = upstream.poured();
+        wire.until(|wire| wire.stream(stream).body.len() == 65_535);
+        let written = upstream.written_when_blocked();
         assert!(
-            poured < MIB,
-            "{protocol}: {poured} bytes, of which the client took 64 KiB"
+            written < MIB,
+            "{protocol}: {written} bytes, of which the client received 64 KiB"
         );
         wire.write(
             [
-                room(0, LARGEST_WINDOW - 65_535),
-                room(stream, LARGEST_WINDOW - 65_535),
+                window_update(0, MAX_WINDOW - 65_535),
+                window_update(stream, MAX_WINDOW - 65_535),
             ]
             .concat(),
         );
-        let told = wire.answer(stream);
+        let response = wire.response(stream);
         assert_eq!(
-            (told.end, told.body.len()),
+            (response.end, response.body.len()),
             (Some(End::Whole), 3 * MIB),
             "{protocol}"
         );
@@ -263,29 +273,36 @@ fn slow_client_slows_its_upstream() {
 
 #[test]
 fn client_that_never_reads_is_disconnected() {
-    let upstream = Pouring::http1(64 * MIB);
+    let upstream = LargeResponses::http1(64 * MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, LARGEST_WINDOW)]);
-    wire.write(room(0, LARGEST_WINDOW - 65_535));
+    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, MAX_WINDOW)]);
+    wire.write(window_update(0, MAX_WINDOW - 65_535));
     let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
-    eventually("the upstream is let go", || {
+    eventually("the upstream connections are closed", || {
         upstream.closed.load(Ordering::SeqCst) == 1
     });
-    assert!(upstream.poured() < 32 * MIB, "{} bytes", upstream.poured());
-    // What was sent before may still be there.
+    assert!(
+        upstream.written_when_blocked() < 32 * MIB,
+        "{} bytes",
+        upstream.written_when_blocked()
+    );
+    // Bytes sent earlier may still be in the socket.
     assert!(wire.is_closed());
-    assert!(wire.told(stream).end.is_none());
+    assert!(wire.stream(stream).end.is_none());
 }
 
 #[test]
 fn small_messages_to_a_stalled_upstream_do_not_close_the_client_connection() {
-    let far = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let upstream = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-    eventually("the upstream has it", || far.calls().len() == 1);
-    // As telemetry, chats and language models send them; all of them fill less than a fifth of the stream's window.
+    eventually("the upstream has the request", || {
+        upstream.calls().len() == 1
+    });
+    // Typical of telemetry, chats and language models; in total less than a fifth of the stream's
+    // window.
     wire.write(frame(DATA, NONE, stream, [b'm'; 20]).repeat(2400));
     assert!(wire.ping(), "{:?}", wire.goaways);
-    assert_eq!((wire.told(stream).end, far.resets()), (None, 0));
+    assert_eq!((wire.stream(stream).end, upstream.resets()), (None, 0));
 }

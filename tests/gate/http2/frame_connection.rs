@@ -1,4 +1,4 @@
-//! A connection whose frames are written by hand, from either side.
+//! An HTTP/2 connection, as client or server, whose frames a test writes itself.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
@@ -10,7 +10,7 @@ use super::frames::{
 };
 use harness::TIMEOUT;
 
-/// A frame as it came.
+/// A frame, as received.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) kind: u8,
@@ -22,14 +22,15 @@ pub(super) struct Frame {
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
+    /// By END_STREAM.
     Whole,
-    /// With this error code.
+    /// By RST_STREAM, with this error code.
     Reset(u32),
-    /// With its connection.
-    Gone,
+    /// By the end of its connection.
+    ConnectionClosed,
 }
 
-/// What the other side has said on a stream so far.
+/// What was received on a stream so upstream.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamState {
     pub(super) status: Option<u16>,
@@ -38,7 +39,7 @@ pub(super) struct StreamState {
 }
 
 impl StreamState {
-    /// Whether the request was turned away: by its status, its stream's reset or its connection's end.
+    /// Whether the request was refused: by a 4xx status, a reset, or the end of the connection.
     pub(super) fn is_refusal(&self) -> bool {
         match self.status {
             Some(status) => (400..500).contains(&status),
@@ -51,49 +52,50 @@ trait Socket: Read + Write + Send {}
 
 impl<S: Read + Write + Send> Socket for S {}
 
-/// A connection. What it reads is acknowledged as the protocol asks for.
+/// A connection that acknowledges SETTINGS and PING frames while it reads.
 pub(super) struct FrameConnection {
     socket: Box<dyn Socket>,
     buffer: Vec<u8>,
     streams: HashMap<u32, StreamState>,
     next: u32,
-    /// The error codes of the GOAWAYs that came.
+    /// The error codes of the received GOAWAY frames.
     pub(super) goaways: Vec<u32>,
-    /// Whether settings and pings are acknowledged; those that are not may be later.
-    pub(super) answers: bool,
-    unanswered: Vec<u8>,
+    /// Whether SETTINGS and PING are acknowledged at once, and not by `acknowledge`.
+    pub(super) acknowledges: bool,
+    unacknowledged: Vec<u8>,
 }
 
 impl FrameConnection {
-    /// A client's side: its preface is sent, and these settings.
+    /// Connects as a client and sends the preface with these settings.
     pub(super) fn open(address: SocketAddr, values: &[(u16, u32)]) -> Self {
         let mut wire = Self::over(connect(address));
-        wire.begin(values);
+        wire.send_preface(values);
         wire
     }
 
-    /// On a connection that is there, of which nothing is sent yet.
+    /// Wraps a connection without sending anything.
     pub(super) fn over(socket: impl Read + Write + Send + 'static) -> Self {
-        let (socket, streams) = (Box::new(socket), HashMap::new());
         Self {
-            socket,
+            socket: Box::new(socket),
             buffer: Vec::new(),
-            streams,
+            streams: HashMap::new(),
             next: 1,
             goaways: Vec::new(),
-            answers: true,
-            unanswered: Vec::new(),
+            acknowledges: true,
+            unacknowledged: Vec::new(),
         }
     }
 
-    pub(super) fn begin(&mut self, values: &[(u16, u32)]) {
-        // Without a table, statuses can be read out of any field block by itself.
+    /// Sends the preface of a client with these settings.
+    pub(super) fn send_preface(&mut self, values: &[(u16, u32)]) {
+        // Without a dynamic table, each field block can be decoded alone.
         let values = [&[(HEADER_TABLE_SIZE, 0)], values].concat();
         self.write([PREFACE, &settings(&values)].concat());
     }
 
-    /// The server's side: the preface is read, and these settings are sent.
-    pub(super) fn welcome(&mut self, values: &[(u16, u32)]) -> bool {
+    /// Reads the preface as a server and sends these settings; `false` if the connection ends
+    /// first.
+    pub(super) fn accept_preface(&mut self, values: &[(u16, u32)]) -> bool {
         while self.buffer.len() < PREFACE.len() {
             if !self.read_more() {
                 return false;
@@ -104,10 +106,10 @@ impl FrameConnection {
     }
 
     pub(super) fn write(&mut self, bytes: impl AsRef<[u8]>) {
-        assert!(self.try_write(bytes), "the other side is gone");
+        assert!(self.try_write(bytes), "the peer has closed the connection");
     }
 
-    /// As [`write`](Self::write), where the other side may close before it has read all. Whether it did not.
+    /// Like [`write`](Self::write), but returns `false` if the peer has closed the connection.
     pub(super) fn try_write(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.socket
             .write_all(bytes.as_ref())
@@ -115,39 +117,39 @@ impl FrameConnection {
             .is_ok()
     }
 
-    /// A stream for a request with this field block.
+    /// Sends a request head and returns its stream.
     pub(super) fn begin_request(&mut self, flags: u8, fields: &[(&str, &str)]) -> u32 {
         let stream = self.next_stream();
         self.write(frame(HEADERS, flags, stream, block(fields)));
         stream
     }
 
-    /// The next stream's number.
+    /// Reserves the next stream identifier.
     pub(super) fn next_stream(&mut self) -> u32 {
         self.next += 2;
         self.next - 2
     }
 
-    /// Sends a request without a body and reads its answer.
+    /// Sends a request without a body and reads its response.
     pub(super) fn ask(&mut self, fields: &[(&str, &str)]) -> StreamState {
         let stream = self.begin_request(WHOLE, fields);
-        self.answer(stream)
+        self.response(stream)
     }
 
     /// Reads until a stream has ended.
-    pub(super) fn answer(&mut self, stream: u32) -> StreamState {
-        self.until(|wire| wire.told(stream).end.is_some());
-        let mut told = self.told(stream);
-        told.end.get_or_insert(End::Gone);
-        told
+    pub(super) fn response(&mut self, stream: u32) -> StreamState {
+        self.until(|wire| wire.stream(stream).end.is_some());
+        let mut response = self.stream(stream);
+        response.end.get_or_insert(End::ConnectionClosed);
+        response
     }
 
-    /// What was said on a stream so far.
-    pub(super) fn told(&self, stream: u32) -> StreamState {
+    /// What was received on a stream so upstream.
+    pub(super) fn stream(&self, stream: u32) -> StreamState {
         self.streams.get(&stream).cloned().unwrap_or_default()
     }
 
-    /// Reads until something holds. Whether it came to that before the connection ended.
+    /// Reads until a condition holds; `false` if the connection ends first.
     pub(super) fn until(&mut self, holds: impl Fn(&Self) -> bool) -> bool {
         while !holds(self) {
             if self.read().is_none() {
@@ -157,12 +159,13 @@ impl FrameConnection {
         true
     }
 
-    /// Reads until the other side has closed; fails where it does not.
+    /// Reads until the peer closes the connection; panics after the timeout.
     pub(super) fn is_closed(&mut self) -> bool {
         !self.until(|_| false)
     }
 
-    /// Waits for the other side to have seen all that was written. Whether it still answers.
+    /// Waits for a PING acknowledgement, by which the peer has read everything written before;
+    /// `false` if the connection ends first.
     pub(super) fn ping(&mut self) -> bool {
         if !self.try_write(frame(PING, NONE, 0, b"are you?")) {
             return false;
@@ -175,13 +178,13 @@ impl FrameConnection {
         false
     }
 
-    /// Acknowledges what came and was not acknowledged.
+    /// Acknowledges all frames that are not acknowledged yet.
     pub(super) fn acknowledge(&mut self) {
-        let answers = std::mem::take(&mut self.unanswered);
-        self.try_write(answers);
+        let acknowledgements = std::mem::take(&mut self.unacknowledged);
+        self.try_write(acknowledgements);
     }
 
-    /// Reads the next frame, none where the connection has ended.
+    /// Reads the next frame; `None` if the connection has ended.
     pub(super) fn read(&mut self) -> Option<Frame> {
         while self.buffer.len() < 9 || self.buffer.len() < 9 + self.length() {
             if !self.read_more() {
@@ -197,29 +200,32 @@ impl FrameConnection {
             stream,
             payload: bytes[9..].to_vec(),
         };
-        self.note(&frame);
+        self.record(&frame);
         Some(frame)
     }
 
-    fn note(&mut self, got: &Frame) {
-        let told = self.streams.entry(got.stream).or_default();
-        match got.kind {
-            HEADERS if told.status.is_none() => told.status = status(&got.payload),
-            DATA => told.body.extend_from_slice(&got.payload),
-            RST_STREAM => _ = told.end.get_or_insert(End::Reset(code(&got.payload))),
-            GOAWAY => self.goaways.push(code(&got.payload[4..])),
-            SETTINGS if got.flags & ACK == 0 => self.unanswered.extend(frame(SETTINGS, ACK, 0, [])),
-            PING if got.flags & ACK == 0 => {
-                self.unanswered.extend(frame(PING, ACK, 0, &got.payload))
+    fn record(&mut self, received: &Frame) {
+        let state = self.streams.entry(received.stream).or_default();
+        match received.kind {
+            HEADERS if state.status.is_none() => state.status = status(&received.payload),
+            DATA => state.body.extend_from_slice(&received.payload),
+            RST_STREAM => _ = state.end.get_or_insert(End::Reset(code(&received.payload))),
+            GOAWAY => self.goaways.push(code(&received.payload[4..])),
+            SETTINGS if received.flags & ACK == 0 => {
+                self.unacknowledged.extend(frame(SETTINGS, ACK, 0, []))
+            }
+            PING if received.flags & ACK == 0 => {
+                self.unacknowledged
+                    .extend(frame(PING, ACK, 0, &received.payload))
             }
             _ => {}
         }
-        if self.answers {
+        if self.acknowledges {
             self.acknowledge();
         }
-        if matches!(got.kind, HEADERS | DATA) && got.flags & END_STREAM != 0 {
+        if matches!(received.kind, HEADERS | DATA) && received.flags & END_STREAM != 0 {
             self.streams
-                .entry(got.stream)
+                .entry(received.stream)
                 .or_default()
                 .end
                 .get_or_insert(End::Whole);
@@ -232,7 +238,7 @@ impl FrameConnection {
             | usize::from(self.buffer[2])
     }
 
-    // A reset ends a connection as surely as an end of file does.
+    // A reset counts as the end of the connection.
     fn read_more(&mut self) -> bool {
         let mut chunk = [0; 65536];
         match self.socket.read(&mut chunk) {
@@ -241,7 +247,7 @@ impl FrameConnection {
                 read > 0
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                panic!("nothing came: {error}")
+                panic!("nothing arrived: {error}")
             }
             Err(_) => false,
         }
@@ -249,10 +255,14 @@ impl FrameConnection {
 }
 
 pub(super) fn connect(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect(address).expect("somebody listens");
+    let socket = TcpStream::connect(address).expect("a listener");
     socket.set_nodelay(true).expect("an open socket");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-    socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
+    socket
+        .set_read_timeout(Some(TIMEOUT))
+        .expect("an open socket");
+    socket
+        .set_write_timeout(Some(TIMEOUT))
+        .expect("an open socket");
     socket
 }
 

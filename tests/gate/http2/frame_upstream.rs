@@ -1,4 +1,4 @@
-//! An upstream that speaks HTTP/2 frame by frame, as a test tells it.
+//! An HTTP/2 upstream whose frames a test writes itself.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,18 +11,18 @@ use super::frame_connection::FrameConnection;
 use super::frames::{DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WHOLE, frame};
 use harness::{TIMEOUT, TestBed};
 
-/// What a gateway with `far` as upstream has besides.
-pub(super) const FAR: &str = "[[routes]]\npath = \"/{*rest}\"\nupstream = \"far\"\n";
+/// A route to the upstream `far`, without its last keys.
+pub(super) const FAR_ROUTE: &str = "[[routes]]\npath = \"/{*rest}\"\nupstream = \"far\"\n";
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Call {
-    /// Which connection it came on, the first being 1.
+    /// The number of its connection, from 1.
     pub(super) connection: usize,
     pub(super) stream: u32,
-    /// How many had come to the upstream before it.
+    /// How many requests the upstream received before.
     pub(super) earlier: usize,
-    /// Whether its head was all of it.
+    /// Whether its head had END_STREAM.
     pub(super) is_whole: bool,
 }
 
@@ -43,17 +43,17 @@ struct Shared {
 }
 
 impl FrameUpstream {
-    /// Sends these settings on each connection, and lets `serve` answer each request. Connections end when the gateway
-    /// ends them.
+    /// Sends these settings on each connection, and runs `serve` for each request. Only the gateway
+    /// closes connections.
     pub(super) fn start(
         values: &'static [(u16, u32)],
         serve: impl Fn(&mut FrameConnection, Call) + Send + Sync + 'static,
     ) -> Self {
-        Self::start_over(None, values, serve)
+        Self::start_with(None, values, serve)
     }
 
-    /// The same over TLS.
-    pub(super) fn start_over(
+    /// The same, over TLS if there is a configuration.
+    pub(super) fn start_with(
         tls: Option<Arc<ServerConfig>>,
         values: &'static [(u16, u32)],
         serve: impl Fn(&mut FrameConnection, Call) + Send + Sync + 'static,
@@ -72,8 +72,12 @@ impl FrameUpstream {
                     continue;
                 };
                 socket.set_nodelay(true).expect("an open socket");
-                socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-                socket.set_write_timeout(Some(TIMEOUT)).expect("a time-out");
+                socket
+                    .set_read_timeout(Some(TIMEOUT))
+                    .expect("an open socket");
+                socket
+                    .set_write_timeout(Some(TIMEOUT))
+                    .expect("an open socket");
                 let connection = shared.connections.fetch_add(1, Ordering::SeqCst) + 1;
                 let wire = match &tls {
                     None => FrameConnection::over(socket),
@@ -88,17 +92,17 @@ impl FrameUpstream {
         Self { address, shared }
     }
 
-    /// All requests that came so far.
+    /// All requests received so upstream.
     pub(super) fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().expect("no panic").clone()
     }
 
-    /// How many connections came so far.
+    /// How many connections were accepted so upstream.
     pub(super) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// How many of them have ended.
+    /// How many connections have ended.
     pub(super) fn closed(&self) -> usize {
         self.shared.closed.load(Ordering::SeqCst)
     }
@@ -108,7 +112,7 @@ impl FrameUpstream {
         self.shared.resets.load(Ordering::SeqCst)
     }
 
-    /// How many bodies have come to their end.
+    /// How many request bodies were complete.
     pub(super) fn whole_bodies(&self) -> usize {
         self.shared.bodies.load(Ordering::SeqCst)
     }
@@ -122,9 +126,9 @@ impl Shared {
         values: &[(u16, u32)],
         serve: &dyn Fn(&mut FrameConnection, Call),
     ) {
-        if wire.welcome(values) {
+        if wire.accept_preface(values) {
             while let Some(frame) = wire.read() {
-                let ends = frame.flags & END_STREAM != 0;
+                let has_ended = frame.flags & END_STREAM != 0;
                 match frame.kind {
                     HEADERS
                         if self.calls.lock().expect("no panic").iter().any(|call| {
@@ -140,14 +144,14 @@ impl Shared {
                                 connection,
                                 stream: frame.stream,
                                 earlier: calls.len(),
-                                is_whole: ends,
+                                is_whole: has_ended,
                             };
                             calls.push(call);
                             call
                         };
                         serve(&mut wire, call);
                     }
-                    DATA if ends => _ = self.bodies.fetch_add(1, Ordering::SeqCst),
+                    DATA if has_ended => _ = self.bodies.fetch_add(1, Ordering::SeqCst),
                     RST_STREAM => _ = self.resets.fetch_add(1, Ordering::SeqCst),
                     _ => {}
                 }
@@ -160,13 +164,13 @@ impl Shared {
 impl Drop for FrameUpstream {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
-        // Wakes the thread that waits for a connection, so that the port is free again.
+        // Wakes the accepting thread, so that it releases the port.
         let _ = std::net::TcpStream::connect(self.address);
     }
 }
 
-/// A whole answer of status 200 with this body.
-pub(super) fn answer(stream: u32, body: &[u8]) -> Vec<u8> {
+/// The frames of a complete response with status 200 and this body.
+pub(super) fn whole_response(stream: u32, body: &[u8]) -> Vec<u8> {
     // `:status: 200` is field 8 of the static table (RFC 7541 Appendix A).
     if body.is_empty() {
         return frame(HEADERS, WHOLE, stream, [0x88]);
@@ -178,20 +182,21 @@ pub(super) fn answer(stream: u32, body: &[u8]) -> Vec<u8> {
     .concat()
 }
 
-/// A stand whose route `/{*rest}` leads to `far`: what stands in front, and in the upstream's and the route's tables.
+/// A test bed with a route `/{*rest}` to the upstream `far`, and more configuration: at the top, in
+/// `[upstreams.far]` and in the route.
 pub(super) fn test_bed(
-    front: &str,
-    far: &FrameUpstream,
-    of_upstream: &str,
-    of_route: &str,
+    top: &str,
+    upstream: &FrameUpstream,
+    upstream_keys: &str,
+    route_keys: &str,
 ) -> TestBed {
     TestBed::toml(
-        front,
+        top,
         "",
         "",
         &format!(
-            "[upstreams.far]\ntargets = \"http://{}\"\nprotocol = \"http2\"\n{of_upstream}\n{FAR}{of_route}\n",
-            far.address
+            "[upstreams.far]\ntargets = \"http://{}\"\nprotocol = \"http2\"\n{upstream_keys}\n{FAR_ROUTE}{route_keys}\n",
+            upstream.address
         ),
     )
 }

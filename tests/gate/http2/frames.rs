@@ -1,6 +1,6 @@
-//! The octets of frames and of heads (RFC 9113 §4, RFC 7541).
+//! Encodes frames and field blocks (RFC 9113 §4, RFC 7541).
 
-// Kinds (RFC 9113 §6).
+// Frame types (RFC 9113 §6).
 pub(super) const DATA: u8 = 0;
 pub(super) const HEADERS: u8 = 1;
 pub(super) const PRIORITY: u8 = 2;
@@ -18,7 +18,7 @@ pub(super) const ACK: u8 = 1;
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
 pub(super) const PADDED: u8 = 8;
-/// A head that is the whole message.
+/// A complete message without a body.
 pub(super) const WHOLE: u8 = END_STREAM | END_HEADERS;
 
 // Settings (RFC 9113 §6.5.2).
@@ -35,16 +35,16 @@ pub(super) const CANCEL: u32 = 8;
 pub(super) const ENHANCE_YOUR_CALM: u32 = 11;
 
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-pub(super) const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+pub(super) const MAX_WINDOW: u32 = (1 << 31) - 1;
 
-/// A frame's octets.
+/// Encodes a frame.
 pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec<u8> {
     let payload = payload.as_ref();
     let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The octets of a SETTINGS frame.
+/// Encodes a SETTINGS frame.
 pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     let payload: Vec<u8> = values
         .iter()
@@ -53,14 +53,14 @@ pub(super) fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     frame(SETTINGS, NONE, 0, payload)
 }
 
-/// A field block in which every field is a literal that no table learns (RFC 7541 §6.2.2).
+/// Encodes a field block of literal fields without indexing (RFC 7541 §6.2.2).
 pub(super) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
         block.push(0);
         for text in [name, value] {
             let length = text.len();
-            // A prefix of seven bits, and the rest by seven bits each (RFC 7541 §5.1).
+            // An integer with a prefix of seven bits (RFC 7541 §5.1).
             if length < 127 {
                 block.push(u8::try_from(length).expect("short"));
             } else {
@@ -88,8 +88,8 @@ pub(super) fn request<'f>(method: &'f str, path: &'f str) -> Vec<(&'f str, &'f s
     ]
 }
 
-/// The status that an answer's field block begins with: one of the seven that have a number, or three digits, coded by
-/// Huffman or not (RFC 7541 §6, Appendices A and B).
+/// The status that a response's field block begins with: an index of the static table, or three
+/// digits with or without Huffman coding (RFC 7541 §6, Appendices A and B).
 pub(super) fn status(block: &[u8]) -> Option<u16> {
     let size_updates = block
         .iter()

@@ -1,4 +1,4 @@
-//! Who asks, and what the upstream and the client are told of it (R39, R45).
+//! The identity of the client, forwarding headers and refusals over HTTP/2 (R39, R45).
 
 use serde_json::json;
 
@@ -17,7 +17,7 @@ path = \"/things\"
 scope = \"read\"
 upstream = \"up\"
 [[routes]]
-path = \"/told\"
+path = \"/claims\"
 scope = \"read\"
 upstream = \"up\"
 forward_token = \"strip\"
@@ -40,7 +40,7 @@ fn r39_forwarding_headers_are_set_and_forged_ones_removed() {
     ];
     let bearer = format!("Bearer {}", test_bed.token("read"));
     let fields = [
-        &request("GET", "/told")[..],
+        &request("GET", "/claims")[..],
         &forged,
         &[("authorization", &*bearer), ("via", "2.0 other")],
     ]
@@ -67,14 +67,14 @@ fn r39_forwarding_headers_are_set_and_forged_ones_removed() {
         received.header("forwarded"),
         ["for=127.0.0.1;host=\"api.test\";proto=http"]
     );
-    // RFC 9110 §7.6.3: each names the version that it got the message by.
+    // RFC 9110 §7.6.3: each proxy adds the version of the message that it received.
     assert_eq!(received.header("via"), ["2.0 other", "2.0 scopegate"]);
     assert!(
         received.header("authorization").is_empty(),
         "forward_token = \"strip\""
     );
-    let answer = client::ask(test_bed.address, get("/open/x", None), b"", None);
-    assert_eq!(answer.header("via"), Some("1.1 scopegate"));
+    let response = client::ask(test_bed.address, get("/open/x", None), b"", None);
+    assert_eq!(response.header("via"), Some("1.1 scopegate"));
 }
 
 #[test]
@@ -84,15 +84,18 @@ fn http2_over_tls_is_forwarded_as_https() {
         Server::start(|_| Reply::text("hello")),
     );
     let gateway = tls_gateway(&authority, "", &upstream);
-    let mut wire = super::timeouts::agreed(&authority, gateway.addresses[1]);
-    wire.begin(&[]);
-    let told = wire.ask(&[
+    let mut wire = super::timeouts::connect_h2(&authority, gateway.addresses[1]);
+    wire.send_preface(&[]);
+    let response = wire.ask(&[
         (":method", "GET"),
         (":scheme", "https"),
         (":authority", "a.test"),
         (":path", "/x"),
     ]);
-    assert_eq!((told.status, &*told.body), (Some(200), &b"hello"[..]));
+    assert_eq!(
+        (response.status, &*response.body),
+        (Some(200), &b"hello"[..])
+    );
     let received = &upstream.received()[0];
     assert_eq!(
         (received.header("x-forwarded-proto"), received.header("via")),
@@ -100,7 +103,7 @@ fn http2_over_tls_is_forwarded_as_https() {
     );
 }
 
-/// A gateway whose second listener speaks TLS as `a.test`.
+/// A gateway whose second listener uses TLS as `a.test`.
 pub(super) fn tls_gateway(authority: &Authority, server: &str, upstream: &Server) -> Gateway {
     let (certificate, key) = authority.server_files("a", "a.test");
     Gateway::start(&format!(
@@ -118,23 +121,27 @@ fn r45_refusals_equal_those_over_http1() {
     let test_bed = TestBed::routes(ROUTES);
     let mut expired = test_bed.issuer.claims("read");
     expired["exp"] = json!(NOW - 1000);
-    let (expired, narrow) = (test_bed.key.token(&expired), test_bed.token("other"));
-    let strange = Key::es256("first").token(&test_bed.issuer.claims("read"));
+    let expired = test_bed.key.token(&expired);
+    let insufficient = test_bed.token("other");
+    let forged = Key::es256("first").token(&test_bed.issuer.claims("read"));
     for (token, status, challenge) in [
         (None, 401, "Bearer"),
-        (Some("what"), 401, "Bearer error=\"invalid_token\""),
+        (Some("opaque"), 401, "Bearer error=\"invalid_token\""),
         (Some("a b"), 400, "Bearer error=\"invalid_request\""),
         (Some(&*expired), 401, "Bearer error=\"invalid_token\""),
-        (Some(&*strange), 401, "Bearer error=\"invalid_token\""),
+        (Some(&*forged), 401, "Bearer error=\"invalid_token\""),
         (
-            Some(&*narrow),
+            Some(&*insufficient),
             403,
             "Bearer error=\"insufficient_scope\", scope=\"read\"",
         ),
     ] {
-        let answer = client::ask(test_bed.address, get("/things", token), b"", None);
+        let response = client::ask(test_bed.address, get("/things", token), b"", None);
         assert_eq!(
-            (answer.status.as_u16(), answer.header("www-authenticate")),
+            (
+                response.status.as_u16(),
+                response.header("www-authenticate")
+            ),
             (status, Some(challenge))
         );
         let over_http1 = test_bed.get("/things", token);
@@ -143,15 +150,15 @@ fn r45_refusals_equal_those_over_http1() {
             (status, Some(challenge))
         );
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             over_http1.header("content-type")
         );
         assert_eq!(
-            answer.header("content-length"),
+            response.header("content-length"),
             over_http1.header("content-length")
         );
         assert_eq!(
-            (answer.body, answer.error.is_some()),
+            (response.body, response.error.is_some()),
             (over_http1.body, false)
         );
     }
@@ -163,9 +170,9 @@ fn two_authorization_fields_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let bearer = format!("Bearer {}", test_bed.token("read"));
     let twice = [("authorization", &*bearer), ("authorization", &*bearer)];
-    let told = FrameConnection::open(test_bed.address, &[])
+    let response = FrameConnection::open(test_bed.address, &[])
         .ask(&[&request("GET", "/things")[..], &twice].concat());
-    assert_eq!((told.status, test_bed.hits()), (Some(400), 0));
+    assert_eq!((response.status, test_bed.hits()), (Some(400), 0));
 }
 
 #[test]
@@ -186,10 +193,10 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
         (bearer(test_bed.token("read more")), 200),
     ];
     let mut wire = FrameConnection::open(test_bed.address, &[]);
-    // Again and again: what the connection remembers of a token is not the next one's.
+    // Several rounds: the cached token of the connection must not decide for the next request.
     for round in 0..6 {
         let mut frames = Vec::new();
-        let mut asked = Vec::new();
+        let mut expected = Vec::new();
         for place in 0..3 * judged.len() {
             let (authorization, status) = &judged[place * (round + 1) % judged.len()];
             let mut fields = request("GET", "/things");
@@ -200,22 +207,22 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
             );
             let stream = wire.next_stream();
             frames.extend(frame(HEADERS, WHOLE, stream, block(&fields)));
-            asked.push((stream, *status));
+            expected.push((stream, *status));
         }
         wire.write(frames);
-        for (stream, status) in asked {
+        for (stream, status) in expected {
             assert_eq!(
-                wire.answer(stream).status,
+                wire.response(stream).status,
                 Some(status),
                 "stream {stream} of round {round}"
             );
         }
     }
-    let good = judged
+    let permitted = judged
         .iter()
         .filter(|(_, status)| *status == 200)
         .filter_map(|(bearer, _)| bearer.as_deref());
-    let good: Vec<&str> = good.collect();
+    let permitted: Vec<&str> = permitted.collect();
     assert!(test_bed.hits() > 0);
     for received in test_bed
         .upstream
@@ -224,7 +231,7 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
         .filter(|received| received.target == "/things")
     {
         assert!(
-            good.contains(&received.header("authorization")[0]),
+            permitted.contains(&received.header("authorization")[0]),
             "{received:?}"
         );
     }
@@ -249,17 +256,15 @@ fn token_that_expires_on_an_open_connection_is_refused() {
 
 #[test]
 fn r45_token_is_in_no_log() {
-    let far = super::frame_upstream::FrameUpstream::start(&[], |wire, call| {
-        wire.write(super::frame_upstream::answer(call.stream, b""))
+    let upstream = super::frame_upstream::FrameUpstream::start(&[], |wire, call| {
+        wire.write(super::frame_upstream::whole_response(call.stream, b""))
     });
-    let test_bed = super::frame_upstream::test_bed("", &far, "", "scope = \"canary\"");
+    let test_bed = super::frame_upstream::test_bed("", &upstream, "", "scope = \"canary\"");
     let mut claims = test_bed.issuer.claims("canary");
     claims["jti"] = json!("over HTTP/2");
-    let (token, bad) = (
-        test_bed.key.token(&claims),
-        Key::es256("first").token(&claims),
-    );
-    for (token, status) in [(&token, 200), (&bad, 401)] {
+    let token = test_bed.key.token(&claims);
+    let forged = Key::es256("first").token(&claims);
+    for (token, status) in [(&token, 200), (&forged, 401)] {
         assert_eq!(
             client::ask(test_bed.address, get("/x", Some(token)), b"", None).status,
             status
@@ -268,7 +273,7 @@ fn r45_token_is_in_no_log() {
             format!("GET /x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
         assert_eq!(send(test_bed.address, request).status, status);
     }
-    // Malformed in a way that the protocol's library tells of.
+    // Malformed, so that the HTTP/2 library logs it.
     let mut connection = FrameConnection::open(test_bed.address, &[]);
     let bearer = format!("Bearer {token}");
     let fields = [
@@ -278,8 +283,8 @@ fn r45_token_is_in_no_log() {
     .concat();
     assert!(connection.ask(&fields).is_refusal());
     eventually("the requests are logged", || logged("\"decision\""));
-    for token in [&token, &bad] {
-        // Not even a piece of it: its claims, or the beginning of its signature.
+    for token in [&token, &forged] {
+        // Neither the claims nor the beginning of the signature.
         let pieces: Vec<&str> = token.split('.').collect();
         assert!(
             !logged(pieces[1]) && !logged(&pieces[2][..20]),

@@ -1,4 +1,4 @@
-//! How much a client may ask for at a time: streams, and the size of each head.
+//! Limits of a client: concurrent streams and the size of each head.
 
 use super::client::{self, get};
 use super::frame_connection::{End, FrameConnection};
@@ -13,7 +13,7 @@ const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream =
 #[test]
 fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
     let test_bed = TestBed::routes(ROUTES);
-    // Without a window no answer ends, so that every stream stays.
+    // Without a window, no response ends: every stream stays open.
     let mut wire = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let streams: Vec<u32> = (0..105).map(|_| wire.next_stream()).collect();
     let head = block(&request("GET", "/x"));
@@ -25,23 +25,26 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
     );
     for &stream in &streams[100..] {
         assert_eq!(
-            wire.answer(stream).end,
+            wire.response(stream).end,
             Some(End::Reset(REFUSED_STREAM)),
-            "nothing of it was looked at"
+            "not processed"
         );
     }
     wire.until(|wire| {
         streams[..100]
             .iter()
-            .all(|&stream| wire.told(stream).status == Some(200))
+            .all(|&stream| wire.stream(stream).status == Some(200))
     });
     assert_eq!(test_bed.hits(), 100);
     wire.write(settings(&[(INITIAL_WINDOW_SIZE, 65_535)]));
     for &stream in &streams[..100] {
-        let told = wire.answer(stream);
-        assert_eq!((told.end, &*told.body), (Some(End::Whole), &b"hello"[..]));
+        let response = wire.response(stream);
+        assert_eq!(
+            (response.end, &*response.body),
+            (Some(End::Whole), &b"hello"[..])
+        );
     }
-    // Who was refused may try again.
+    // A client whose stream was refused may try again.
     assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
 }
 
@@ -65,12 +68,15 @@ fn oversized_head_is_a_431_and_the_next_request_is_served() {
         [&request("GET", "/x")[..], &crumbs].concat(),
         request("GET", &path),
     ] {
-        let told = wire.ask(&fields);
-        assert_eq!((told.status, told.end), (Some(431), Some(End::Whole)));
+        let response = wire.ask(&fields);
+        assert_eq!(
+            (response.status, response.end),
+            (Some(431), Some(End::Whole))
+        );
     }
     assert_eq!(test_bed.hits(), 0);
     assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
-    // As large as it may be, in as many frames as that takes.
+    // A head below the limit, split over three frames.
     let fits = "x".repeat(7 * 1024);
     let bytes = block(&[&request("GET", "/x")[..], &[("x-long", &*fits)]].concat());
     let stream = wire.next_stream();
@@ -78,7 +84,10 @@ fn oversized_head_is_a_431_and_the_next_request_is_served() {
     wire.write(frame(CONTINUATION, NONE, stream, &bytes[100..4000]));
     wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[4000..]));
     assert_eq!(
-        (wire.answer(stream).status, test_bed.last().header("x-long")),
+        (
+            wire.response(stream).status,
+            test_bed.last().header("x-long")
+        ),
         (Some(200), vec![&*fits])
     );
 }
@@ -98,8 +107,8 @@ fn upload_with_an_oversized_head_is_a_431() {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream =
             wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
-        wire.until(|wire| wire.told(stream).status.is_some());
-        assert_eq!(wire.told(stream).status, Some(431));
+        wire.until(|wire| wire.stream(stream).status.is_some());
+        assert_eq!(wire.stream(stream).status, Some(431));
         assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
     }
     assert!(
@@ -115,20 +124,21 @@ fn upload_with_an_oversized_head_is_a_431() {
 fn hpack_bomb_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
-    // A field of 4 KB that the table learns (RFC 7541 §6.2.1), and then a byte for each time it is meant again (§6.1).
+    // A field of 4 KB with incremental indexing (RFC 7541 §6.2.1), then one byte for each reference
+    // to it (§6.1).
     let value = "x".repeat(4000);
-    let learnt = block(&[("x-bomb", &value)]);
+    let indexed = block(&[("x-bomb", &value)]);
     let bytes = [
         &block(&request("GET", "/x"))[..],
         &[0x40],
-        &learnt[1..],
+        &indexed[1..],
         &[0x80 | 62; 10_000],
     ]
     .concat();
     let stream = wire.next_stream();
     wire.write(frame(HEADERS, WHOLE, stream, bytes));
-    let told = wire.answer(stream);
-    assert!(told.is_refusal(), "{told:?}");
+    let response = wire.response(stream);
+    assert!(response.is_refusal(), "{response:?}");
     assert_eq!(test_bed.hits(), 0);
     assert_eq!(
         client::ask(test_bed.address, get("/x", None), b"", None).status,

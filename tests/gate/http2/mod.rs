@@ -1,4 +1,4 @@
-//! HTTP/2 on either side of the gateway, down to the single frame.
+//! HTTP/2 with clients and upstreams, frame by frame.
 
 mod bodies;
 mod client;
@@ -20,22 +20,23 @@ mod upstreams;
 use std::net::SocketAddr;
 use std::thread;
 
-/// A port where nobody listens, for as long as the socket is kept: nobody else gets it.
-fn held() -> (socket2::Socket, SocketAddr) {
-    let held =
+/// A port that refuses connections, reserved while the socket is open.
+fn refusing_port() -> (socket2::Socket, SocketAddr) {
+    let socket =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    held.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+    socket
+        .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
         .expect("a free port");
-    let address = held
+    let address = socket
         .local_addr()
         .ok()
         .and_then(|address| address.as_socket())
         .expect("a bound socket");
-    (held, address)
+    (socket, address)
 }
 
-/// Has every case wait beside the others.
-fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
+/// Runs all cases concurrently, because each one waits.
+fn concurrently<T: Send>(cases: impl IntoIterator<Item = T>, claim: impl Fn(T) + Sync) {
     let claim = &claim;
     thread::scope(|scope| {
         for case in cases {

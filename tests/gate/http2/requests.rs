@@ -1,4 +1,4 @@
-//! What a request over HTTP/2 must be before any route is looked for, and what it becomes over HTTP/1 (R40, R41).
+//! HTTP/2 requests before routing, and what they become over HTTP/1.1 (R40, R41).
 
 use http::Request;
 
@@ -12,7 +12,7 @@ use harness::{Reply, TestBed, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
-/// What becomes of a request with this head on a connection of its own.
+/// Sends a request on a new connection and returns the response.
 fn ask(test_bed: &TestBed, fields: &[(&str, &str)]) -> StreamState {
     FrameConnection::open(test_bed.address, &[]).ask(fields)
 }
@@ -38,9 +38,9 @@ fn r41_authority_becomes_the_host() {
         ),
         (&[("host", "api.test")], "api.test"),
     ] {
-        let told = ask(&test_bed, &head(fields));
+        let response = ask(&test_bed, &head(fields));
         assert_eq!(
-            (told.status, told.end),
+            (response.status, response.end),
             (Some(200), Some(End::Whole)),
             "{fields:?}"
         );
@@ -68,9 +68,9 @@ fn r41_invalid_or_conflicting_host_is_refused() {
         &[("host", "user@a")],
         &[("host", "")],
     ] {
-        let told = ask(&test_bed, &head(fields));
+        let response = ask(&test_bed, &head(fields));
         assert_eq!(
-            (told.status, told.end),
+            (response.status, response.end),
             (Some(400), Some(End::Whole)),
             "{fields:?}"
         );
@@ -80,8 +80,8 @@ fn r41_invalid_or_conflicting_host_is_refused() {
         "::1",
     ] {
         for name in [":authority", "host"] {
-            let told = ask(&test_bed, &head(&[(name, authority)]));
-            assert!(told.is_refusal(), "{name} {authority:?}: {told:?}");
+            let response = ask(&test_bed, &head(&[(name, authority)]));
+            assert!(response.is_refusal(), "{name} {authority:?}: {response:?}");
         }
     }
     assert_eq!(test_bed.hits(), 0);
@@ -91,7 +91,7 @@ fn r41_invalid_or_conflicting_host_is_refused() {
 fn r41_unsupported_target_forms_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for scheme in ["ftp", "ws", "file", "", "1", "http "] {
-        let told = ask(
+        let response = ask(
             &test_bed,
             &[
                 (":method", "GET"),
@@ -100,7 +100,7 @@ fn r41_unsupported_target_forms_are_refused() {
                 (":path", "/x"),
             ],
         );
-        assert!(told.is_refusal(), "{scheme:?}: {told:?}");
+        assert!(response.is_refusal(), "{scheme:?}: {response:?}");
     }
     for path in [
         "",
@@ -115,12 +115,12 @@ fn r41_unsupported_target_forms_are_refused() {
         "/x?a b",
         "/x\u{7f}",
     ] {
-        let told = ask(&test_bed, &request("GET", path));
-        assert!(told.is_refusal(), "{path:?}: {told:?}");
+        let response = ask(&test_bed, &request("GET", path));
+        assert!(response.is_refusal(), "{path:?}: {response:?}");
     }
     assert!(ask(&test_bed, &request("OPTIONS", "*")).is_refusal());
     assert_eq!(test_bed.hits(), 0);
-    let told = ask(
+    let response = ask(
         &test_bed,
         &[
             (":method", "GET"),
@@ -130,9 +130,9 @@ fn r41_unsupported_target_forms_are_refused() {
         ],
     );
     assert_eq!(
-        told.status,
+        response.status,
         Some(400),
-        "it is no error of the protocol (RFC 9113 §8.3.1)"
+        "not a protocol error (RFC 9113 §8.3.1)"
     );
 }
 
@@ -164,7 +164,7 @@ fn ambiguous_paths_are_refused_as_over_http1() {
     assert_eq!(test_bed.hits(), 0);
     assert_eq!(wire.ask(&request("GET", "/%61?b=%2F..")).status, Some(200));
     assert_eq!(test_bed.last().target, "/a?b=%2F..");
-    // What no server is sent is not sent on (RFC 9112 §3.2.1).
+    // A fragment is not forwarded (RFC 9112 §3.2.1).
     assert_eq!(wire.ask(&request("GET", "/a#/../b")).status, Some(200));
     assert_eq!(test_bed.last().target, "/a");
 }
@@ -234,9 +234,9 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
             (":path", "/x"),
         ],
     ] {
-        let told = wire.ask(fields);
+        let response = wire.ask(fields);
         assert_eq!(
-            (told.status, told.end),
+            (response.status, response.end),
             (None, Some(End::Reset(PROTOCOL_ERROR))),
             "{fields:?}"
         );
@@ -253,14 +253,14 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
         ("te", "gzip"),
         ("te", "trailers, gzip"),
     ] {
-        let told = wire.ask(&[&request("POST", "/x")[..], &[(name, value)]].concat());
+        let response = wire.ask(&[&request("POST", "/x")[..], &[(name, value)]].concat());
         assert_eq!(
-            (told.status, told.end),
+            (response.status, response.end),
             (None, Some(End::Reset(PROTOCOL_ERROR))),
             "{name}: {value}"
         );
     }
-    // Without a path and with a host that is no part of the target.
+    // Without a path, and with a Host header instead of an authority.
     assert!(
         wire.ask(&[(":method", "GET"), (":scheme", "http"), ("host", "a")])
             .is_refusal()
@@ -292,11 +292,11 @@ fn invalid_field_names_and_values_are_refused() {
         ("x", "a\r\ntransfer-encoding: chunked"),
         ("x", "a\u{7f}b"),
     ] {
-        let told = ask(
+        let response = ask(
             &test_bed,
             &[&request("GET", "/x")[..], &[(name, value)]].concat(),
         );
-        assert!(told.is_refusal(), "{name:?}: {value:?}: {told:?}");
+        assert!(response.is_refusal(), "{name:?}: {value:?}: {response:?}");
     }
     for method in ["G(T", "", "G T", "GET\r\n", "G\u{e4}T"] {
         assert!(
@@ -373,9 +373,9 @@ fn head_may_be_split_but_not_interleaved() {
         ]
         .concat(),
     );
-    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(wire.response(stream).status, Some(200));
     let hits = test_bed.hits();
-    // RFC 9113 §4.3: from one frame of a head to the next nothing else may come, on whichever stream.
+    // RFC 9113 §4.3: no other frame, on any stream, may interrupt a field block.
     for between in [
         frame(HEADERS, WHOLE, 5, &bytes),
         frame(PING, NONE, 0, [0; 8]),
@@ -398,20 +398,20 @@ fn response_to_head_has_no_body() {
             .expect("a request");
         client::ask(test_bed.address, request, b"", None)
     };
-    let answer = head("/x");
+    let response = head("/x");
     assert_eq!(
         (
-            answer.status.as_u16(),
-            answer.header("content-length"),
-            &*answer.body
+            response.status.as_u16(),
+            response.header("content-length"),
+            &*response.body
         ),
         (200, Some("5"), &b""[..])
     );
     assert_eq!(
-        (test_bed.last().method, answer.error.is_some()),
+        (test_bed.last().method, response.error.is_some()),
         ("HEAD".to_owned(), false)
     );
-    // What the gateway says itself is as long as for GET.
+    // A response of the gateway announces the length that it has for GET.
     let refused = head("/a//b");
     let length = client::ask(test_bed.address, get("/a//b", None), b"", None)
         .body
@@ -437,12 +437,12 @@ fn responses_lose_connection_specific_fields() {
         test_bed.upstream.script(move |_| {
             Reply::RawThenClose(format!("HTTP/1.1 200 OK\r\n{lines}{framing}").into_bytes())
         });
-        let answer = client::ask(test_bed.address, get("/x", None), b"", None);
+        let response = client::ask(test_bed.address, get("/x", None), b"", None);
         assert_eq!(
             (
-                answer.header("x-end"),
-                &*answer.body,
-                answer.error.is_some()
+                response.header("x-end"),
+                &*response.body,
+                response.error.is_some()
             ),
             (Some("1"), &b"ok"[..], false)
         );
@@ -455,9 +455,9 @@ fn responses_lose_connection_specific_fields() {
             "te",
             "transfer-encoding",
         ] {
-            assert_eq!(answer.header(name), None, "{name}");
+            assert_eq!(response.header(name), None, "{name}");
         }
-        assert!(answer.header("date").is_some(), "RFC 9110 §6.6.1");
+        assert!(response.header("date").is_some(), "RFC 9110 §6.6.1");
     }
 }
 
@@ -477,13 +477,13 @@ fn trailers_with_a_pseudo_field_are_refused() {
         let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
         wire.write(frame(DATA, NONE, stream, b"hello"));
         wire.write(frame(HEADERS, WHOLE, stream, block(fields)));
-        let told = wire.answer(stream);
-        assert!(told.is_refusal(), "{fields:?}: {told:?}");
+        let response = wire.response(stream);
+        assert!(response.is_refusal(), "{fields:?}: {response:?}");
         assert_eq!(test_bed.hits(), hits, "{fields:?}");
     }
     let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
     wire.write(frame(DATA, NONE, stream, b"hello"));
     wire.write(frame(HEADERS, WHOLE, stream, block(&[("x-sum", "1")])));
-    assert_eq!(wire.answer(stream).status, Some(200));
+    assert_eq!(wire.response(stream).status, Some(200));
     assert_eq!(test_bed.last().header("trailer x-sum"), ["1"]);
 }

@@ -1,4 +1,4 @@
-//! Upstreams over HTTP/2 that turn a request away: what may be sent again is, and nothing else (RFC 9113 §8.7).
+//! HTTP/2 upstreams that refuse or drop requests: only safe retries happen (RFC 9113 §8.7).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -8,13 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use super::frame_connection::{End, FrameConnection};
-use super::frame_upstream::{self, FAR, FrameUpstream, answer};
+use super::frame_upstream::{self, FAR_ROUTE, FrameUpstream, whole_response};
 use super::frames::{
     CANCEL, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INTERNAL_ERROR,
-    LARGEST_WINDOW, MAX_CONCURRENT_STREAMS, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM,
-    WHOLE, block, frame, request, settings,
+    MAX_CONCURRENT_STREAMS, MAX_WINDOW, NO_ERROR, NONE, PREFACE, REFUSED_STREAM, RST_STREAM, WHOLE,
+    block, frame, request, settings,
 };
-use super::held;
+use super::refusing_port;
 use harness::{Gateway, TIMEOUT, eventually, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -35,43 +35,47 @@ fn reset(stream: u32, code: u32) -> Vec<u8> {
 
 #[test]
 fn refused_request_is_retried_unless_it_has_a_body() {
-    // Every other one is refused.
-    let far = FrameUpstream::start(&[], |wire, call| {
-        let refuses = call.earlier % 2 == 0;
-        let said = if refuses {
+    // Every other request is refused.
+    let upstream = FrameUpstream::start(&[], |wire, call| {
+        let is_refused = call.earlier % 2 == 0;
+        let frames = if is_refused {
             reset(call.stream, REFUSED_STREAM)
         } else {
-            answer(call.stream, b"hello")
+            whole_response(call.stream, b"hello")
         };
-        wire.try_write(said);
+        wire.try_write(frames);
     });
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
-    let answered = send(test_bed.address, GET);
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
+    let response = send(test_bed.address, GET);
     assert_eq!(
-        (answered.status, answered.text(), far.calls().len()),
+        (response.status, response.text(), upstream.calls().len()),
         (200, "hello".to_owned(), 2)
     );
     assert_eq!(send(test_bed.address, POST).status, 502);
-    assert_eq!(far.calls().len(), 3, "a body is not sent twice");
+    assert_eq!(
+        upstream.calls().len(),
+        3,
+        "a request with a body is not retried"
+    );
 }
 
 #[test]
 fn request_unprocessed_before_a_goaway_is_retried_on_another_connection() {
     for (request, status) in [(GET, 200), (POST, 502)] {
-        // The first connection goes with the request on its way.
-        let far = FrameUpstream::start(&[], |wire, call| {
+        // The first connection sends a GOAWAY that excludes the request.
+        let upstream = FrameUpstream::start(&[], |wire, call| {
             wire.try_write(if call.connection == 1 {
                 goaway(0, NO_ERROR)
             } else {
-                answer(call.stream, b"")
+                whole_response(call.stream, b"")
             });
         });
-        let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+        let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
         assert_eq!(send(test_bed.address, request).status, status);
-        assert_eq!(far.calls().len(), if status == 200 { 2 } else { 1 });
-        // Whatever became of that one, the next takes no connection that goes.
+        assert_eq!(upstream.calls().len(), if status == 200 { 2 } else { 1 });
+        // In either case, the next request does not use the closing connection.
         assert_eq!(send(test_bed.address, request).status, 200);
-        assert_eq!(far.connections(), 2);
+        assert_eq!(upstream.connections(), 2);
     }
 }
 
@@ -81,12 +85,15 @@ fn request_that_may_have_had_an_effect_is_not_retried() {
     let delete = "DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n";
     for request in [POST, post, delete] {
         for code in [NO_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM] {
-            let far = FrameUpstream::start(&[], move |wire, call| {
+            let upstream = FrameUpstream::start(&[], move |wire, call| {
                 _ = wire.try_write(reset(call.stream, code))
             });
-            let test_bed = frame_upstream::test_bed("", &far, "retries = 5", "public = true");
+            let test_bed = frame_upstream::test_bed("", &upstream, "retries = 5", "public = true");
             assert_eq!(
-                (send(test_bed.address, request).status, far.calls().len()),
+                (
+                    send(test_bed.address, request).status,
+                    upstream.calls().len()
+                ),
                 (502, 1),
                 "{request} {code}"
             );
@@ -96,16 +103,16 @@ fn request_that_may_have_had_an_effect_is_not_retried() {
 
 #[test]
 fn safe_request_is_retried_up_to_the_configured_limit() {
-    let far = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |wire, call| {
         _ = wire.try_write(reset(call.stream, INTERNAL_ERROR))
     });
     for (retries, times) in [("retries = 0", 1), ("", 2), ("retries = 3", 4)] {
-        let calls = far.calls().len();
-        let test_bed = frame_upstream::test_bed("", &far, retries, "public = true");
+        let calls = upstream.calls().len();
+        let test_bed = frame_upstream::test_bed("", &upstream, retries, "public = true");
         assert_eq!(
             (
                 send(test_bed.address, GET).status,
-                far.calls().len() - calls
+                upstream.calls().len() - calls
             ),
             (502, times),
             "{retries}"
@@ -113,8 +120,8 @@ fn safe_request_is_retried_up_to_the_configured_limit() {
     }
 }
 
-/// An upstream that says this on each connection and then closes it, and how many connections there were.
-fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
+/// An upstream that writes these bytes on each connection and closes it; it counts connections.
+fn closing_upstream(greeting: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (address, connections) = (
         listener.local_addr().expect("bound"),
@@ -125,11 +132,12 @@ fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
         for socket in listener.incoming() {
             let Ok(mut socket) = socket else { return };
             counted.fetch_add(1, Ordering::SeqCst);
-            // So that nothing is left unread, which would take back what is said.
+            // Reads the preface first: closing with unread bytes would reset the connection and
+            // discard the greeting.
             let mut preface = [0; PREFACE.len()];
             let _ = socket
                 .read_exact(&mut preface)
-                .and_then(|()| socket.write_all(&said));
+                .and_then(|()| socket.write_all(&greeting));
         }
     });
     (address, connections)
@@ -137,17 +145,17 @@ fn greeting(said: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
 
 #[test]
 fn upstream_that_closes_after_its_settings_is_a_502_with_few_connections() {
-    for said in [
+    for greeting in [
         settings(&[]),
         [settings(&[]), goaway(0, NO_ERROR)].concat(),
         goaway(0, NO_ERROR),
     ] {
         for (request, retries) in [(GET, 0), (POST, 0), (GET, 3)] {
-            let (address, connections) = greeting(said.clone());
+            let (address, connections) = closing_upstream(greeting.clone());
             let gateway = Gateway::start(&format!(
-                "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\nretries = {retries}\n{FAR}public = true\n"
+                "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\nretries = {retries}\n{FAR_ROUTE}public = true\n"
             ));
-            // 503 once the target is given a rest.
+            // 503 as soon as the target is ejected.
             let status = send(gateway.address, request).status;
             let connections = connections.load(Ordering::SeqCst);
             assert!(matches!(status, 502 | 503), "{status}");
@@ -162,26 +170,33 @@ fn upstream_that_closes_after_its_settings_is_a_502_with_few_connections() {
 #[test]
 fn connection_that_sent_a_goaway_is_not_reused() {
     for retries in ["", "retries = 0"] {
-        // As servers do that are restarted: they say that they will go, and finish what they have.
-        let far = FrameUpstream::start(&[], |wire, call| {
+        // Servers that restart send a GOAWAY and finish their open streams.
+        let upstream = FrameUpstream::start(&[], |wire, call| {
             if call.connection == 1 {
-                let begun = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
-                let going = goaway(LARGEST_WINDOW, NO_ERROR);
-                wire.try_write([begun, frame(DATA, NONE, call.stream, b"begun"), going].concat());
+                let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
+                let goaway = goaway(MAX_WINDOW, NO_ERROR);
+                wire.try_write([head, frame(DATA, NONE, call.stream, b"begun"), goaway].concat());
             } else {
-                wire.try_write(answer(call.stream, b""));
+                wire.try_write(whole_response(call.stream, b""));
             }
         });
-        let test_bed = frame_upstream::test_bed("", &far, retries, "public = true");
+        let test_bed = frame_upstream::test_bed("", &upstream, retries, "public = true");
         let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/long"));
-        wire.until(|wire| !wire.told(stream).body.is_empty() || wire.told(stream).end.is_some());
-        // Nothing of it was sent on the connection that goes, so it is no second attempt.
+        wire.until(|wire| {
+            !wire.stream(stream).body.is_empty() || wire.stream(stream).end.is_some()
+        });
+        // These requests were never sent on the closing connection: with `retries = 0` they succeed
+        // too.
         for request in [POST, GET, POST] {
             assert_eq!(send(test_bed.address, request).status, 200, "{retries}");
         }
         assert_eq!(
-            (wire.told(stream).end, far.connections(), far.closed()),
+            (
+                wire.stream(stream).end,
+                upstream.connections(),
+                upstream.closed()
+            ),
             (None, 2, 0)
         );
     }
@@ -189,39 +204,39 @@ fn connection_that_sent_a_goaway_is_not_reused() {
 
 #[test]
 fn upstream_with_one_stream_per_connection_gets_one_connection_per_request() {
-    static HERE: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-    let far = FrameUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
-        // None is answered before all are here.
-        let mut here = HERE.0.lock().expect("no panic");
-        *here += 1;
-        HERE.1.notify_all();
-        let waited = HERE
+    static RECEIVED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+    let upstream = FrameUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
+        // No response before all requests have arrived.
+        let mut received = RECEIVED.0.lock().expect("no panic");
+        *received += 1;
+        RECEIVED.1.notify_all();
+        let waited = RECEIVED
             .1
-            .wait_timeout_while(here, TIMEOUT, |here| *here < 5)
+            .wait_timeout_while(received, TIMEOUT, |received| *received < 5)
             .expect("no panic");
         assert!(!waited.1.timed_out());
-        wire.try_write(answer(call.stream, b""));
+        wire.try_write(whole_response(call.stream, b""));
     });
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     thread::scope(|scope| {
         for _ in 0..5 {
             scope.spawn(|| assert_eq!(send(test_bed.address, POST).status, 200));
         }
     });
-    assert_eq!(far.connections(), 5);
-    // They are used again.
+    assert_eq!(upstream.connections(), 5);
+    // The connections are reused.
     for _ in 0..5 {
         assert_eq!(send(test_bed.address, GET).status, 200);
     }
-    assert_eq!(far.connections(), 5);
+    assert_eq!(upstream.connections(), 5);
 }
 
 #[test]
 fn burst_of_first_requests_opens_one_connection() {
-    let far = FrameUpstream::start(&[], |wire, call| {
-        _ = wire.try_write(answer(call.stream, b"hello"))
+    let upstream = FrameUpstream::start(&[], |wire, call| {
+        _ = wire.try_write(whole_response(call.stream, b"hello"))
     });
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let head = block(&request("GET", "/x"));
     let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
@@ -232,16 +247,16 @@ fn burst_of_first_requests_opens_one_connection() {
             .collect::<Vec<_>>(),
     );
     for stream in streams {
-        assert_eq!(wire.answer(stream).end, Some(End::Whole));
+        assert_eq!(wire.response(stream).end, Some(End::Whole));
     }
-    assert_eq!((far.connections(), far.calls().len()), (1, 30));
+    assert_eq!((upstream.connections(), upstream.calls().len()), (1, 30));
 }
 
 #[test]
 fn burst_of_first_requests_fails_together_without_an_upstream() {
-    let (_held, address) = held();
+    let (_socket, address) = refusing_port();
     let gateway = Gateway::start(&format!(
-        "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\n{FAR}public = true\n"
+        "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\n{FAR_ROUTE}public = true\n"
     ));
     let mut wire = FrameConnection::open(gateway.address, &[]);
     let head = block(&request("GET", "/x"));
@@ -253,48 +268,54 @@ fn burst_of_first_requests_fails_together_without_an_upstream() {
             .collect::<Vec<_>>(),
     );
     for stream in streams {
-        let told = wire.answer(stream);
-        // 503 once the target is given a rest.
-        assert!(matches!(told.status, Some(502 | 503)), "{told:?}");
+        let response = wire.response(stream);
+        // 503 as soon as the target is ejected.
+        assert!(matches!(response.status, Some(502 | 503)), "{response:?}");
     }
 }
 
 #[test]
 fn idle_connection_is_closed_and_one_with_a_request_in_flight_is_not() {
-    let far = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |wire, call| {
         if call.earlier == 0 {
-            wire.try_write(answer(call.stream, b""));
+            wire.try_write(whole_response(call.stream, b""));
         } else {
             wire.try_write(frame(HEADERS, END_HEADERS, call.stream, [0x88]));
         }
     });
-    let test_bed =
-        frame_upstream::test_bed("", &far, "pool_idle_timeout = \"200ms\"", "public = true");
+    let test_bed = frame_upstream::test_bed(
+        "",
+        &upstream,
+        "pool_idle_timeout = \"200ms\"",
+        "public = true",
+    );
     assert_eq!(send(test_bed.address, GET).status, 200);
-    eventually("it is closed", || far.closed() == 1);
+    eventually("the idle connection is closed", || upstream.closed() == 1);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
-    wire.until(|wire| wire.told(stream).status == Some(200));
-    // Shows that the connection stays open: an absence has no condition to wait for.
+    wire.until(|wire| wire.stream(stream).status == Some(200));
+    // Longer than the idle timeout: shows that the connection stays open.
     thread::sleep(Duration::from_millis(500));
-    assert_eq!((far.connections(), far.closed()), (2, 1));
+    assert_eq!((upstream.connections(), upstream.closed()), (2, 1));
     wire.write(reset(stream, CANCEL));
-    eventually("it is closed as well", || far.closed() == 2);
+    eventually("the connection is closed after its last stream", || {
+        upstream.closed() == 2
+    });
 }
 
 #[test]
 fn complete_bodies_are_forwarded_over_one_connection() {
-    let far = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |wire, call| {
         if call.is_whole {
-            wire.try_write(answer(call.stream, b""));
+            wire.try_write(whole_response(call.stream, b""));
         } else {
             let stream = call.stream;
-            wire.until(|wire| wire.told(stream).end.is_some());
-            let body = wire.told(stream).body;
-            wire.try_write(answer(stream, &body));
+            wire.until(|wire| wire.stream(stream).end.is_some());
+            let body = wire.stream(stream).body;
+            wire.try_write(whole_response(stream, &body));
         }
     });
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     let chunked =
         "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     for request in [POST, chunked] {
@@ -309,6 +330,6 @@ fn complete_bodies_are_forwarded_over_one_connection() {
         ]
         .concat(),
     );
-    assert_eq!(wire.answer(stream).body, b"hello");
-    assert_eq!(far.connections(), 1);
+    assert_eq!(wire.response(stream).body, b"hello");
+    assert_eq!(upstream.connections(), 1);
 }

@@ -1,4 +1,4 @@
-//! How long a client may keep its connection waiting for a head, a preface, a next request.
+//! Timeouts of a client: preface, head and next request.
 
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::at_once;
+use super::concurrently;
 use super::frame_connection::{End, FrameConnection, StreamState, connect};
 use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, PREFACE, WHOLE, block, frame,
@@ -19,11 +19,11 @@ use super::identity::tls_gateway;
 use harness::{Authority, Reply, Server, TIMEOUT, TestBed, eventually};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
-/// All other time-outs are those of every day, and longer than any test waits.
+/// The other timeouts keep their defaults, which exceed the duration of a test.
 const SHORT_HEAD: &str = "[server]\nheader_timeout = \"300ms\"\n";
 
-/// Fails unless the other side closes soon, though not at once.
-fn is_cut_off_soon(wire: &mut FrameConnection, began: Instant, what: &str) {
+/// Asserts that the gateway closes the connection after its timeout, and not much later.
+fn assert_times_out(wire: &mut FrameConnection, began: Instant, what: &str) {
     assert!(wire.is_closed(), "{what}");
     assert!(
         (250..4000).contains(&began.elapsed().as_millis()),
@@ -32,13 +32,14 @@ fn is_cut_off_soon(wire: &mut FrameConnection, began: Instant, what: &str) {
     );
 }
 
-/// Writes a byte now and then until nobody reads them any more.
+/// Writes single bytes with pauses until the gateway closes the connection.
 fn trickle(wire: &mut FrameConnection, bytes: &[u8]) {
     for byte in bytes {
         if !wire.try_write([*byte]) {
             return;
         }
-        // A slow client: the timeout counts from the first byte, however steadily they come.
+        // Paces the bytes: the timeout counts from the first byte, and each further byte must not
+        // extend it.
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -48,12 +49,12 @@ fn incomplete_head_times_out_and_closes_the_connection() {
     let test_bed = TestBed::toml(SHORT_HEAD, "", "", ROUTES);
     let bytes = block(&[&request("GET", "/x")[..], &[("x-long", &"x".repeat(200))]].concat());
     let (one, other) = bytes.split_at(20);
-    let begun = frame(HEADERS, END_STREAM, 1, one);
+    let first_frame = frame(HEADERS, END_STREAM, 1, one);
     let cases = [
-        ("half a head", begun.clone(), Vec::new()),
+        ("half a head", first_frame.clone(), Vec::new()),
         (
             "a trickle in a second frame",
-            begun.clone(),
+            first_frame.clone(),
             frame(CONTINUATION, END_HEADERS, 1, other),
         ),
         (
@@ -72,13 +73,13 @@ fn incomplete_head_times_out_and_closes_the_connection() {
             Vec::new(),
         ),
     ];
-    at_once(cases, |(what, sent, trickled)| {
+    concurrently(cases, |(what, sent, trickled)| {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
         assert!(wire.ping());
         let began = Instant::now();
         wire.write(sent);
         trickle(&mut wire, &trickled);
-        is_cut_off_soon(&mut wire, began, what);
+        assert_times_out(&mut wire, began, what);
     });
     assert_eq!(test_bed.hits(), 0);
 }
@@ -101,13 +102,13 @@ fn incomplete_head_closes_a_connection_with_a_request_in_flight() {
         ),
     ];
     let closed = test_bed.upstream.closed();
-    at_once(cases, |(what, half)| {
+    concurrently(cases, |(what, half)| {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(WHOLE, &request("GET", "/hangs"));
-        wire.until(|wire| wire.told(stream).status == Some(200));
+        wire.until(|wire| wire.stream(stream).status == Some(200));
         let began = Instant::now();
         wire.write(half);
-        is_cut_off_soon(&mut wire, began, what);
+        assert_times_out(&mut wire, began, what);
     });
     eventually("the requests are cancelled", || {
         test_bed.upstream.closed() >= closed + 2
@@ -130,10 +131,10 @@ fn header_timeout_does_not_limit_the_body_or_the_response() {
     // Within the head timeout under test.
     thread::sleep(Duration::from_millis(50));
     wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[20..]));
-    assert_eq!(wire.answer(stream).status, Some(200));
-    // Nor does an upload hurry because its head has come.
+    assert_eq!(wire.response(stream).status, Some(200));
+    // The header timeout does not apply to the upload either.
     wire.write(frame(DATA, END_STREAM, upload, b"late"));
-    assert_eq!(wire.answer(upload).status, Some(200));
+    assert_eq!(wire.response(upload).status, Some(200));
 }
 
 #[test]
@@ -146,18 +147,18 @@ fn incomplete_preface_times_out_and_closes_the_connection() {
         ("a preface and nothing", PREFACE, &[]),
         ("a preface and half a frame", &whole[..30], &[]),
     ];
-    at_once(cases, |(what, sent, trickled)| {
+    concurrently(cases, |(what, sent, trickled)| {
         let mut wire = FrameConnection::over(connect(test_bed.address));
-        wire.answers = false;
+        wire.acknowledges = false;
         let began = Instant::now();
         wire.write(sent);
         trickle(&mut wire, trickled);
-        is_cut_off_soon(&mut wire, began, what);
+        assert_times_out(&mut wire, began, what);
     });
 }
 
-/// A connection to `a.test` that has agreed to HTTP/2, and nothing else.
-pub(super) fn agreed(authority: &Authority, address: SocketAddr) -> FrameConnection {
+/// A TLS connection to `a.test` that has negotiated HTTP/2 and sent nothing.
+pub(super) fn connect_h2(authority: &Authority, address: SocketAddr) -> FrameConnection {
     let mut config = authority.client_config(None);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let name = ServerName::try_from("a.test").expect("a name");
@@ -177,15 +178,15 @@ fn silent_client_after_alpn_is_disconnected() {
         Server::start(|_| Reply::text("hello")),
     );
     let gateway = tls_gateway(&authority, "header_timeout = \"300ms\"", &upstream);
-    at_once([&b""[..], &PREFACE[..10], PREFACE], |sent| {
-        let mut wire = agreed(&authority, gateway.addresses[1]);
-        wire.answers = false;
+    concurrently([&b""[..], &PREFACE[..10], PREFACE], |sent| {
+        let mut wire = connect_h2(&authority, gateway.addresses[1]);
+        wire.acknowledges = false;
         let began = Instant::now();
         wire.write(sent);
-        is_cut_off_soon(&mut wire, began, "silence");
+        assert_times_out(&mut wire, began, "silence");
     });
-    // What was agreed to is what is spoken.
-    let mut wire = agreed(&authority, gateway.addresses[1]);
+    // The negotiated protocol is the only one accepted.
+    let mut wire = connect_h2(&authority, gateway.addresses[1]);
     wire.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(wire.is_closed());
     assert_eq!(upstream.hits(), 0);
@@ -196,9 +197,9 @@ const SHORT_IDLE: &str = "[server]\nkeep_alive_timeout = \"300ms\"\nheader_timeo
 #[test]
 fn idle_connection_gets_a_goaway_despite_pings() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
-    at_once([false, true], |first| {
+    concurrently([false, true], |has_request| {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
-        if first {
+        if has_request {
             assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
         }
         let began = Instant::now();
@@ -207,7 +208,7 @@ fn idle_connection_gets_a_goaway_despite_pings() {
             // Paces the pings.
             thread::sleep(Duration::from_millis(20));
         }
-        is_cut_off_soon(&mut wire, began, "a client that goes when it is told");
+        assert_times_out(&mut wire, began, "a client that leaves after the GOAWAY");
         assert!(
             !wire.goaways.is_empty() && wire.goaways.iter().all(|code| *code == NO_ERROR),
             "{:?}",
@@ -225,9 +226,9 @@ fn connection_with_a_request_in_flight_is_not_idle() {
         Reply::text("late")
     });
     let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let told = wire.ask(&request("GET", "/x"));
+    let response = wire.ask(&request("GET", "/x"));
     assert_eq!(
-        (told.status, told.end, &*wire.goaways),
+        (response.status, response.end, &*wire.goaways),
         (Some(200), Some(End::Whole), &[][..])
     );
 }
@@ -236,10 +237,10 @@ fn connection_with_a_request_in_flight_is_not_idle() {
 fn client_that_ignores_a_goaway_is_disconnected() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
-    // It does not even say that it has heard.
-    wire.answers = false;
+    // It does not acknowledge the PING either.
+    wire.acknowledges = false;
     let began = Instant::now();
-    is_cut_off_soon(&mut wire, began, "a client that stays");
+    assert_times_out(&mut wire, began, "a client that ignores the GOAWAY");
     assert_eq!(wire.goaways.first(), Some(&NO_ERROR));
 }
 
@@ -247,17 +248,17 @@ fn client_that_ignores_a_goaway_is_disconnected() {
 fn client_that_sends_requests_after_a_goaway_is_disconnected() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     let mut wire = FrameConnection::open(test_bed.address, &[]);
-    wire.answers = false;
+    wire.acknowledges = false;
     wire.until(|wire| !wire.goaways.is_empty());
     let began = Instant::now();
-    // What crossed the GOAWAY on its way is served; this did not.
+    // The gateway serves requests that cross the GOAWAY; these are sent after it.
     while !matches!(
         wire.ask(&request("GET", "/x")),
         StreamState { status: None, .. }
     ) {
         assert!(
             began.elapsed() < Duration::from_secs(4),
-            "it is still served"
+            "requests are still served"
         );
         // Paces the requests.
         thread::sleep(Duration::from_millis(50));
@@ -281,10 +282,10 @@ fn idle_connection_is_evicted_with_a_goaway_and_one_with_a_stream_is_not() {
     );
     let stream = busy.begin_request(WHOLE, &request("GET", "/held"));
     assert_eq!(idle.ask(&request("GET", "/x")).status, Some(200));
-    eventually("both requests came", || test_bed.hits() == 2);
+    eventually("both requests arrive", || test_bed.hits() == 2);
     assert_eq!(test_bed.get("/x", None).status, 200);
     assert!(idle.is_closed());
     assert_eq!(idle.goaways, [NO_ERROR]);
     release.send(()).expect("the upstream waits");
-    assert_eq!(busy.answer(stream).status, Some(200));
+    assert_eq!(busy.response(stream).status, Some(200));
 }

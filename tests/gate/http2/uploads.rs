@@ -1,4 +1,4 @@
-//! Uploads that are not sent or not taken to their end, and are seen to be broken off (R40).
+//! Truncated and stalled uploads (R40).
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -18,39 +18,43 @@ use harness::{Gateway, TIMEOUT, TestBed, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
 
-/// An upstream over HTTP/1 that says when a head has come, writes `early`, and says all that came on the connection once
-/// that has ended.
-fn listening(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
+/// An HTTP/1.1 upstream that reports each head by an empty message and writes `early`. When a
+/// connection ends, it reports all bytes received on it.
+fn recording_upstream(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let (address, (tell, told)) = (listener.local_addr().expect("bound"), channel());
+    let address = listener.local_addr().expect("bound");
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         for socket in listener.incoming() {
-            let (Ok(mut socket), tell) = (socket, tell.clone()) else {
+            let (Ok(mut socket), sender) = (socket, sender.clone()) else {
                 return;
             };
-            socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+            socket
+                .set_read_timeout(Some(TIMEOUT))
+                .expect("an open socket");
             thread::spawn(move || {
-                let (mut all, mut chunk, mut answered) = (Vec::new(), [0; 4096], false);
+                let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
+                let mut has_head = false;
                 while let Ok(read @ 1..) = socket.read(&mut chunk) {
                     all.extend_from_slice(&chunk[..read]);
-                    if !answered && all.windows(4).any(|window| window == b"\r\n\r\n") {
-                        answered = true;
+                    if !has_head && all.windows(4).any(|window| window == b"\r\n\r\n") {
+                        has_head = true;
                         // An error means that the test has failed already.
-                        let _ = tell.send(Vec::new());
+                        let _ = sender.send(Vec::new());
                         let _ = socket.write_all(early);
                     }
                 }
-                let _ = tell.send(all);
+                let _ = sender.send(all);
             });
         }
     });
-    (address, told)
+    (address, receiver)
 }
 
-/// The ways in which a client breaks off its upload; the last ones are the end of its connection.
-const BREAKS: [Option<u32>; 4] = [Some(CANCEL), Some(NO_ERROR), Some(INTERNAL_ERROR), None];
+/// How a client truncates its upload: by a reset with this code, or by closing its connection.
+const TRUNCATIONS: [Option<u32>; 4] = [Some(CANCEL), Some(NO_ERROR), Some(INTERNAL_ERROR), None];
 
-fn break_off(mut wire: FrameConnection, stream: u32, code: Option<u32>) -> Option<FrameConnection> {
+fn truncate(mut wire: FrameConnection, stream: u32, code: Option<u32>) -> Option<FrameConnection> {
     let code = code?;
     wire.write(frame(RST_STREAM, NONE, stream, code.to_be_bytes()));
     Some(wire)
@@ -58,27 +62,27 @@ fn break_off(mut wire: FrameConnection, stream: u32, code: Option<u32>) -> Optio
 
 #[test]
 fn r40_truncated_upload_never_looks_complete_to_an_http1_upstream() {
-    // Before and after the answer has begun.
+    // Before and after the start of the response.
     for early in [
         &b""[..],
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     ] {
-        let (address, told) = listening(early);
+        let (address, received) = recording_upstream(early);
         let gateway = Gateway::start(&format!(
             "[upstreams.up]\ntargets = \"http://{address}\"\n{ROUTES}"
         ));
-        for code in BREAKS {
+        for code in TRUNCATIONS {
             for fields in [&[][..], &[("content-length", "10")]] {
                 let mut wire = FrameConnection::open(gateway.address, &[]);
                 let stream =
                     wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
                 wire.write(frame(DATA, NONE, stream, b"hello"));
-                assert_eq!(told.recv_timeout(TIMEOUT).expect("a head"), b"");
+                assert_eq!(received.recv_timeout(TIMEOUT).expect("a head"), b"");
                 if !early.is_empty() {
-                    wire.until(|wire| wire.told(stream).body == b"ok");
+                    wire.until(|wire| wire.stream(stream).body == b"ok");
                 }
-                let wire = break_off(wire, stream, code);
-                let all = told.recv_timeout(TIMEOUT).expect("the connection ends");
+                let wire = truncate(wire, stream, code);
+                let all = received.recv_timeout(TIMEOUT).expect("the connection ends");
                 let all = String::from_utf8(all).expect("ASCII");
                 assert!(!all.ends_with("0\r\n\r\n"), "{code:?} {fields:?}: {all}");
                 drop(wire);
@@ -89,32 +93,38 @@ fn r40_truncated_upload_never_looks_complete_to_an_http1_upstream() {
 
 #[test]
 fn r40_truncated_upload_is_reset_at_an_http2_upstream() {
-    for begins in [false, true] {
-        let far = FrameUpstream::start(&[], move |wire, call| {
-            if begins {
+    for responds_early in [false, true] {
+        let upstream = FrameUpstream::start(&[], move |wire, call| {
+            if responds_early {
                 let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
                 wire.try_write([head, frame(DATA, NONE, call.stream, b"ok")].concat());
             }
         });
-        let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
-        for (place, code) in BREAKS.into_iter().enumerate() {
+        let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
+        for (place, code) in TRUNCATIONS.into_iter().enumerate() {
             let mut wire = FrameConnection::open(test_bed.address, &[]);
             let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
             wire.write(frame(DATA, NONE, stream, b"hello"));
-            eventually("the upstream has it", || far.calls().len() == place + 1);
-            if begins {
-                wire.until(|wire| wire.told(stream).body == b"ok");
+            eventually("the upstream has the request", || {
+                upstream.calls().len() == place + 1
+            });
+            if responds_early {
+                wire.until(|wire| wire.stream(stream).body == b"ok");
             }
-            let wire = break_off(wire, stream, code);
+            let wire = truncate(wire, stream, code);
             eventually("the upstream's stream is reset", || {
-                far.resets() == place + 1
+                upstream.resets() == place + 1
             });
             drop(wire);
         }
         assert_eq!(
-            (far.whole_bodies(), far.connections(), far.closed()),
+            (
+                upstream.whole_bodies(),
+                upstream.connections(),
+                upstream.closed()
+            ),
             (0, 1, 0),
-            "it is the stream's end only"
+            "only the stream ends"
         );
     }
 }
@@ -122,38 +132,38 @@ fn r40_truncated_upload_is_reset_at_an_http2_upstream() {
 #[test]
 fn stalled_client_is_a_408_and_a_stalled_upstream_a_504() {
     let short = "[server]\nbody_idle_timeout = \"400ms\"\n";
-    let far = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
-    let over_http2 = frame_upstream::test_bed(short, &far, "", "public = true");
+    let upstream = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
+    let over_http2 = frame_upstream::test_bed(short, &upstream, "", "public = true");
     let over_http1 = TestBed::toml(short, "", "", ROUTES);
-    let unsent = |test_bed: &TestBed| {
+    let stalled_client = |test_bed: &TestBed| {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-        assert_eq!(wire.answer(stream).status, Some(408));
-        // Whoever else is on the connection is none the worse for it.
+        assert_eq!(wire.response(stream).status, Some(408));
+        // The connection stays open for other streams.
         assert!(wire.ping());
     };
-    let untaken = |test_bed: &TestBed| {
+    let stalled_upstream = |test_bed: &TestBed| {
         let mut wire = FrameConnection::open(test_bed.address, &[]);
         let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
         wire.write(frame(DATA, END_STREAM, stream, b"hello"));
-        assert_eq!(wire.answer(stream).status, Some(504));
+        assert_eq!(wire.response(stream).status, Some(504));
     };
-    let untaken_of_http1 = |test_bed: &TestBed| {
+    let stalled_upstream_of_http1 = |test_bed: &TestBed| {
         let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
         assert_eq!(send(test_bed.address, post).status, 504);
     };
     thread::scope(|scope| {
-        scope.spawn(|| unsent(&over_http1));
-        scope.spawn(|| unsent(&over_http2));
-        scope.spawn(|| untaken(&over_http2));
-        scope.spawn(|| untaken_of_http1(&over_http2));
+        scope.spawn(|| stalled_client(&over_http1));
+        scope.spawn(|| stalled_client(&over_http2));
+        scope.spawn(|| stalled_upstream(&over_http2));
+        scope.spawn(|| stalled_upstream_of_http1(&over_http2));
     });
 }
 
 #[test]
 fn refused_uploads_release_their_flow_control_window() {
     let test_bed = TestBed::routes(&format!(
-        "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
+        "[[routes]]\npath = \"/protected\"\nupstream = \"up\"\n{ROUTES}"
     ));
     client::block_on(async {
         let socket = tokio::net::TcpStream::connect(test_bed.address)
@@ -161,8 +171,8 @@ fn refused_uploads_release_their_flow_control_window() {
             .expect("it listens");
         let (mut sender, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
         tokio::spawn(connection);
-        // Together more than all streams of a connection may hold.
-        for (path, status, length) in [("/kept", 401, 60_000); 30]
+        // Together they exceed the window of the connection.
+        for (path, status, length) in [("/protected", 401, 60_000); 30]
             .into_iter()
             .chain([("/open", 200, 500_000)])
         {
@@ -170,11 +180,11 @@ fn refused_uploads_release_their_flow_control_window() {
             let request = Request::post(format!("http://api.test{path}"))
                 .body(())
                 .expect("a request");
-            let (answer, mut stream) = sender.send_request(request, false).expect("a request");
+            let (response, mut stream) = sender.send_request(request, false).expect("a request");
             let mut left = length;
             while left > 0 {
                 stream.reserve_capacity(left);
-                // None where the answer did not wait for it.
+                // The stream closes if the response does not wait for the body.
                 let Some(Ok(room)) =
                     std::future::poll_fn(|context| stream.poll_capacity(context)).await
                 else {
@@ -188,7 +198,7 @@ fn refused_uploads_release_their_flow_control_window() {
                     break;
                 }
             }
-            assert_eq!(answer.await.expect("an answer").status(), status);
+            assert_eq!(response.await.expect("a response").status(), status);
         }
     });
     assert_eq!(test_bed.last().body.len(), 500_000);
@@ -197,25 +207,25 @@ fn refused_uploads_release_their_flow_control_window() {
 #[test]
 fn expect_gets_a_100_only_if_the_request_is_permitted() {
     let test_bed = TestBed::routes(&format!(
-        "[[routes]]\npath = \"/kept\"\nupstream = \"up\"\n{ROUTES}"
+        "[[routes]]\npath = \"/protected\"\nupstream = \"up\"\n{ROUTES}"
     ));
     let expects = [("expect", "100-continue"), ("content-length", "5")];
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let refused = wire.begin_request(
         END_HEADERS,
-        &[&request("POST", "/kept")[..], &expects].concat(),
+        &[&request("POST", "/protected")[..], &expects].concat(),
     );
-    wire.until(|wire| wire.told(refused).status.is_some());
-    assert_eq!(wire.told(refused).status, Some(401));
+    wire.until(|wire| wire.stream(refused).status.is_some());
+    assert_eq!(wire.stream(refused).status, Some(401));
     let stream = wire.begin_request(
         END_HEADERS,
         &[&request("POST", "/x")[..], &expects].concat(),
     );
-    wire.until(|wire| wire.told(stream).status.is_some());
-    assert_eq!(wire.told(stream).status, Some(100));
+    wire.until(|wire| wire.stream(stream).status.is_some());
+    assert_eq!(wire.stream(stream).status, Some(100));
     wire.write(frame(DATA, END_STREAM, stream, b"hello"));
     assert_eq!(
-        (wire.answer(stream).body, test_bed.last().body),
+        (wire.response(stream).body, test_bed.last().body),
         (b"hello".to_vec(), b"hello".to_vec())
     );
 }

@@ -1,4 +1,4 @@
-//! Upstreams over HTTP/2: what they are told, and what their failures become (R45).
+//! HTTP/2 upstreams: the forwarded requests, and the responses to upstream failures (R45).
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -10,18 +10,19 @@ use http::request::Parts;
 
 use super::client::{self, block_on, get};
 use super::frame_connection::FrameConnection;
-use super::frame_upstream::{self, FAR, FrameUpstream, answer};
+use super::frame_upstream::{self, FAR_ROUTE, FrameUpstream, whole_response};
 use super::frames::{WHOLE, request};
-use super::held;
+use super::refusing_port;
 use harness::{Authority, Connection, Gateway, Reply, Server, TIMEOUT, eventually, logged, send};
 
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
-/// An upstream of other people's making that says which heads came.
-fn telling() -> (SocketAddr, Receiver<Parts>) {
+/// An upstream built with `h2` that reports each request head.
+fn recording_upstream() -> (SocketAddr, Receiver<Parts>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("an open socket");
-    let (address, (tell, told)) = (listener.local_addr().expect("bound"), channel());
+    let address = listener.local_addr().expect("bound");
+    let (sender, receiver) = channel();
     thread::spawn(move || {
         block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a socket");
@@ -29,23 +30,23 @@ fn telling() -> (SocketAddr, Receiver<Parts>) {
             let mut streams = h2::server::handshake(socket).await.expect("HTTP/2");
             while let Some(Ok((request, mut respond))) = streams.accept().await {
                 // An error means that the test has failed already.
-                let _ = tell.send(request.into_parts().0);
+                let _ = sender.send(request.into_parts().0);
                 let _ = respond.send_response(http::Response::new(()), true);
             }
         });
     });
-    (address, told)
+    (address, receiver)
 }
 
-fn gateway(targets: &str, of_upstream: &str) -> Gateway {
+fn gateway(targets: &str, upstream_keys: &str) -> Gateway {
     Gateway::start(&format!(
-        "[upstreams.far]\ntargets = \"{targets}\"\nprotocol = \"http2\"\n{of_upstream}\n{FAR}public = true\n"
+        "[upstreams.far]\ntargets = \"{targets}\"\nprotocol = \"http2\"\n{upstream_keys}\n{FAR_ROUTE}public = true\n"
     ))
 }
 
 #[test]
 fn request_is_forwarded_as_valid_http2_with_forwarding_headers() {
-    let (address, told) = telling();
+    let (address, heads) = recording_upstream();
     let gateway = gateway(&format!("http://{address}"), "");
     let lines = "Connection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers, gzip\r\n\
                  Cookie: a=1; b=2\r\nX-Forwarded-For: forged\r\nx_forwarded_for: forged\r\n";
@@ -59,12 +60,12 @@ fn request_is_forwarded_as_valid_http2_with_forwarding_headers() {
         ("api.test:81", "1.1 scopegate", "api.test:81"),
         ("api.test", "2.0 scopegate", "api.test"),
     ] {
-        let head = told.recv_timeout(TIMEOUT).expect("a request");
+        let head = heads.recv_timeout(TIMEOUT).expect("a request");
         assert_eq!(head.uri.to_string(), format!("http://{authority}/x?y"));
         let header = |name: &str| {
             let mut values = head.headers.get_all(name).iter();
             let value = values.next().map(|value| value.to_str().expect("ASCII"));
-            assert!(values.next().is_none(), "{name} stands twice");
+            assert!(values.next().is_none(), "{name} occurs twice");
             value
         };
         assert_eq!(
@@ -92,16 +93,16 @@ fn request_is_forwarded_as_valid_http2_with_forwarding_headers() {
 
 #[test]
 fn upgrade_is_forwarded_as_a_plain_request() {
-    let (address, told) = telling();
+    let (address, heads) = recording_upstream();
     let gateway = gateway(&format!("http://{address}"), "");
     for protocol in ["websocket", "h2c"] {
         let lines =
             format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\nSec-WebSocket-Key: k\r\n");
         let mut connection = Connection::open(gateway.address);
         for _ in 0..2 {
-            let answer = connection.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
-            assert_eq!((answer.status, answer.header("upgrade")), (200, None));
-            let head = told.recv_timeout(TIMEOUT).expect("a request");
+            let response = connection.ask(format!("GET /x HTTP/1.1\r\nHost: a\r\n{lines}\r\n"));
+            assert_eq!((response.status, response.header("upgrade")), (200, None));
+            let head = heads.recv_timeout(TIMEOUT).expect("a request");
             assert!(
                 head.headers.get("upgrade").is_none() && head.headers.get("connection").is_none()
             );
@@ -113,12 +114,12 @@ fn upgrade_is_forwarded_as_a_plain_request() {
 #[test]
 fn upstream_without_http2_is_a_502_with_its_cause_logged() {
     let http1 = Server::start(|_| Reply::text("hello"));
-    let rude = Server::start(|_| Reply::RawThenClose(Vec::new()));
+    let closing = Server::start(|_| Reply::RawThenClose(Vec::new()));
     let smtp = Server::start(|_| Reply::RawThenClose(b"220 ready\r\n".to_vec()));
-    for upstream in [&http1, &rude, &smtp] {
+    for upstream in [&http1, &closing, &smtp] {
         let gateway = gateway(&format!("http://{}", upstream.address), "retries = 0");
-        let answer = send(gateway.address, GET);
-        assert_eq!((answer.status, answer.challenge()), (502, None));
+        let response = send(gateway.address, GET);
+        assert_eq!((response.status, response.challenge()), (502, None));
         assert_eq!(
             client::ask(gateway.address, get("/x", None), b"", None).status,
             502
@@ -128,7 +129,7 @@ fn upstream_without_http2_is_a_502_with_its_cause_logged() {
         "cannot connect to {}: expected HTTP/2 (protocol = ",
         http1.address
     );
-    eventually("the log says why", || {
+    eventually("the cause is logged", || {
         logged(&cause) || logged(&cause.replace('"', "\\\""))
     });
 }
@@ -136,83 +137,87 @@ fn upstream_without_http2_is_a_502_with_its_cause_logged() {
 #[test]
 fn tls_upstream_must_negotiate_http2() {
     let authority = Authority::generate();
-    let of_upstream = format!(
+    let upstream_keys = format!(
         "tls_ca = \"{}\"\ntls_server_name = \"inner.test\"\nretries = 0",
         authority.ca_file().display()
     );
     let config = authority.server_config("inner.test", false);
     let http1 = Server::start_tls(Arc::clone(&config), |_| Reply::text("hello"));
-    let stubborn = gateway(&format!("https://{}", http1.address), &of_upstream);
-    assert_eq!(send(stubborn.address, GET).status, 502);
+    let http1_gateway = gateway(&format!("https://{}", http1.address), &upstream_keys);
+    assert_eq!(send(http1_gateway.address, GET).status, 502);
     assert_eq!(http1.hits(), 0);
     let cause = format!(
         "cannot connect to {}: expected the upstream to negotiate HTTP/2",
         http1.address
     );
-    eventually("the log says why", || logged(&cause));
+    eventually("the cause is logged", || logged(&cause));
 
     let mut config = (*config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let far = FrameUpstream::start_over(Some(Arc::new(config)), &[], |wire, call| {
-        _ = wire.try_write(answer(call.stream, b"hello"))
+    let upstream = FrameUpstream::start_with(Some(Arc::new(config)), &[], |wire, call| {
+        _ = wire.try_write(whole_response(call.stream, b"hello"))
     });
-    let agreed = gateway(&format!("https://{}", far.address), &of_upstream);
+    let http2_gateway = gateway(&format!("https://{}", upstream.address), &upstream_keys);
     for _ in 0..3 {
-        assert_eq!(send(agreed.address, GET).text(), "hello");
+        assert_eq!(send(http2_gateway.address, GET).text(), "hello");
     }
-    assert_eq!(far.connections(), 1);
+    assert_eq!(upstream.connections(), 1);
 }
 
 #[test]
 fn unreachable_upstream_is_a_502_and_one_without_settings_a_504() {
-    let (_held, address) = held();
-    let gone = gateway(&format!("http://{address}"), "");
-    assert_eq!(send(gone.address, GET).status, 502);
-    // It accepts, and says nothing.
+    let (_socket, address) = refusing_port();
+    let unreachable = gateway(&format!("http://{address}"), "");
+    assert_eq!(send(unreachable.address, GET).status, 502);
+    // This one accepts connections and sends nothing.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let silent = gateway(
         &format!("http://{address}"),
         "connect_timeout = \"200ms\"\nretries = 0",
     );
-    let answer = send(silent.address, GET);
-    assert_eq!((answer.status, answer.challenge()), (504, None));
+    let response = send(silent.address, GET);
+    assert_eq!((response.status, response.challenge()), (504, None));
 }
 
 #[test]
 fn silent_upstream_is_a_504_and_the_next_request_opens_a_new_connection() {
-    // From the beginning, and after some answers.
-    for answers in [0, 2] {
-        let far = FrameUpstream::start(&[], move |wire, call| {
-            if call.connection == 2 || call.earlier < answers {
-                wire.try_write(answer(call.stream, b""));
+    // Silent from the start, or after two responses.
+    for responses in [0, 2] {
+        let upstream = FrameUpstream::start(&[], move |wire, call| {
+            if call.connection == 2 || call.earlier < responses {
+                wire.try_write(whole_response(call.stream, b""));
             }
         });
-        let test_bed =
-            frame_upstream::test_bed("", &far, "response_timeout = \"300ms\"", "public = true");
-        for _ in 0..answers {
+        let test_bed = frame_upstream::test_bed(
+            "",
+            &upstream,
+            "response_timeout = \"300ms\"",
+            "public = true",
+        );
+        for _ in 0..responses {
             assert_eq!(send(test_bed.address, GET).status, 200);
         }
-        let answered = send(test_bed.address, GET);
-        assert_eq!((answered.status, answered.challenge()), (504, None));
+        let response = send(test_bed.address, GET);
+        assert_eq!((response.status, response.challenge()), (504, None));
         assert_eq!(
-            (send(test_bed.address, GET).status, far.connections()),
+            (send(test_bed.address, GET).status, upstream.connections()),
             (200, 2),
-            "after {answers} answers"
+            "after {responses} responses"
         );
         assert_eq!(
-            far.calls().len(),
-            answers + 2,
-            "a request that may be under way is not sent again"
+            upstream.calls().len(),
+            responses + 2,
+            "a request that may have been processed is not retried"
         );
-        eventually("the silent one is closed", || far.closed() == 1);
+        eventually("the silent connection is closed", || upstream.closed() == 1);
     }
 }
 
 #[test]
 fn client_deadline_does_not_count_against_the_upstream_connection() {
-    let far = FrameUpstream::start(&[], |_, _| {});
-    let test_bed = frame_upstream::test_bed("", &far, "", "public = true");
+    let upstream = FrameUpstream::start(&[], |_, _| {});
+    let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let call = [
         &request("POST", "/x")[..],
@@ -222,34 +227,45 @@ fn client_deadline_does_not_count_against_the_upstream_connection() {
     for _ in 0..6 {
         assert_eq!(wire.ask(&call).status, Some(504));
     }
-    eventually("all are cancelled upstream", || {
-        far.resets() == far.calls().len()
+    eventually("all requests are cancelled upstream", || {
+        upstream.resets() == upstream.calls().len()
     });
-    assert_eq!(far.connections(), 1, "for {} requests", far.calls().len());
+    assert_eq!(
+        upstream.connections(),
+        1,
+        "for {} requests",
+        upstream.calls().len()
+    );
 }
 
 #[test]
 fn timeout_of_one_stream_keeps_a_responsive_connection() {
-    let far = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |wire, call| {
         if call.earlier != 0 {
-            wire.try_write(answer(call.stream, b""));
+            wire.try_write(whole_response(call.stream, b""));
         }
     });
-    let test_bed =
-        frame_upstream::test_bed("", &far, "response_timeout = \"600ms\"", "public = true");
+    let test_bed = frame_upstream::test_bed(
+        "",
+        &upstream,
+        "response_timeout = \"600ms\"",
+        "public = true",
+    );
     let mut wire = FrameConnection::open(test_bed.address, &[]);
     let slow = wire.begin_request(WHOLE, &request("GET", "/slow"));
-    eventually("the upstream has it", || far.calls().len() == 1);
-    while wire.told(slow).end.is_none() {
+    eventually("the upstream has the request", || {
+        upstream.calls().len() == 1
+    });
+    while wire.stream(slow).end.is_none() {
         assert_eq!(wire.ask(&request("GET", "/quick")).status, Some(200));
         // Paces the requests.
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(wire.told(slow).status, Some(504));
+    assert_eq!(wire.stream(slow).status, Some(504));
     assert_eq!(
         (
             wire.ask(&request("GET", "/quick")).status,
-            far.connections()
+            upstream.connections()
         ),
         (Some(200), 1)
     );
