@@ -1,13 +1,14 @@
 //! The decision about one request: a [`Permit`] or a [`Denial`].
 //!
-//! It is made anew for every request: facts about a token may be cached, decisions may not.
+//! Every request is decided anew: facts about a token may be cached, decisions may not.
 
 use super::requirement::{Requirement, UnusableParameter};
 use super::route_table::MatchedRoute;
 use crate::oauth::claims::ActiveToken;
 
-/// A request that may be sent on. Only [`decide`] makes one, or [`unenforced`] where a route says so; sending it on uses it
-/// up.
+/// Proof that a request may be forwarded; forwarding consumes it.
+///
+/// Only [`decide`], and [`unenforced`] for a route in shadow mode, construct one.
 #[derive(Debug)]
 #[must_use]
 pub struct Permit {
@@ -25,24 +26,24 @@ impl Permit {
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denial {
-    /// The route asks for a token: 401.
+    /// The route requires a token: 401.
     #[error("expected an access token, but found none")]
     NoToken,
-    /// The token is of an issuer that the route does not take: 401 `invalid_token`.
+    /// The route does not accept the issuer of the token: 401 `invalid_token`.
     #[error("expected a token of one of the route's issuers, but found one of another")]
     IssuerNotAccepted,
-    /// The token grants too little: 403 `insufficient_scope`.
+    /// The token lacks a scope: 403 `insufficient_scope`.
     #[error("expected a token that grants {needed:?}, but found one that grants less")]
     InsufficientScope {
-        /// What this request needs; of several sets the first.
+        /// The scopes that this request needs; of several sets, the first.
         needed: String,
     },
-    /// A path parameter's value cannot stand in a scope: 400.
+    /// The value of a path parameter is not allowed in a scope: 400.
     #[error(transparent)]
     UnusableParameter(#[from] UnusableParameter),
 }
 
-/// Decides whether a request may pass. `token` is active, verified and in time, or `None` where there is none.
+/// Decides whether a request may pass; `token` is `None` if the request has none.
 ///
 /// # Errors
 /// See [`Denial`].
@@ -67,14 +68,16 @@ pub fn decide(found: &MatchedRoute<'_, '_>, token: Option<&ActiveToken>) -> Resu
     }
 }
 
-/// Lets a request pass that would be refused for lack of a good token, on a route in shadow mode; `None` on any other.
+/// A permit for a request without a sufficient token on a route in shadow mode; `None` on others.
 #[must_use]
 pub fn unenforced(found: &MatchedRoute<'_, '_>) -> Option<Permit> {
     (!found.route.is_enforced).then_some(Permit { route: found.index })
 }
 
-/// The scopes that a request needs, for the challenge to one that came without a token; of several sets the first.
-/// `None` where no particular scope is needed or none can be named.
+/// The scopes that a request needs, for the challenge if it has no token; of several sets, the
+/// first.
+///
+/// `None` if no particular scope is needed, or a path parameter is not allowed in a scope.
 #[must_use]
 pub fn needed_scope(found: &MatchedRoute<'_, '_>) -> Option<String> {
     match &found.route.requirement {

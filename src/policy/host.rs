@@ -1,16 +1,17 @@
-//! The host that a request names, and the hosts that a route answers to.
+//! The host of a request, and the host patterns of a route.
 //!
 //! 1. Hosts are compared in lower case, without port or trailing dot.
-//! 2. `*.example.com` stands for every host beneath `example.com`, at any depth, and not for `example.com`.
-//! 3. A `Host` that is no plain host with an optional port is refused: user information, escapes and spaces are read
-//!    by every server in its own way (RFC 9112 §3.2).
+//! 2. `*.example.com` matches every subdomain of `example.com`, at any depth, but not
+//!    `example.com`.
+//! 3. `Host` must be a plain host with an optional port. User information, escapes and spaces are
+//!    refused: servers disagree about them (RFC 9112 §3.2).
 
 use std::borrow::Cow;
 use std::fmt;
 use std::net::Ipv6Addr;
 
 // RFC 1035 §2.3.4.
-const LONGEST_NAME: usize = 253;
+const MAX_NAME_LENGTH: usize = 253;
 
 /// Why a `Host` value is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,26 +19,28 @@ pub enum HostError {
     /// There is no host.
     #[error("expected a host, but found none")]
     Empty,
-    /// It is longer than any name can be.
-    #[error("expected a host of at most {LONGEST_NAME} characters, but found a longer one")]
+    /// The host is longer than a DNS name can be.
+    #[error("expected a host of at most {MAX_NAME_LENGTH} characters, but found a longer one")]
     TooLong,
-    /// A character that stands in no host name: user information, a space, an escape, non-ASCII.
+    /// A character that is not allowed in a host name: user information, a space, an escape,
+    /// non-ASCII.
     #[error("expected a host of ASCII letters, digits, - _ and ., but found another character")]
     ForbiddenCharacter,
     /// Two dots in a row, or one at the start.
     #[error("expected a name between two dots, but found none")]
     EmptyLabel,
-    /// What follows the host is not `:` and a number up to 65535.
-    #[error("expected a port from 0 to 65535, but found something else")]
+    /// The host is not followed by `:` and a number up to 65535.
+    #[error("expected a port from 0 to 65535, but found other text")]
     InvalidPort,
-    /// What stands in brackets is no IPv6 address.
-    #[error("expected an IPv6 address in brackets, but found something else")]
+    /// The text in brackets is not an IPv6 address.
+    #[error("expected an IPv6 address in brackets, but found other text")]
     InvalidIpv6,
 }
 
-/// Reads the value of a `Host` header: the host in lower case, without port or trailing dot (RFC 9110 §7.2).
+/// Normalizes the value of a `Host` header: lower case, without port or trailing dot
+/// (RFC 9110 §7.2).
 ///
-/// Borrows what is normal, except for IPv6 addresses.
+/// Allocates only for upper case and IPv6 addresses.
 ///
 /// # Errors
 /// See [`HostError`].
@@ -67,7 +70,7 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     if name.is_empty() {
         return Err(HostError::Empty);
     }
-    if name.len() > LONGEST_NAME {
+    if name.len() > MAX_NAME_LENGTH {
         return Err(HostError::TooLong);
     }
     if has_empty_label {
@@ -80,38 +83,38 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     })
 }
 
-/// A host that a route answers to, or every host beneath one.
+/// A host, or all subdomains of one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPattern {
-    // `api.example.com`, or `.example.com` for everything beneath it.
+    // `api.example.com`, or `.example.com` for its subdomains.
     pub(super) name: Box<str>,
 }
 
-/// Why a text is no [`HostPattern`].
+/// Why a text is not a [`HostPattern`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostPatternError {
-    /// The host itself is wrong.
+    /// The host is invalid.
     #[error("{0}")]
     Host(#[from] HostError),
-    /// A route answers on every port.
+    /// A port: routes match every port.
     #[error("expected a host without port, but found {0:?}")]
     Port(String),
-    /// A `*` anywhere but in front of the first dot.
+    /// A `*` that is not the whole first label.
     #[error("expected a * only as the first label, as in \"*.example.com\", but found {0:?}")]
     Wildcard(String),
-    /// An address has nothing beneath it.
+    /// An address has no subdomains.
     #[error("expected a name after \"*.\", but found {0:?}")]
-    BeneathAddress(String),
+    SubdomainOfAddress(String),
 }
 
 impl HostPattern {
-    /// Reads `api.example.com` or `*.example.com`.
+    /// Parses `api.example.com` or `*.example.com`.
     ///
     /// # Errors
     /// See [`HostPatternError`].
     pub fn parse(text: &str) -> Result<Self, HostPatternError> {
-        let beneath = text.strip_prefix("*.");
-        let host = beneath.unwrap_or(text);
+        let parent = text.strip_prefix("*.");
+        let host = parent.unwrap_or(text);
         if host.contains('*') {
             return Err(HostPatternError::Wildcard(text.to_owned()));
         }
@@ -120,8 +123,8 @@ impl HostPattern {
         if host[host.find(']').unwrap_or(0)..].contains(':') {
             return Err(HostPatternError::Port(text.to_owned()));
         }
-        match beneath {
-            Some(_) if is_address => Err(HostPatternError::BeneathAddress(text.to_owned())),
+        match parent {
+            Some(_) if is_address => Err(HostPatternError::SubdomainOfAddress(text.to_owned())),
             Some(_) => Ok(Self {
                 name: format!(".{normal}").into(),
             }),
@@ -131,17 +134,17 @@ impl HostPattern {
         }
     }
 
-    /// Whether it stands for this host, as [`normal_host`] reads it.
+    /// Whether the pattern matches a host that [`normal_host`] returned.
     #[must_use]
     pub fn matches(&self, host: &str) -> bool {
-        if self.is_beneath() {
+        if self.is_wildcard() {
             host.ends_with(&*self.name)
         } else {
             *host == *self.name
         }
     }
 
-    pub(super) fn is_beneath(&self) -> bool {
+    pub(super) fn is_wildcard(&self) -> bool {
         self.name.starts_with('.')
     }
 }
@@ -151,14 +154,14 @@ impl fmt::Display for HostPattern {
         write!(
             f,
             "{}{}",
-            if self.is_beneath() { "*" } else { "" },
+            if self.is_wildcard() { "*" } else { "" },
             self.name
         )
     }
 }
 
 fn check_port(port: &str) -> Result<(), HostError> {
-    // RFC 3986 §3.2.3 has `host:` with an empty port as well.
+    // RFC 3986 §3.2.3 allows an empty port (`host:`).
     let Some(digits) = port.strip_prefix(':') else {
         return if port.is_empty() {
             Ok(())

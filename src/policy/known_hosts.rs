@@ -1,20 +1,21 @@
-//! The hosts that a listener answers to which is not for everybody's clients.
+//! The hosts that a private listener accepts, as a defence against DNS rebinding.
 //!
-//! A page in a browser reaches such a listener by DNS rebinding: its own name is made to resolve to the listener's
-//! address, and what it reads there is of its own origin. The Host of such a request is the page's name.
+//! A web page can reach a private listener if its own name resolves to the listener's address: the
+//! browser treats the responses as same-origin. The `Host` of such a request is the page's name.
 
 use std::net::Ipv4Addr;
 
 use super::host::HostPattern;
 
-/// The hosts that are known: those that are listed, IP addresses and `localhost`, which no page has as its name.
+/// The accepted hosts: the listed ones, IP addresses and `localhost`. A rebinding page has none of
+/// the latter two as its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownHosts {
     listed: Option<Vec<HostPattern>>,
 }
 
 impl KnownHosts {
-    /// Those that are listed, and no others.
+    /// Accepts the listed hosts.
     #[must_use]
     pub fn listed(hosts: Vec<HostPattern>) -> Self {
         Self {
@@ -22,19 +23,19 @@ impl KnownHosts {
         }
     }
 
-    /// Nobody says which there are.
+    /// No hosts are listed.
     #[must_use]
     pub fn unlisted() -> Self {
         Self { listed: None }
     }
 
-    /// Whether somebody says which there are.
+    /// Whether hosts are listed.
     #[must_use]
     pub fn are_listed(&self) -> bool {
         self.listed.is_some()
     }
 
-    /// Whether this is one of them, as [`normal_host`](super::host::normal_host) reads it.
+    /// Whether a host that [`normal_host`](super::host::normal_host) returned is accepted.
     #[must_use]
     pub fn contains(&self, host: &str) -> bool {
         let is_address = host.starts_with('[') || host.parse::<Ipv4Addr>().is_ok();

@@ -1,21 +1,24 @@
-//! Paths that an upstream may take for another one than the gateway does.
+//! Lookalikes: paths that an upstream may interpret as another route's path.
 //!
-//! Routes tell `/admin` from `/Admin`, `/admin.json` and `/admin%20`. Some servers do not: beside a route for `/admin`, such
-//! a path would slip through a route for `/{*rest}` that asks for less. So a path is read in every way in which some server
-//! reads it, and where one of them leads to a route that the chosen one is not as strict as, the request is refused.
+//! Routes distinguish `/admin` from `/Admin`, `/admin.json` and `/admin%20`; some servers do not.
+//! Beside a route for `/admin`, such a path would match a route for `/{*rest}` that requires less.
+//! So every interpretation that some server uses is looked up. If one of them belongs to a stricter
+//! route than the chosen one, the request is refused.
 //!
-//! 1. A name is compared without case, and without spaces around it or dots at its end. What is outside ASCII is compared by
-//!    its [`skeleton`](super::skeleton).
-//! 2. A name ends at a `;` (path parameters). It may end at a `.` (a suffix that names a format: `/reports.json`) or a `:`
-//!    (a stream of NTFS: `/reports::$DATA`).
-//! 3. The path may end at a `?` or `#` that came encoded: some servers decode first.
-//! 4. Names of which nothing is left are passed over.
-//! 5. What the chosen route has written out is what it says: a declared `/app.js` is exact, and `app.js` in
-//!    `/app.js/{*rest}` ends nowhere else.
-//! 6. For each reading the tree of all routes, read in the same way, decides as it does for the path itself.
+//! 1. Names are compared without letter case, spaces around them and dots at their end. Names
+//!    outside ASCII are compared by their [`skeleton`](super::skeleton).
+//! 2. A name ends at a `;` (path parameters). It may end at a `.` (a format suffix:
+//!    `/reports.json`) or a `:` (an NTFS stream: `/reports::$DATA`).
+//! 3. The path may end at an encoded `?` or `#`: some servers decode first.
+//! 4. Empty names are skipped.
+//! 5. Literals of the chosen route are exact: a declared `/app.js` has no other interpretation, and
+//!    `app.js` in `/app.js/{*rest}` does not end earlier.
+//! 6. For each interpretation, the tree of all routes, normalized in the same way, finds the
+//!    routes.
 //!
-//! Deliberately absent is what an upstream offers under several names of its own: `/index.html` for `/`, short names of FAT
-//! (`/REPORT~1`), a file that is found without its suffix. Its operator knows of these, and can declare them.
+//! Deliberately absent: several names that an upstream itself gives to a resource, such as
+//! `/index.html` for `/`, short names of FAT (`/REPORT~1`), or a file found without its suffix. Its
+//! operator knows these and can declare them.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -27,30 +30,33 @@ use super::requirement::SharedParameters;
 use super::skeleton::skeleton;
 use super::tree::Node;
 
-/// The paths of all routes of a host, as a lenient server compares them.
+/// The paths of all routes of a host, normalized as a lenient server compares them.
 #[derive(Debug, Default)]
 pub(super) struct LenientPaths {
     tree: Node,
-    /// The most octets of a literal: no longer name is one.
-    longest: usize,
-    /// Whether some literal is not as a lenient server compares it.
+    /// Length of the longest literal in octets: a longer name matches none.
+    max_literal: usize,
+    /// Whether normalization changes some literal.
     folds: bool,
-    /// Whether some of them are one path to it.
+    /// Whether normalization makes some paths equal.
     merges: bool,
 }
 
 impl LenientPaths {
-    /// Makes it of the routes of a host: their positions and their paths. `strict` is the tree of the same paths as they are.
+    /// Builds the tree from the indices and paths of a host's routes; `strict` is the tree of the
+    /// unchanged paths.
     pub(super) fn build<'r>(
         routes: impl IntoIterator<Item = (usize, &'r RoutePattern)>,
         strict: &Node,
     ) -> Self {
-        let (mut longest, mut folds, mut has_other_segments) = (0, false, false);
+        let mut max_literal = 0;
+        let mut folds = false;
+        let mut has_other_segments = false;
         let folded = routes.into_iter().map(|(index, pattern)| {
             let segments: Vec<_> = pattern.segments.iter().flat_map(folded).collect();
             for segment in &segments {
                 if let Segment::Literal(text) = segment {
-                    longest = longest.max(text.len());
+                    max_literal = max_literal.max(text.len());
                 }
             }
             folds |= segments != pattern.segments;
@@ -61,66 +67,70 @@ impl LenientPaths {
         let merges = has_other_segments || tree.size() != strict.size();
         Self {
             tree,
-            longest,
+            max_literal,
             folds,
             merges,
         }
     }
 
-    /// Whether there may be more than one reading of a path whose parameters have these values.
+    /// Whether a path whose parameters have these values may have several interpretations.
     ///
-    /// Most paths have one: no character in them is read in two ways, and where their route has a parameter, no other route
-    /// has a literal.
-    pub(super) fn may_be_misread(&self, path: &NormalPath<'_>, values: &Values<'_>) -> bool {
+    /// Most paths have one: servers agree on their characters, and no other route has a literal
+    /// where the chosen one has a parameter.
+    pub(super) fn has_interpretations(&self, path: &NormalPath<'_>, values: &Values<'_>) -> bool {
         let is_contested =
-            || values.are_contested() && (self.folds || has_other_readings(path.as_str()));
+            || values.are_contested() && (self.folds || has_other_interpretations(path.as_str()));
         !path.is_plain() || self.merges || is_contested()
     }
 
-    /// Shows `judge` the routes of every reading of a path, until it stops. `chosen` is the pattern that the gateway goes by.
-    pub(super) fn find_all<J>(
+    /// Calls `visit` with the routes of each interpretation of a path, until it breaks. `chosen` is
+    /// the pattern of the chosen route.
+    pub(super) fn find_all<V>(
         &self,
         path: &NormalPath<'_>,
         chosen: &RoutePattern,
-        judge: J,
+        visit: V,
     ) -> ControlFlow<usize>
     where
-        J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>,
+        V: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>,
     {
         let text = comparable(path.as_str());
-        // A slash outside ASCII makes more segments of them.
+        // A slash outside ASCII may split a segment.
         let is_aligned = slashes(&text) == slashes(path.as_str());
         let written = if is_aligned {
             &chosen.segments[..]
         } else {
             &[]
         };
-        let mut readings = PathInterpretations {
-            longest: self.longest,
+        let mut interpretations = PathInterpretations {
+            max_literal: self.max_literal,
             is_aligned,
-            judge,
+            visit,
         };
-        readings
-            .of(&self.tree, text.strip_prefix('/'), written)
+        interpretations
+            .descend(&self.tree, text.strip_prefix('/'), written)
             .map_continue(drop)
     }
 }
 
-/// One after the other, each reading of a path.
-struct PathInterpretations<J> {
-    longest: usize,
-    /// Whether a parameter has the same place in the reading as in the path.
+/// A search over the interpretations of a path.
+struct PathInterpretations<V> {
+    max_literal: usize,
+    /// Whether segments have the same index in the interpretation as in the path.
     is_aligned: bool,
-    judge: J,
+    visit: V,
 }
 
-// Each says whether every reading led to some route; where one did not, it leads to what is less specific.
+// Each method returns whether every interpretation matched a route; otherwise the caller tries less
+// specific branches.
 //
-// A node stands at one depth, and a path has two readings at the most that reach it: one goes on there, one ends there. So
-// each node is visited twice at the most, and the recursion is as deep as the longest pattern.
-impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretations<J> {
-    /// `path` is what follows the last slash that was taken, `written` what the chosen route has there.
-    fn of(
+// A node has one depth, and at most two interpretations reach it: one continues there, one ends
+// there. So each node is visited at most twice, and the recursion is as deep as the longest
+// pattern.
+impl<V: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretations<V> {
+    /// `path` is the part after the last matched slash; `written` is the same part of the chosen
+    /// route.
+    fn descend(
         &mut self,
         node: &Node,
         mut path: Option<&str>,
@@ -143,7 +153,7 @@ impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretat
             written = written.get(1..).unwrap_or_default();
             path = further.or(Some(""));
         };
-        let mut all = !ends_here || self.of(node, Some(""), &[])?;
+        let mut all = !ends_here || self.descend(node, Some(""), &[])?;
         if segment.is_empty() {
             all &= self.end(node.literal_like("").unwrap_or(node))?;
             return ControlFlow::Continue(all);
@@ -153,7 +163,7 @@ impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretat
         if let Some(end) = query_or_fragment(segment).filter(|_| !is_written) {
             let name = bare(&segment[..end]);
             all &= if name.is_empty() {
-                self.of(node, Some(""), &[])?
+                self.descend(node, Some(""), &[])?
             } else {
                 self.named(node, name, None, is_written, written)?
             };
@@ -171,25 +181,22 @@ impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretat
         written: &[Segment],
     ) -> ControlFlow<usize, bool> {
         let mut all = true;
-        let ends = ends(
-            name,
-            if is_written || node.literals.is_empty() {
-                0
-            } else {
-                self.longest
-            },
-        );
-        for name in std::iter::once(name).chain(ends) {
+        let max_length = if is_written || node.literals.is_empty() {
+            0
+        } else {
+            self.max_literal
+        };
+        for name in std::iter::once(name).chain(shorter_names(name, max_length)) {
             all &= match node.literal_like(name) {
-                Some(literal) => self.of(literal, further, written)?,
+                Some(literal) => self.descend(literal, further, written)?,
                 None => false,
             };
         }
         if let Some(parameter) = node.parameter.as_deref().filter(|_| !all) {
-            all = self.of(parameter, further, written)?;
+            all = self.descend(parameter, further, written)?;
         }
         if !all && !node.rest.is_empty() {
-            return self.judge(&node.rest);
+            return self.visit(&node.rest);
         }
         ControlFlow::Continue(all)
     }
@@ -197,28 +204,28 @@ impl<J: FnMut(&[usize], SharedParameters) -> ControlFlow<usize>> PathInterpretat
     fn end(&mut self, node: &Node) -> ControlFlow<usize, bool> {
         match (&node.here[..], &node.rest[..]) {
             ([], []) => ControlFlow::Continue(false),
-            ([], rest) => self.judge(rest),
-            (here, _) => self.judge(here),
+            ([], rest) => self.visit(rest),
+            (here, _) => self.visit(here),
         }
     }
 
-    fn judge(&mut self, routes: &[usize]) -> ControlFlow<usize, bool> {
+    fn visit(&mut self, routes: &[usize]) -> ControlFlow<usize, bool> {
         let shared = if self.is_aligned {
             SharedParameters::SAME_PATH
         } else {
             SharedParameters::None
         };
-        (self.judge)(routes, shared).map_continue(|()| true)
+        (self.visit)(routes, shared).map_continue(|()| true)
     }
 }
 
-// Of a path that needs no second look: see `NormalPath::is_plain`.
-fn has_other_readings(path: &str) -> bool {
+// For a plain path: see `NormalPath::is_plain`.
+fn has_other_interpretations(path: &str) -> bool {
     path.bytes()
         .any(|byte| matches!(byte, b'A'..=b'Z' | b'.' | b':'))
 }
 
-/// A normal path whose octets may be compared but for the case of ASCII, encoded or not.
+/// A normal path whose octets, encoded or not, can be compared without the letter case of ASCII.
 fn comparable(path: &str) -> Cow<'_, str> {
     let mut encoded = path.split('%').skip(1);
     if encoded.all(|digits| matches!(digits.as_bytes().first(), Some(b'0'..=b'7'))) {
@@ -227,7 +234,7 @@ fn comparable(path: &str) -> Cow<'_, str> {
     let mut text = String::with_capacity(path.len());
     for character in skeleton(decoded(path).chars()) {
         match character {
-            // A percent sign that was encoded stays one.
+            // An encoded percent sign stays encoded.
             '%' => text.push_str("%25"),
             other => text.push(other),
         }
@@ -244,7 +251,7 @@ fn query_or_fragment(segment: &str) -> Option<usize> {
     ends.into_iter().flatten().min()
 }
 
-/// What a segment is called: without path parameters, and without what surrounds a name.
+/// The name of a segment: without path parameters, spaces around it and dots at its end.
 fn bare(segment: &str) -> &str {
     let end = [";", "%3B"]
         .map(|end| segment.find(end))
@@ -261,21 +268,29 @@ fn bare(segment: &str) -> &str {
     }
 }
 
-/// The name up to each place where it may end, shortest first and at most so many octets long.
-fn ends(name: &str, longest: usize) -> impl Iterator<Item = &str> {
-    let (mut place, mut octets) = (0, 0);
-    // Without the dots and spaces at its end, and how much of it was the last one.
-    let (mut end, mut octets_to_end, mut last) = (0, 0, 0);
+/// The name up to each `.` or `:` where it may end: shortest first, at most `max_length` octets
+/// long.
+fn shorter_names(name: &str, max_length: usize) -> impl Iterator<Item = &str> {
+    let mut offset = 0;
+    let mut octets = 0;
+    // The end of the name so far, without dots and spaces at its end.
+    let mut end = 0;
+    let mut octets_to_end = 0;
+    // The end of the last name that was returned.
+    let mut last = 0;
     std::iter::from_fn(move || {
-        while octets_to_end <= longest {
-            let (octet, length) = first_octet(&name.as_bytes()[place..])?;
+        while octets_to_end <= max_length {
+            let (octet, length) = first_octet(&name.as_bytes()[offset..])?;
             let is_end = matches!(octet, b'.' | b':') && end > last;
             let end_before = end;
-            (place, octets) = (place + length, octets + 1);
+            offset += length;
+            octets += 1;
             if !matches!(octet, b'.' | b' ') {
-                (end, octets_to_end) = (place, octets);
+                end = offset;
+                octets_to_end = octets;
             }
-            // Only here, before an ASCII character: anywhere else `end` may be within a character of several octets.
+            // Sliced only here, before an ASCII character: elsewhere `end` may be inside a
+            // character.
             if is_end {
                 last = end_before;
                 return Some(&name[..end_before]);
@@ -285,8 +300,9 @@ fn ends(name: &str, longest: usize) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A segment of a route as a lenient server compares it. A literal is none to it where nothing is left, and several where a
-/// slash outside ASCII is in it.
+/// A segment of a route as a lenient server compares it.
+///
+/// A literal vanishes if its name is empty, and splits at slashes outside ASCII.
 fn folded(segment: &Segment) -> Vec<Segment> {
     let text = match segment {
         Segment::Literal(text) => text,

@@ -1,18 +1,19 @@
-//! The methods that a route takes.
+//! The methods of a route.
 
 use http::Method;
 
-/// The methods that a route takes: all, or a set. GET covers HEAD (RFC 9110 §9.3.2).
+/// The methods of a route: all, or a set. GET includes HEAD (RFC 9110 §9.3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Methods(Option<Vec<Method>>);
 
-/// Why a list of names is no [`Methods`].
+/// Why a list of names is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MethodsError {
-    /// A route that takes no method can never answer.
+    /// A route without a method would match no request.
     #[error("expected at least one method, but found none")]
     NoMethod,
-    /// Not a method's name. Methods are case-sensitive, and those in use are in upper case (RFC 9110 §9.1).
+    /// Not the name of a method. Methods are case-sensitive; registered ones are in upper case
+    /// (RFC 9110 §9.1).
     #[error("expected a method in upper case, as in \"GET\", but found {0:?}")]
     InvalidName(String),
 }
@@ -24,7 +25,7 @@ impl Methods {
         Self(None)
     }
 
-    /// Reads methods' names.
+    /// Parses names of methods.
     ///
     /// # Errors
     /// See [`MethodsError`].
@@ -58,14 +59,14 @@ impl Methods {
             .is_none_or(|methods| methods.contains(method))
     }
 
-    /// The methods in the order written, HEAD behind GET; `None` stands for all.
+    /// The methods in the written order, HEAD after GET; `None` means all.
     #[must_use]
     pub fn listed(&self) -> Option<&[Method]> {
         self.0.as_deref()
     }
 
-    /// The methods that one of these takes.
-    pub(super) fn any_of<'m>(all: impl IntoIterator<Item = &'m Self>) -> Self {
+    /// The union of several sets.
+    pub(super) fn union<'m>(all: impl IntoIterator<Item = &'m Self>) -> Self {
         let mut methods = Vec::new();
         for one in all {
             let Some(listed) = &one.0 else {
@@ -82,7 +83,7 @@ impl Methods {
         Self(Some(methods))
     }
 
-    /// Those that `other` does not take; all where this takes all and the other does not. `None` where none are left.
+    /// The methods that `other` lacks; all if only `other` is restricted. `None` if none remain.
     pub(super) fn without(&self, other: &Self) -> Option<Self> {
         match (&self.0, &other.0) {
             (_, None) => None,
@@ -98,7 +99,7 @@ impl Methods {
         }
     }
 
-    /// A method that both take.
+    /// A method that is in both sets.
     pub(super) fn in_common(&self, other: &Self) -> Option<Method> {
         match (&self.0, &other.0) {
             (None, None) => Some(Method::GET),

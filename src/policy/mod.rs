@@ -1,4 +1,5 @@
-//! Decisions without IO: which path, which host, which route, what it requires, and whether a token meets it.
+//! Normalizes path and host, finds the route, and decides whether a token meets its requirement.
+//! Pure: no IO, clock or log.
 
 pub mod decision;
 pub mod host;

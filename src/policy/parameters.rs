@@ -1,11 +1,11 @@
-//! The values that a request's path gives to a route's parameters.
+//! The values of path parameters.
 
 use std::borrow::Cow;
 
 use super::path::decoded;
 use super::pattern::MAX_PARAMETERS;
 
-/// The path parameters of one request, as one route names them.
+/// The path parameters of one request, with the names of one route.
 #[derive(Clone, Copy, Debug)]
 pub struct Parameters<'t, 'p> {
     names: &'t [Box<str>],
@@ -17,7 +17,7 @@ impl<'t, 'p> Parameters<'t, 'p> {
         Self { names, values }
     }
 
-    /// Every parameter and its value, decoded once, in the order of the path.
+    /// The parameters and their values, decoded once, in the order of the path.
     pub fn iter(&self) -> impl Iterator<Item = (&'t str, Cow<'p, str>)> {
         self.names
             .iter()
@@ -25,7 +25,7 @@ impl<'t, 'p> Parameters<'t, 'p> {
             .zip(self.values.as_slice().to_vec().into_iter().map(decoded))
     }
 
-    /// The value of a parameter, decoded once. Borrows what has nothing to decode.
+    /// The value of a parameter, decoded once. Borrows a value without encoding.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'p, str>> {
         let position = self.names.iter().position(|known| **known == *name)?;
@@ -33,7 +33,7 @@ impl<'t, 'p> Parameters<'t, 'p> {
     }
 }
 
-/// Pieces of a path in the order in which a pattern takes them, kept without a heap.
+/// The values in the order of the path, in an array, so without allocation.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Values<'p> {
     pieces: [&'p str; MAX_PARAMETERS],
@@ -42,8 +42,8 @@ pub(super) struct Values<'p> {
 }
 
 impl<'p> Values<'p> {
-    // No pattern has more parameters than there is room for, so nothing is ever left out. `is_contested` says whether a
-    // more specific pattern would take another piece there.
+    // A pattern has at most `MAX_PARAMETERS`, so no value is dropped. `is_contested`: a more
+    // specific pattern exists at this segment.
     pub(super) fn push(&mut self, piece: &'p str, is_contested: bool) {
         self.are_contested |= is_contested;
         if let Some(free) = self.pieces.get_mut(self.length) {
@@ -60,7 +60,8 @@ impl<'p> Values<'p> {
         self.length
     }
 
-    /// Whether some value, or one that was tried, stands where other patterns are more specific.
+    /// Whether a more specific pattern exists at the segment of some value, or of one that was
+    /// tried.
     pub(super) fn are_contested(&self) -> bool {
         self.are_contested
     }

@@ -1,20 +1,23 @@
-//! The path of a request in its one normal form: what is matched is what is forwarded, or the request is refused.
+//! The normal form of a request's path. The path that is matched is forwarded; ambiguous paths are
+//! refused.
 //!
-//! 1. Percent-encoded unreserved characters are decoded and hex digits put in upper case (RFC 3986 §6.2.2). Nothing
-//!    else is repaired: a path that two servers might read in two ways is an attack on the one behind us.
-//! 2. Refused, in every spelling: dot segments, empty segments, encoded slashes, backslashes, control characters, a
-//!    percent sign that would decode to a second encoding, text that is not UTF-8, and `;` unless it is allowed.
-//! 3. A segment is a dot segment as well where only what may end a name follows the dots. A server that decodes a path
-//!    before it splits it reads `/a/..%23` as `/a/..`, and one that folds Unicode reads two full-width dots as `..`.
-//! 4. The rules are judged on the normal form, so a normal path is normal again.
+//! 1. Encoded unreserved characters are decoded, and hex digits become upper case (RFC 3986
+//!    §6.2.2). Nothing else is repaired: a path that servers interpret differently may be an attack
+//!    on the upstream.
+//! 2. Refused in every encoding: dot segments, empty segments, encoded slashes, backslashes,
+//!    control characters, double encoding, text that is not UTF-8, and `;` unless it is allowed.
+//! 3. Dots followed by a character that may end a name are a dot segment too. A server that decodes
+//!    before it splits reads `/a/..%23` as `/a/..`; one that folds Unicode reads two full-width
+//!    dots as `..`.
+//! 4. The rules are checked on the normal form, so normalization is idempotent.
 
 use std::borrow::Cow;
 
 use super::skeleton::skeleton;
 use crate::values::PathParameters;
 
-/// What ends a name for some server: path parameters, a stream of NTFS, the query and the fragment of a server that
-/// decodes first, and the space at which such a server ends the target of a request line.
+/// Characters that end a name for some servers: path parameters, an NTFS stream, and, for a server
+/// that decodes first, the query, the fragment and the end of the request target.
 const NAME_ENDS: [u8; 5] = *b";:?# ";
 
 /// The path of a request in normal form.
@@ -27,14 +30,14 @@ pub struct NormalPath<'p> {
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// It does not start with `/`: the `*` of OPTIONS, or no path at all.
+    /// The target does not start with `/`: the `*` of OPTIONS, or no path.
     #[error("expected a path that starts with /, but found another target")]
     NotAbsolute,
-    /// A character that cannot stand in a path as it is.
-    #[error("expected percent-encoded UTF-8, but found a character that cannot stand in a path")]
+    /// A character that a path must encode.
+    #[error("expected percent-encoded UTF-8, but found a character that a path must encode")]
     ForbiddenCharacter,
     /// A `%` without two hex digits.
-    #[error("expected two hex digits after %, but found something else")]
+    #[error("expected two hex digits after %, but found other characters")]
     InvalidEncoding,
     /// A `%25` before two hex digits.
     #[error("expected one percent-encoding, but found one inside another")]
@@ -46,7 +49,7 @@ pub enum PathError {
     #[error("expected no control character, but found one")]
     ControlCharacter,
     /// `%2F`.
-    #[error("expected / to stand for itself, but found it encoded")]
+    #[error("expected no encoded slash, but found one")]
     EncodedSlash,
     /// `\` or `%5C`.
     #[error("expected no backslash, but found one")]
@@ -63,7 +66,8 @@ pub enum PathError {
 }
 
 impl<'p> NormalPath<'p> {
-    /// Brings the path of a request, without its query, into normal form (RFC 3986 §6.2.2). Borrows what is normal.
+    /// Normalizes the path of a request, without its query (RFC 3986 §6.2.2). Borrows a normal
+    /// path.
     ///
     /// # Errors
     /// The first rule that the path breaks.
@@ -75,12 +79,12 @@ impl<'p> NormalPath<'p> {
             });
         }
         Ok(Self {
-            text: Self::parse_closely(raw, parameters)?,
+            text: Self::parse_strictly(raw, parameters)?,
             is_plain: false,
         })
     }
 
-    fn parse_closely(raw: &'p str, parameters: PathParameters) -> Result<Cow<'p, str>, PathError> {
+    fn parse_strictly(raw: &'p str, parameters: PathParameters) -> Result<Cow<'p, str>, PathError> {
         let normal = normal_encoding(raw)?;
         let segments = normal.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
         let mut segments = segments.split('/').peekable();
@@ -93,19 +97,20 @@ impl<'p> NormalPath<'p> {
         Ok(normal)
     }
 
-    /// The path, as it is matched and forwarded.
+    /// The path that is matched and forwarded.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether nothing in it is encoded, no segment begins with a dot and none has path parameters.
+    /// Whether nothing is encoded, no segment starts with a dot, and none has path parameters.
     pub(super) fn is_plain(&self) -> bool {
         self.is_plain
     }
 }
 
-// Most paths need no second look: no rule speaks of their characters, and no segment is empty or begins with a dot.
+// The fast path for most requests: no rule concerns the characters of a plain path, and no segment
+// is empty or starts with a dot.
 fn is_plain(raw: &str) -> bool {
     let mut last = 0;
     let mut is_plain = raw.starts_with('/');
@@ -118,17 +123,17 @@ fn is_plain(raw: &str) -> bool {
     is_plain
 }
 
-/// A piece of a normal path, decoded once.
+/// Decodes a piece of a normal path once.
 pub(super) fn decoded(piece: &str) -> Cow<'_, str> {
     if !piece.contains('%') {
         return Cow::Borrowed(piece);
     }
-    // A normal path decodes to UTF-8, so nothing is lost.
+    // A normal path decodes to UTF-8, so the conversion is lossless.
     let octets: Vec<u8> = octets(piece).collect();
     Cow::Owned(String::from_utf8_lossy(&octets).into_owned())
 }
 
-/// The octets of a piece of a normal path, decoded once.
+/// The decoded octets of a piece of a normal path.
 pub(super) fn octets(piece: &str) -> impl Iterator<Item = u8> {
     let mut rest = piece.as_bytes();
     std::iter::from_fn(move || {
@@ -138,7 +143,7 @@ pub(super) fn octets(piece: &str) -> impl Iterator<Item = u8> {
     })
 }
 
-/// The first octet of a piece of a normal path, decoded once, and how many bytes it takes there.
+/// The first decoded octet of a piece of a normal path, and the length of its encoding.
 pub(super) fn first_octet(piece: &[u8]) -> Option<(u8, usize)> {
     match *piece {
         [b'%', high, low, ..] => Some((hex_octet(high, low)?, 3)),
@@ -149,10 +154,10 @@ pub(super) fn first_octet(piece: &[u8]) -> Option<(u8, usize)> {
 
 fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {
     let mut normal = String::new();
-    // Everything before this place is in `normal`. It stays 0 while there is nothing to change.
+    // Everything before this offset is in `normal`. It stays 0 until the first change.
     let mut copied = 0;
-    for (place, _) in raw.match_indices('%') {
-        let &[high, low, ..] = &raw.as_bytes()[place + 1..] else {
+    for (offset, _) in raw.match_indices('%') {
+        let &[high, low, ..] = &raw.as_bytes()[offset + 1..] else {
             return Err(PathError::InvalidEncoding);
         };
         let octet = hex_octet(high, low).ok_or(PathError::InvalidEncoding)?;
@@ -160,7 +165,7 @@ fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {
         if is_upper_case && !is_unreserved(octet) {
             continue;
         }
-        normal.push_str(&raw[copied..place]);
+        normal.push_str(&raw[copied..offset]);
         if is_unreserved(octet) {
             normal.push(char::from(octet));
         } else {
@@ -170,7 +175,7 @@ fn normal_encoding(raw: &str) -> Result<Cow<'_, str>, PathError> {
                 char::from(low.to_ascii_uppercase()),
             ]);
         }
-        copied = place + 3;
+        copied = offset + 3;
     }
     if copied == 0 {
         return Ok(Cow::Borrowed(raw));
@@ -195,7 +200,7 @@ fn check_segment(segment: &str, parameters: PathParameters) -> Result<(), PathEr
     if segment.contains('\\') || segment.contains("%5C") {
         return Err(PathError::Backslash);
     }
-    // Some servers decode first and cut path parameters off then.
+    // `%3B` too: some servers decode first and then cut off path parameters.
     if parameters == PathParameters::Refuse && (segment.contains(';') || segment.contains("%3B")) {
         return Err(PathError::PathParameter);
     }
@@ -209,42 +214,42 @@ fn check_segment(segment: &str, parameters: PathParameters) -> Result<(), PathEr
 }
 
 fn is_dot_segment(segment: &str) -> bool {
-    let begun = segment.trim_start_matches("%20").trim_start_matches(' ');
-    let after = begun.trim_start_matches('.');
-    let dots = begun.len() - after.len();
+    let name = segment.trim_start_matches("%20").trim_start_matches(' ');
+    let after = name.trim_start_matches('.');
+    let dots = name.len() - after.len();
     matches!(dots, 1 | 2)
         && octets(after)
             .next()
             .is_none_or(|octet| NAME_ENDS.contains(&octet))
 }
 
-// A full-width slash separates, too, where full-width dots are dots.
+// A server that folds full-width dots folds full-width slashes too.
 fn has_dot_segment_when_folded(segment: &str) -> bool {
     let folded: String = skeleton(decoded(segment).chars()).collect();
     folded.split('/').any(is_dot_segment)
 }
 
-// Whether all of it is ASCII.
+// Checks the encoded characters; returns whether all are ASCII.
 fn check_encoded(segment: &str) -> Result<bool, PathError> {
     if segment.contains("%2F") {
         return Err(PathError::EncodedSlash);
     }
     let is_hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
-    for (place, encoded) in segment.match_indices("%25") {
-        let after = &segment.as_bytes()[place + encoded.len()..];
+    for (offset, encoded) in segment.match_indices("%25") {
+        let after = &segment.as_bytes()[offset + encoded.len()..];
         if is_hex(after.first()) && is_hex(after.get(1)) {
             return Err(PathError::DoubleEncoding);
         }
     }
-    // The octets of a character whose last one is still to come.
-    let mut begun = [0; 4];
+    // The octets of an incomplete character.
+    let mut partial = [0; 4];
     let mut length = 0;
     let mut is_ascii = true;
     for octet in octets(segment) {
         is_ascii &= octet.is_ascii();
-        begun[length] = octet;
+        partial[length] = octet;
         length += 1;
-        match std::str::from_utf8(&begun[..length]) {
+        match std::str::from_utf8(&partial[..length]) {
             Ok(character) if character.chars().any(char::is_control) => {
                 return Err(PathError::ControlCharacter);
             }

@@ -1,8 +1,9 @@
-//! The path of a route as the operator writes it: `/push/apps/{applicationId}/messages`, `/files/{*rest}`.
+//! The path of a route as the operator writes it: `/push/apps/{applicationId}/messages`,
+//! `/files/{*rest}`.
 //!
-//! 1. `{name}` stands for one segment, `{*rest}` for all that follow, none included.
-//! 2. Whatever else is written is a literal, compared after decoding once: the client may spell `@` as `%40`, and an
-//!    upstream takes both for the same, so a rule for one is a rule for the other.
+//! 1. `{name}` matches one segment, `{*rest}` all remaining ones, including none.
+//! 2. Every other segment is a literal, compared after one decoding: a client may write `@` as
+//!    `%40`, and upstreams do not distinguish them, so a rule for one is a rule for both.
 
 use std::fmt;
 use std::hash::Hash;
@@ -10,7 +11,7 @@ use std::hash::Hash;
 use super::path::{NormalPath, PathError, decoded};
 use crate::values::PathParameters;
 
-/// The greatest number of parameters in one path: their values are kept without a heap.
+/// Maximum number of parameters in one path: an array holds their values, without allocation.
 pub const MAX_PARAMETERS: usize = 8;
 
 /// The path of a route.
@@ -18,7 +19,7 @@ pub const MAX_PARAMETERS: usize = 8;
 pub struct RoutePattern {
     text: Box<str>,
     pub(super) segments: Vec<Segment>,
-    // In the order of the path; `{*rest}` is the last.
+    // Names in the order of the path; `{*rest}` is last.
     pub(super) parameters: Vec<Box<str>>,
 }
 
@@ -30,43 +31,43 @@ pub(super) enum Segment {
     Rest,
 }
 
-/// Why a text is no [`RoutePattern`].
+/// Why a text is not a [`RoutePattern`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RoutePatternError {
-    /// It does not start with `/`.
+    /// The path does not start with `/`.
     #[error("expected a path that starts with /, but found {0:?}")]
     NotAbsolute(String),
-    /// No request that matches this segment would be let in.
+    /// Every request with this segment is refused.
     #[error("expected a segment that a request can have, but found {found:?} ({cause})")]
     Literal {
         /// The segment.
         found: String,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         #[source]
         cause: PathError,
     },
     /// A segment with braces that is neither `{name}` nor `{*rest}`.
     #[error("expected a segment that is {{name}}, {{*rest}} or free of braces, but found {0:?}")]
     Braces(String),
-    /// A name of other characters than ASCII letters, digits, `_` and `-`.
+    /// A name is empty or has characters other than ASCII letters, digits, `_` and `-`.
     #[error("expected a parameter's name of ASCII letters, digits, _ and -, but found {0:?}")]
     InvalidName(String),
-    /// A name that stands there twice.
+    /// Two parameters have the same name.
     #[error("expected each parameter once, but found {{{0}}} twice")]
     RepeatedName(String),
-    /// `{*rest}` before the end.
+    /// `{*rest}` is not the last segment.
     #[error("expected {{*{0}}} as the last segment, but found more after it")]
     RestNotLast(String),
-    /// `*` or `**`, as other gateways have it.
+    /// `*` or `**`, the syntax of other gateways.
     #[error("expected {{name}} or {{*rest}}, but found {0:?} (write %2A for the character itself)")]
     Glob(String),
-    /// More than [`MAX_PARAMETERS`].
+    /// More than [`MAX_PARAMETERS`] parameters.
     #[error("expected at most {MAX_PARAMETERS} parameters, but found {0}")]
     TooManyParameters(usize),
 }
 
 impl RoutePattern {
-    /// Reads a route's path.
+    /// Parses the path of a route.
     ///
     /// # Errors
     /// See [`RoutePatternError`].
@@ -90,7 +91,7 @@ impl RoutePattern {
         }
     }
 
-    /// The path as it was written.
+    /// The path as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -101,7 +102,7 @@ impl RoutePattern {
         self.parameters.iter().map(AsRef::as_ref)
     }
 
-    /// The place of the parameter of this name among the segments.
+    /// The segment index of the parameter of this name.
     pub(super) fn segment_of(&self, name: &str) -> Option<usize> {
         let number = self.parameters().position(|known| known == name)?;
         let parameters = self
@@ -109,10 +110,10 @@ impl RoutePattern {
             .iter()
             .enumerate()
             .filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
-        parameters.map(|(place, _)| place).nth(number)
+        parameters.map(|(index, _)| index).nth(number)
     }
 
-    /// Equal for patterns that stand for the same paths, whatever their parameters are called.
+    /// Equal for patterns that match the same paths: names of parameters do not count.
     #[must_use]
     pub fn shape(&self) -> impl Clone + Eq + Hash + '_ {
         self.segments.as_slice()
@@ -174,7 +175,7 @@ impl fmt::Debug for RoutePattern {
     }
 }
 
-// A literal obeys the rules that a request's segment obeys: no other could ever match.
+// A literal obeys the rules for segments of a request; another one could never match.
 fn literal(written: &str, is_last: bool) -> Result<Box<str>, RoutePatternError> {
     if written.contains(['{', '}']) {
         return Err(RoutePatternError::Braces(written.to_owned()));
@@ -204,12 +205,12 @@ mod tests {
 
     fn message(text: &str) -> String {
         RoutePattern::parse(text)
-            .expect_err("no pattern")
+            .expect_err("an invalid pattern")
             .to_string()
     }
 
     #[test]
-    fn pattern_knows_its_parameters() {
+    fn pattern_lists_its_parameters() {
         let pattern = RoutePattern::parse("/a/{b}/c/{*d}").expect("a pattern");
         assert_eq!(pattern.parameters().collect::<Vec<_>>(), ["b", "d"]);
         assert_eq!(pattern.rest(), Some("d"));
@@ -285,7 +286,7 @@ mod tests {
             (
                 "/caf\u{e9}",
                 "expected a segment that a request can have, but found \"caf\u{e9}\" \
-                 (expected percent-encoded UTF-8, but found a character that cannot stand in a path)",
+                 (expected percent-encoded UTF-8, but found a character that a path must encode)",
             ),
             (
                 "/a/..",

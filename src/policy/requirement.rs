@@ -1,10 +1,11 @@
-//! What a route asks of a token.
+//! What a route requires of a token.
 //!
-//! 1. A requirement is written as OAuth writes scopes: every scope-token of one text is needed (RFC 6749 §3.3).
-//! 2. `{name}` takes the path parameter's value, literally. A value that is no scope-token, or that holds `*`, is
-//!    refused: it would ask for another scope than the operator wrote.
-//! 3. The answer does not depend on the order in which scopes are tried: an unusable value is refused even where the
-//!    token would have met the others.
+//! 1. A requirement is a list of scope-tokens, as in OAuth; a token must grant all of them
+//!    (RFC 6749 §3.3).
+//! 2. `{name}` inserts the value of a path parameter. A value that is not a scope-token, or
+//!    contains `*`, is refused: it would require another scope than the operator wrote.
+//! 3. The order of checks does not matter: an unusable value is refused even if the token meets, or
+//!    lacks, the other scopes.
 
 use std::fmt;
 
@@ -12,31 +13,31 @@ use super::parameters::Parameters;
 use super::pattern::RoutePattern;
 use crate::oauth::scope::{ScopePattern, ScopeSet, ScopeTokenError, check_scope_token};
 
-/// What a route asks for.
+/// What a route requires.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// Nothing: no token is asked for, and an offered one is neither judged nor trusted.
+    /// No token. If a request has one, it is neither verified nor trusted.
     Public,
-    /// A token that meets one of these.
+    /// A token that grants one of these sets.
     Token {
         /// Sets of scopes; empty when no particular scope is needed.
         any_of: Vec<ScopeRequirement>,
     },
 }
 
-/// Scopes that a token must grant, all of them.
+/// Scopes that a token must all grant.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ScopeRequirement(Vec<RequiredScope>);
 
-/// One scope of a [`ScopeRequirement`], for whoever asks what is missing.
+/// The check of one scope of a [`ScopeRequirement`], for `explain`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeCheck<'g> {
-    /// As the operator wrote it.
+    /// The scope as the operator wrote it.
     pub written: String,
-    /// With parameters filled in.
+    /// The scope with parameters filled in.
     ///
     /// # Errors
-    /// Names a parameter whose value cannot stand in a scope.
+    /// Names a parameter whose value is not allowed in a scope.
     pub filled: Result<String, UnusableParameter>,
     /// The granted scope that meets it.
     pub met_by: Option<&'g str>,
@@ -53,59 +54,59 @@ enum Piece {
     Text(Box<str>),
     Parameter {
         name: Box<str>,
-        /// Its place in the path.
+        /// The index of its segment in the path.
         segment: usize,
     },
 }
 
-/// Why a text is no [`ScopeRequirement`].
+/// Why a text is not a [`ScopeRequirement`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeRequirementError {
-    /// No scope stands in it.
+    /// The text has no scope.
     #[error("expected at least one scope, but found none")]
     NoScope,
-    /// One of its words is no scope-token.
+    /// One of its words is not a scope-token.
     #[error("expected a scope-token, but found {found:?} ({cause})")]
     NotAScopeToken {
         /// The word.
         found: String,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         #[source]
         cause: ScopeTokenError,
     },
-    /// Every scope would do: a token without any particular scope is asked for by leaving `scope` out.
+    /// Every scope fits. Omitting `scope` requires a valid token with any scopes.
     #[error(
-        "expected a scope, but found {0:?}, which every scope fits (leave scope out to ask for any valid token)"
+        "expected a scope, but found {0:?}, which every scope fits (omit scope to require any valid token)"
     )]
     LoneWildcard(String),
-    /// A brace that does not belong to a `{name}`.
+    /// An unpaired brace.
     #[error("expected {{name}}, but found a single brace in {0:?}")]
     Braces(String),
-    /// The path has no such parameter.
+    /// The path does not have the parameter.
     #[error("expected a parameter of the path {path:?}, but found {{{name}}}")]
     UnknownParameter {
-        /// The name.
+        /// The name of the parameter.
         name: String,
-        /// The route's path.
+        /// The path of the route.
         path: String,
     },
-    /// `{*rest}` holds slashes, and as much as a client likes.
+    /// `{*rest}` spans several segments, of any length.
     #[error(
         "expected a parameter of one segment, but found {{*{0}}}, which takes the rest of the path"
     )]
     Rest(String),
 }
 
-/// A path parameter's value cannot stand in a scope.
+/// The value of a path parameter is not allowed in a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected a scope-token without * as the value of {{{name}}}, but found something else")]
+#[error("expected a scope-token without * as the value of {{{name}}}, but found other text")]
 pub struct UnusableParameter {
     /// The parameter's name.
     pub name: Box<str>,
 }
 
 impl Requirement {
-    /// Whether no token is asked for.
+    /// Whether no token is required.
     #[must_use]
     pub fn is_public(&self) -> bool {
         matches!(self, Self::Public)
@@ -113,7 +114,7 @@ impl Requirement {
 }
 
 impl ScopeRequirement {
-    /// Reads scopes separated by spaces, in which `{name}` is a parameter of `path`.
+    /// Parses scopes separated by spaces; `{name}` is a parameter of `path`.
     ///
     /// # Errors
     /// See [`ScopeRequirementError`].
@@ -129,10 +130,10 @@ impl ScopeRequirement {
         }
     }
 
-    /// Whether `granted` holds every scope. Allocates only where parameters are to be filled in.
+    /// Whether `granted` meets every scope. Allocates only for parameters.
     ///
     /// # Errors
-    /// Names a parameter whose value cannot stand in a scope.
+    /// Names a parameter whose value is not allowed in a scope.
     pub fn is_met_by(
         &self,
         granted: &ScopeSet,
@@ -145,16 +146,16 @@ impl ScopeRequirement {
         Ok(is_met)
     }
 
-    /// Each scope by itself, in the order written: how it is asked for, and by which granted scope it is met.
+    /// Checks each scope by itself, in the written order.
     ///
-    /// [`is_met_by`](Self::is_met_by) is the same for all of them.
+    /// [`is_met_by`](Self::is_met_by) is true exactly if all of them are met.
     #[must_use]
-    pub fn each<'g>(
+    pub fn check_each<'g>(
         &self,
         granted: &'g ScopeSet,
         parameters: &Parameters<'_, '_>,
     ) -> Vec<ScopeCheck<'g>> {
-        let each = |scope: &RequiredScope| ScopeCheck {
+        let check = |scope: &RequiredScope| ScopeCheck {
             written: scope.to_string(),
             filled: scope.filled(parameters),
             met_by: scope
@@ -163,13 +164,13 @@ impl ScopeRequirement {
                 .flatten()
                 .map(ScopePattern::as_str),
         };
-        self.0.iter().map(each).collect()
+        self.0.iter().map(check).collect()
     }
 
-    /// The scopes with parameters filled in, as a client asks for them: in the order written, separated by spaces.
+    /// The scopes with parameters filled in, in the written order, separated by spaces.
     ///
     /// # Errors
-    /// Names a parameter whose value cannot stand in a scope.
+    /// Names a parameter whose value is not allowed in a scope.
     pub fn filled(&self, parameters: &Parameters<'_, '_>) -> Result<String, UnusableParameter> {
         let mut text = String::new();
         for scope in &self.0 {

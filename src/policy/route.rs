@@ -1,4 +1,4 @@
-//! One route: which requests it is for, and what they must show.
+//! A route: which requests it matches, and what it requires of them.
 
 use std::sync::Arc;
 
@@ -7,32 +7,34 @@ use super::methods::Methods;
 use super::pattern::RoutePattern;
 use super::requirement::{Requirement, SharedParameters};
 
-/// Which requests may pass, and on which condition.
+/// Which requests match, and what a token must grant.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The hosts it answers to; empty for any.
+    /// The hosts that it matches; empty for any.
     pub hosts: Vec<HostPattern>,
-    /// Its path; as text it is the route's name in logs.
+    /// The path; its text is the name of the route in logs.
     pub path: RoutePattern,
-    /// The methods it takes.
+    /// The methods that it matches.
     pub methods: Methods,
     /// What a token must grant.
     pub requirement: Requirement,
-    /// The names of the issuers whose tokens it takes; empty for all.
+    /// The names of the accepted issuers; empty for all.
     pub issuers: Vec<Arc<str>>,
-    /// Whether it refuses requests without a valid token; if not, it only records what it would refuse (shadow mode).
+    /// Whether it refuses requests without a sufficient token. If not, it only records what it
+    /// would refuse (shadow mode).
     pub is_enforced: bool,
 }
 
 impl Route {
-    /// Whether it takes tokens of the issuer of this name.
+    /// Whether it accepts tokens of the issuer of this name.
     #[must_use]
     pub fn accepts_issuer(&self, name: &str) -> bool {
         self.issuers.is_empty() || self.issuers.iter().any(|accepted| **accepted == *name)
     }
 
-    /// Whether every request that passes this route would certainly pass `other` with the same token, path and methods
-    /// aside. `shared` says which parameters of the two paths have the same value.
+    /// Whether every token that passes this route certainly passes `other`.
+    ///
+    /// Paths and methods are not compared. `shared` states which parameters have equal values.
     #[must_use]
     pub fn is_as_strict_as(&self, other: &Self, shared: SharedParameters) -> bool {
         // A new field that decides who may pass must be compared here.

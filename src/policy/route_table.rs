@@ -1,13 +1,14 @@
 //! Finds the route of a request: one total order, and a request without a route is refused.
 //!
-//! 1. Host first: the exact one, then the longest `*.` suffix, then routes for any host. A host that has routes has
-//!    those only.
-//! 2. Then the path, as `tree` has it. A path owns its form with a trailing slash unless that is
-//!    declared, and `/files/{*rest}` takes `/files` and `/files/` as well.
-//! 3. Then the method. Nothing falls through to a route that is less specific: it may ask for less.
-//! 4. A path that an upstream might take for another route's is refused, as `lookalike` has it, unless the route that it
-//!    belongs to is as strict as that one.
-//! 5. Two routes that could both answer are an error when the table is built, so order in the file means nothing.
+//! 1. Host first: the exact host, then the longest `*.` suffix, then routes for any host. A host
+//!    with routes of its own uses only those.
+//! 2. Then the path, by the rules of `tree`. A path includes its form with a trailing slash unless
+//!    that is declared; `/files/{*rest}` also matches `/files` and `/files/`.
+//! 3. Then the method. There is no fallback to a less specific route: it may require less.
+//! 4. A path that an upstream might interpret as another route's is refused (`lookalike`), unless
+//!    the chosen route is as strict as that one.
+//! 5. Two routes that match the same requests are an error, so the order in the file does not
+//!    matter.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -25,7 +26,8 @@ use super::tree::Node;
 #[derive(Debug)]
 pub struct RouteTable {
     routes: Vec<Route>,
-    // By `api.example.com` and, for everything beneath, by `.example.com`. No normal host starts with a dot.
+    // Keys are `api.example.com` or, for subdomains, `.example.com`. No normal host starts with a
+    // dot.
     hosts: BTreeMap<Box<str>, Paths>,
     any_host: Paths,
 }
@@ -38,16 +40,16 @@ struct Paths {
 }
 
 impl Paths {
-    // `indices` are those of the host's routes, in their order.
+    // `indices` are those of the host's routes, in ascending order.
     fn build(mut indices: Vec<usize>, routes: &[Route], overlaps: &mut Vec<Overlap>) -> Self {
-        // Sorting brings the routes of one path together, and leaves them in their order.
+        // A stable sort groups the routes of one path and preserves their order.
         let segments = |index: usize| &routes[index].path.segments;
         indices.sort_by(|&one, &other| segments(one).cmp(segments(other)));
         for same_path in indices.chunk_by(|&one, &other| segments(one) == segments(other)) {
-            let mut taken = MethodOwners::default();
+            let mut owners = MethodOwners::default();
             for &second in same_path {
                 let methods = &routes[second].methods;
-                let overlap = taken.earliest_beside(methods).and_then(|first| {
+                let overlap = owners.earliest_overlap(methods).and_then(|first| {
                     let method = routes[first].methods.in_common(methods)?;
                     Some(Overlap {
                         first,
@@ -56,7 +58,7 @@ impl Paths {
                     })
                 });
                 overlaps.extend(overlap);
-                taken.take(second, methods);
+                owners.insert(second, methods);
             }
         }
         let tree = Node::build(indices.iter().map(|&index| (segments(index), index)));
@@ -67,90 +69,88 @@ impl Paths {
         Self { tree, lenient }
     }
 
-    // The routes whose pattern fits best, whatever their methods.
+    // The routes with the most specific matching pattern, whatever their methods.
     fn find<'p>(&self, path: &'p NormalPath<'_>, values: &mut Values<'p>) -> Option<&[usize]> {
         self.tree.find(path.as_str().strip_prefix('/'), values)
     }
 }
 
-/// Two routes that could both answer a request.
+/// Two routes that match the same requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
-    /// The position of the earlier route.
+    /// The index of the earlier route.
     pub first: usize,
-    /// The position of the later one.
+    /// The index of the later one.
     pub second: usize,
-    /// A method that both take.
+    /// A method that both have.
     pub method: Method,
 }
 
 /// The route that a request belongs to.
 #[derive(Clone, Copy, Debug)]
 pub struct MatchedRoute<'t, 'p> {
-    /// Its position among the routes that the table was built from.
+    /// The index of the route in the table.
     pub index: usize,
     /// The route.
     pub route: &'t Route,
-    /// What the path gives to its parameters.
+    /// The values of its path parameters.
     pub parameters: Parameters<'t, 'p>,
 }
 
-/// A request belongs to no route.
+/// Why a request belongs to no route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoute {
-    /// The host has no such path: 404.
+    /// The host has no route for the path: 404.
     #[error("expected the path of a route, but found another one")]
     NotFound {
-        /// Which routes the path was looked for in.
+        /// Which routes were searched.
         among: HostRoutes,
     },
-    /// An upstream may read the path as that of a stricter route: 400.
-    #[error(
-        "expected a path that can be read in one way, but found one that looks like another route's"
-    )]
+    /// An upstream may interpret the path as that of a stricter route: 400.
+    #[error("expected an unambiguous path, but found one that looks like another route's")]
     Lookalike {
-        /// The position of that route.
+        /// The index of that route.
         of: usize,
-        /// The position of the route that the path belongs to.
+        /// The index of the route that the path belongs to.
         through: usize,
     },
-    /// The path has routes, but not for this method: 405.
+    /// No route of the path has this method: 405.
     #[error("expected one of the methods {allow:?}, but found another one")]
     MethodNotAllowed {
         /// Every method of the path (RFC 9110 §10.2.1).
         allow: HeaderValue,
-        /// The position of the first route of that path.
+        /// The index of the first route of that path.
         of: usize,
     },
 }
 
-/// The routes that a host has.
+/// The routes that a host uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostRoutes {
-    /// Those for this host, or for all hosts beneath one that it is beneath.
+    /// Those for this host, or for the subdomains of a parent domain.
     Own,
     /// Those for any host.
     Any,
-    /// None at all.
+    /// None.
     None,
 }
 
 impl RouteTable {
-    /// Makes the table.
-    ///
-    /// Takes time in proportion to `n log n` of the routes.
+    /// Builds the table, in time proportional to `n log n` for `n` routes.
     ///
     /// # Errors
-    /// Every route that has a host, a path and a method in common with an earlier one, beside the earliest of those.
+    /// Every route that shares a host, a path and a method with an earlier one, with the earliest
+    /// of those.
     pub fn build(routes: Vec<Route>) -> Result<Self, Vec<Overlap>> {
-        let (mut any_host, mut by_host) = (Vec::new(), BTreeMap::<Box<str>, Vec<usize>>::new());
+        let mut any_host = Vec::new();
+        let mut by_host = BTreeMap::<Box<str>, Vec<usize>>::new();
         for (index, route) in routes.iter().enumerate() {
             if route.hosts.is_empty() {
                 any_host.push(index);
             }
             for host in &route.hosts {
                 let of_host = by_host.entry(host.name.clone()).or_default();
-                // A route that names a host twice does not overlap with itself.
+                // A route that names a host twice does not overlap itself.
                 if of_host.last() != Some(&index) {
                     of_host.push(index);
                 }
@@ -160,7 +160,7 @@ impl RouteTable {
         let any_host = Paths::build(any_host, &routes, &mut overlaps);
         let paths_of = |(host, of_host)| (host, Paths::build(of_host, &routes, &mut overlaps));
         let hosts = by_host.into_iter().map(paths_of).collect();
-        // Two routes may meet at several hosts.
+        // Two routes may overlap at several hosts.
         overlaps.sort_by_key(|overlap| (overlap.second, overlap.first));
         overlaps.dedup();
         if overlaps.is_empty() {
@@ -174,19 +174,21 @@ impl RouteTable {
         }
     }
 
-    /// The routes, in the order they were given.
+    /// The routes in their order.
     #[must_use]
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// The routes in shadow mode, which turn nobody away for lack of a good token.
+    /// The routes in shadow mode.
     pub fn unenforced(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter().filter(|route| !route.is_enforced)
     }
 
-    /// Finds the route of a request, without allocating. `host` is as [`normal_host`](super::host::normal_host) leaves
-    /// it, or empty where a request names none.
+    /// Finds the route of a request without allocating.
+    ///
+    /// [`normal_host`](super::host::normal_host) returned `host`; it is empty if the request has
+    /// none.
     ///
     /// # Errors
     /// See [`NoRoute`].
@@ -201,16 +203,16 @@ impl RouteTable {
         let same_path = paths
             .find(path, &mut values)
             .ok_or_else(|| self.not_found(host))?;
-        let Some(index) = self.taking(method, same_path) else {
+        let Some(index) = self.with_method(method, same_path) else {
             let of = same_path.first().copied().unwrap_or_default();
             return Err(NoRoute::MethodNotAllowed {
                 allow: self.allow(same_path),
                 of,
             });
         };
-        // A path of literals alone is what its route says it is.
+        // A path that matches only literals has one interpretation.
         if values.len() > 0
-            && paths.lenient.may_be_misread(path, &values)
+            && paths.lenient.has_interpretations(path, &values)
             && let ControlFlow::Break(of) = self.lookalike(index, &paths.lenient, path, method)
         {
             return Err(NoRoute::Lookalike { of, through: index });
@@ -237,7 +239,7 @@ impl RouteTable {
             .map_or(&self.any_host, |(_, paths)| paths)
     }
 
-    // The name that stands for a host most closely; none where only routes for any host do.
+    // The most specific key for a host; `None` if only routes for any host match.
     fn most_specific_host(&self, host: &str) -> Option<(&str, &Paths)> {
         if self.hosts.is_empty() {
             return None;
@@ -256,13 +258,13 @@ impl RouteTable {
             .filter_map(|&index| self.routes[index].methods.listed());
         let names: Vec<&str> = listed.flatten().map(Method::as_str).collect();
         HeaderValue::try_from(names.join(", "))
-            .expect("methods, commas and spaces can stand in a header")
+            .expect("methods, commas and spaces are allowed in a header")
     }
 }
 
-/// The routes of one host and path, while overlaps are looked for: who takes what.
+/// The methods of one host and path, with the first route that has each, to find overlaps.
 ///
-/// Each route is compared with what is taken, and not with each of the others: a path may have many routes.
+/// Comparing each route with every other would take quadratic time: a path may have many routes.
 #[derive(Default)]
 struct MethodOwners<'r> {
     first: Option<usize>,
@@ -271,8 +273,8 @@ struct MethodOwners<'r> {
 }
 
 impl<'r> MethodOwners<'r> {
-    /// The earliest of the routes so far that takes a method of this one.
-    fn earliest_beside(&self, methods: &Methods) -> Option<usize> {
+    /// The earliest route inserted so far that shares a method.
+    fn earliest_overlap(&self, methods: &Methods) -> Option<usize> {
         match methods.listed() {
             None => self.first,
             Some(listed) => {
@@ -284,7 +286,7 @@ impl<'r> MethodOwners<'r> {
         }
     }
 
-    fn take(&mut self, index: usize, methods: &'r Methods) {
+    fn insert(&mut self, index: usize, methods: &'r Methods) {
         self.first.get_or_insert(index);
         match methods.listed() {
             None => _ = self.first_for_all.get_or_insert(index),

@@ -1,10 +1,12 @@
-//! Text outside ASCII as the most lenient server compares it.
+//! The skeleton of a text: how the most lenient servers compare text outside ASCII.
 //!
-//! Many servers find a file, a handler or a database row by less than the octets of its name. NTFS and APFS ignore case,
-//! HFS+ passes over characters that are not shown (CVE-2014-9390), IIS and Windows' best-fit tables turn full-width
-//! letters into ASCII, and the default collation of MySQL ignores accents. Two texts with one skeleton may be one name to
-//! such a server. Deliberately absent: letters of other scripts, although Windows' best-fit table for Western Europe takes
-//! some of Greek for Latin ones: names in Greek would be refused beside short Latin ones.
+//! Many servers find a file, a handler or a database row by an inexact name. NTFS and APFS ignore
+//! letter case, and HFS+ ignores invisible characters (CVE-2014-9390). IIS and the best-fit tables
+//! of Windows convert full-width letters to ASCII. The default collation of MySQL ignores accents.
+//! Two texts with equal skeletons may be one name to such a server.
+//!
+//! Deliberately absent: letters of other scripts. The Windows best-fit table for Western Europe
+//! converts some Greek letters to Latin ones, but following it would refuse names in Greek.
 
 use icu_normalizer::DecomposingNormalizerBorrowed;
 use icu_properties::props::{CanonicalCombiningClass, DefaultIgnorableCodePoint};
@@ -19,35 +21,35 @@ const IGNORABLE: CodePointSetDataBorrowed<'static> =
 const COMBINING_CLASS: CodePointMapDataBorrowed<'static, CanonicalCombiningClass> =
     CodePointMapData::new();
 
-/// The characters of a decoded text in compatibility form, without case, accents and what is not shown. White space is a
-/// space and every slash is `/`.
+/// The characters of a decoded text in compatibility form, without letter case, accents and
+/// invisible characters. White space becomes a space, and every slash `/`.
 pub(super) fn skeleton(text: impl Iterator<Item = char>) -> impl Iterator<Item = char> {
     let compatible = COMPATIBILITY.normalize_iter(text);
-    // By way of upper case: some letters outside ASCII, such as the long s, have one in it. The capital sharp s has none
-    // but itself, though its lower case has.
+    // Through upper case: some letters outside ASCII, such as the long s, have an ASCII upper case.
+    // Lower case comes first because the capital sharp s folds only from its lower case.
     let lower = compatible.flat_map(char::to_lowercase);
     let without_case = lower
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase);
-    // The other case may be a letter with an accent again.
+    // Changing the case may yield a letter with an accent again.
     COMPATIBILITY
         .normalize_iter(without_case)
-        .filter(is_shown)
-        .map(plain)
+        .filter(is_visible)
+        .map(fold)
 }
 
-fn is_shown(character: &char) -> bool {
+fn is_visible(character: &char) -> bool {
     let is_accent = COMBINING_CLASS.get(*character) != CanonicalCombiningClass::NotReordered;
     !is_accent && !IGNORABLE.contains(*character)
 }
 
-fn plain(character: char) -> char {
+fn fold(character: char) -> char {
     match character {
-        // Windows' best fit for the division and fraction slashes and for the set minus; the signs for yen and won are the
-        // backslash of code pages 932 and 949.
+        // The Windows best-fit tables convert the division and fraction slashes and the set minus.
+        // The yen and won signs are the backslash of code pages 932 and 949.
         '\\' | '\u{a5}' | '\u{20a9}' | '\u{2044}' | '\u{2215}' | '\u{2216}' => '/',
-        // Letters with a stroke have no decomposition in Unicode; collations that ignore accents ignore the stroke as well
-        // (UTS #10), and so do Windows' best-fit tables.
+        // Letters with a stroke have no decomposition in Unicode. Collations that ignore accents
+        // ignore the stroke too (UTS #10), and so do the Windows best-fit tables.
         '\u{111}' => 'd',
         '\u{127}' => 'h',
         '\u{142}' => 'l',
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_a_server_may_take_for_one_have_one_skeleton() {
+    fn texts_that_a_server_may_confuse_have_equal_skeletons() {
         for (text, expected) in [
             ("reports", "reports"),
             ("\u{ff32}\u{ff45}ports", "reports"),
@@ -100,14 +102,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn skeleton_has_no_other_skeleton(text in ".{0,12}") {
+        fn skeleton_is_its_own_skeleton(text in ".{0,12}") {
             let once = of(&text);
             prop_assert_eq!(of(&once), once);
         }
     }
 
     #[test]
-    fn every_character_is_judged_alone_or_among_others_in_the_same_way() {
+    fn context_does_not_change_the_skeleton_of_a_character() {
         let blocks = [
             0..=0x33FF,
             0xA000..=0xABFF,

@@ -1,19 +1,20 @@
-//! The paths of all routes of a host, segment by segment.
+//! The paths of all routes of a host as a tree of segments.
 //!
-//! 1. A literal comes before `{name}`, and that before `{*rest}`, decided at the first segment that differs.
-//! 2. A branch that leads to no route is left again: `/a/{x}/c` is found beside `/a/b/d`. A pattern that fits the
-//!    whole path ends the search, whatever its methods.
-//! 3. Each node stands at one depth, so it is visited once at the most, however long and hostile the path is. The
+//! 1. A literal precedes `{name}`, and `{name}` precedes `{*rest}`; the first different segment
+//!    decides.
+//! 2. A branch without a match is abandoned: `/a/{x}/c` is found beside `/a/b/d`. The first pattern
+//!    that matches the whole path ends the search, whatever its methods.
+//! 3. A node has one depth, so a search visits it at most once, even for a long hostile path. The
 //!    recursion is as deep as the longest pattern, not as the path.
 
 use super::parameters::Values;
 use super::path::octets;
 use super::pattern::Segment;
 
-/// One segment's place; what stands in it is the positions of routes.
+/// A node of the tree, with the indices of the routes that end there.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    // Decoded, and sorted by their bytes: found without hashing what a client chose.
+    // Decoded and sorted by bytes: a binary search needs no hash of a client's text.
     pub(super) literals: Vec<(Box<str>, Node)>,
     pub(super) parameter: Option<Box<Node>>,
     pub(super) here: Vec<usize>,
@@ -21,11 +22,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Makes the tree of these patterns, each with the position of its route. Routes of one pattern are in
+    /// Builds the tree from patterns and the indices of their routes. Routes of one pattern are in
     /// ascending order.
     ///
-    /// They are sorted first, so that each literal is appended to its node. In any other order, a node with `n` literals
-    /// would move them in the order of `n²` times.
+    /// Sorted first, so that each literal is appended to its node. In another order, inserting `n`
+    /// literals would take time in the order of `n²`.
     pub(super) fn build<S: AsRef<[Segment]>>(
         patterns: impl IntoIterator<Item = (S, usize)>,
     ) -> Self {
@@ -40,7 +41,7 @@ impl Node {
         root
     }
 
-    /// The routes with exactly this pattern, names of parameters aside.
+    /// The entry for the routes with exactly this pattern; names of parameters do not count.
     fn routes_at(&mut self, segments: &[Segment]) -> &mut Vec<usize> {
         match segments.split_first() {
             None => &mut self.here,
@@ -49,19 +50,19 @@ impl Node {
                 self.parameter.get_or_insert_default().routes_at(further)
             }
             Some((Segment::Literal(text), further)) => {
-                let place = self
+                let index = self
                     .literals
                     .binary_search_by(|(literal, _)| literal.cmp(text))
-                    .unwrap_or_else(|place| {
-                        self.literals.insert(place, (text.clone(), Self::default()));
-                        place
+                    .unwrap_or_else(|index| {
+                        self.literals.insert(index, (text.clone(), Self::default()));
+                        index
                     });
-                self.literals[place].1.routes_at(further)
+                self.literals[index].1.routes_at(further)
             }
         }
     }
 
-    /// The routes with exactly this pattern, names of parameters aside.
+    /// The routes with exactly this pattern; names of parameters do not count.
     pub(super) fn exactly(&self, pattern: &[Segment]) -> &[usize] {
         match pattern.split_first() {
             None => &self.here,
@@ -70,29 +71,30 @@ impl Node {
                 .parameter
                 .as_deref()
                 .map_or(&[], |node| node.exactly(further)),
-            Some((Segment::Literal(text), further)) => {
-                self.written(text).map_or(&[], |node| node.exactly(further))
-            }
+            Some((Segment::Literal(text), further)) => self
+                .decoded_literal(text)
+                .map_or(&[], |node| node.exactly(further)),
         }
     }
 
-    /// The routes that take the paths of a pattern; without those that have exactly this one, where so asked. A parameter
-    /// has a value there that no route has written out.
-    pub(super) fn taking(&self, pattern: &[Segment], exactly_too: bool) -> Option<&[usize]> {
-        self.taking_as(pattern, true, exactly_too)
+    /// The routes that match the paths of a pattern. The values of its parameters equal no literal.
+    ///
+    /// Without `include_exact`, routes with exactly this pattern are skipped.
+    pub(super) fn matching(&self, pattern: &[Segment], include_exact: bool) -> Option<&[usize]> {
+        self.matching_from(pattern, true, include_exact)
     }
 
-    fn taking_as<'n>(
+    fn matching_from<'n>(
         &'n self,
         pattern: &[Segment],
         is_exact: bool,
-        exactly_too: bool,
+        include_exact: bool,
     ) -> Option<&'n [usize]> {
-        let counts = exactly_too || !is_exact;
+        let counts = include_exact || !is_exact;
         let rest = || Some(&self.rest[..]).filter(|rest| !rest.is_empty());
         let here = || Some(&self.here[..]).filter(|here| !here.is_empty());
         let beneath = |node: Option<&'n Self>, further, is_exact| {
-            node?.taking_as(further, is_exact, exactly_too)
+            node?.matching_from(further, is_exact, include_exact)
         };
         match pattern.split_first() {
             None => here().filter(|_| counts).or_else(rest),
@@ -101,7 +103,7 @@ impl Node {
                 beneath(self.parameter.as_deref(), further, is_exact).or_else(rest)
             }
             Some((Segment::Literal(text), further)) => {
-                let literal = beneath(self.written(text), further, is_exact);
+                let literal = beneath(self.decoded_literal(text), further, is_exact);
                 if text.is_empty() {
                     return literal.or_else(here).or_else(rest);
                 }
@@ -112,14 +114,14 @@ impl Node {
         }
     }
 
-    fn written(&self, text: &str) -> Option<&Self> {
-        let place = self
+    fn decoded_literal(&self, text: &str) -> Option<&Self> {
+        let index = self
             .literals
             .binary_search_by(|(literal, _)| literal.as_ref().cmp(text));
-        place.ok().map(|place| &self.literals[place].1)
+        index.ok().map(|index| &self.literals[index].1)
     }
 
-    /// Whether it has no routes at all.
+    /// Whether the tree has no routes.
     pub(super) fn is_empty(&self) -> bool {
         self.literals.is_empty()
             && self.parameter.is_none()
@@ -127,8 +129,8 @@ impl Node {
             && self.rest.is_empty()
     }
 
-    /// The routes whose pattern fits a path best. `path` is what follows the last slash that was taken; `None` when
-    /// nothing does.
+    /// The routes with the most specific matching pattern. `path` is the part after the last
+    /// matched slash; `None` at the end.
     pub(super) fn find<'p>(
         &self,
         path: Option<&'p str>,
@@ -141,7 +143,8 @@ impl Node {
                 Some(&self.here)
             };
         };
-        // Segments are short: a search that is made for long texts takes longer to begin than this to end.
+        // Segments are short: a search optimized for long texts costs more to set up than this
+        // loop.
         let (segment, further) = match path.bytes().position(|byte| byte == b'/') {
             Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
             None => (path, None),
@@ -152,7 +155,8 @@ impl Node {
         {
             return Some(found);
         }
-        // A normal path has an empty segment only at its end: the trailing slash, which the path without it owns.
+        // In a normal path, only the last segment can be empty: a trailing slash, which belongs to
+        // the path without it.
         if segment.is_empty() {
             return if self.here.is_empty() {
                 self.find_rest("", values)
@@ -178,7 +182,7 @@ impl Node {
         Some(&self.rest)
     }
 
-    /// How many places there are, this one and those beneath it.
+    /// The number of nodes, with one more for each `{*rest}`.
     pub(super) fn size(&self) -> usize {
         let children = self
             .literals
@@ -188,22 +192,22 @@ impl Node {
         1 + usize::from(!self.rest.is_empty()) + children.map(Self::size).sum::<usize>()
     }
 
-    /// The place of a literal in lower case that a segment is but for the case of ASCII.
+    /// The node of a lower-case literal that equals the segment without the letter case of ASCII.
     pub(super) fn literal_like(&self, segment: &str) -> Option<&Self> {
         let in_lower_case = || octets(segment).map(|octet| octet.to_ascii_lowercase());
-        let place = self
+        let index = self
             .literals
             .binary_search_by(|(literal, _)| literal.bytes().cmp(in_lower_case()));
-        place.ok().map(|place| &self.literals[place].1)
+        index.ok().map(|index| &self.literals[index].1)
     }
 
     fn literal(&self, segment: &str) -> Option<&Self> {
-        let place = if segment.bytes().any(|byte| byte == b'%') {
+        let index = if segment.bytes().any(|byte| byte == b'%') {
             self.literals
                 .binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)))
         } else {
-            return self.written(segment);
+            return self.decoded_literal(segment);
         };
-        place.ok().map(|place| &self.literals[place].1)
+        index.ok().map(|index| &self.literals[index].1)
     }
 }

@@ -391,7 +391,7 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
     let nothing = ScopeSet::empty();
     let each = |set: &crate::policy::requirement::ScopeRequirement| {
         let scopes = set
-            .each(granted.unwrap_or(&nothing), &found.parameters)
+            .check_each(granted.unwrap_or(&nothing), &found.parameters)
             .into_iter();
         scopes
             .map(|scope| ScopeFinding {

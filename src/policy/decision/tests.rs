@@ -1,4 +1,4 @@
-//! Who may pass, and what the others are told.
+//! Permits and denials.
 
 use std::time::Duration;
 
@@ -42,8 +42,8 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         .expect("good claims")
 }
 
-/// A route that asks for any of these sets of scopes, from issuer `corp` alone.
-fn asking_for(sets: &[&str]) -> Route {
+/// A route that requires one of these sets of scopes, from issuer `corp` only.
+fn requiring(sets: &[&str]) -> Route {
     let path = RoutePattern::parse("/apps/{app}").expect("a route's path");
     let any_of = sets
         .iter()
@@ -79,10 +79,10 @@ fn insufficient(needed: &str) -> Result<(), Denial> {
 }
 
 #[test]
-fn public_route_lets_anybody_through_and_judges_no_token() {
+fn public_route_permits_requests_without_checking_a_token() {
     let public = || Route {
         requirement: Requirement::Public,
-        ..asking_for(&[])
+        ..requiring(&[])
     };
     assert_eq!(decided(public(), "/apps/a", None), Ok(()));
     assert_eq!(
@@ -92,22 +92,22 @@ fn public_route_lets_anybody_through_and_judges_no_token() {
 }
 
 #[test]
-fn route_without_scopes_asks_for_a_token_of_its_issuers() {
+fn route_without_scopes_requires_a_token_of_its_issuers() {
     assert_eq!(
-        decided(asking_for(&[]), "/apps/a", None),
+        decided(requiring(&[]), "/apps/a", None),
         Err(Denial::NoToken)
     );
     assert_eq!(
-        decided(asking_for(&[]), "/apps/a", Some(token("corp", ""))),
+        decided(requiring(&[]), "/apps/a", Some(token("corp", ""))),
         Ok(())
     );
     assert_eq!(
-        decided(asking_for(&[]), "/apps/a", Some(token("stranger", "*"))),
+        decided(requiring(&[]), "/apps/a", Some(token("stranger", "*"))),
         Err(Denial::IssuerNotAccepted)
     );
     let any_issuer = Route {
         issuers: Vec::new(),
-        ..asking_for(&[])
+        ..requiring(&[])
     };
     assert_eq!(
         decided(any_issuer, "/apps/a", Some(token("stranger", ""))),
@@ -116,7 +116,7 @@ fn route_without_scopes_asks_for_a_token_of_its_issuers() {
 }
 
 #[test]
-fn one_of_several_sets_suffices_and_the_refusal_names_the_first() {
+fn one_of_several_sets_suffices_and_the_denial_names_the_first() {
     let sets = ["messages.write app.{app}", "admin"];
     for (scopes, expected) in [
         ("messages.write app.com.acme", Ok(())),
@@ -134,7 +134,7 @@ fn one_of_several_sets_suffices_and_the_refusal_names_the_first() {
     ] {
         assert_eq!(
             decided(
-                asking_for(&sets),
+                requiring(&sets),
                 "/apps/com.acme",
                 Some(token("corp", scopes))
             ),
@@ -145,7 +145,7 @@ fn one_of_several_sets_suffices_and_the_refusal_names_the_first() {
 }
 
 #[test]
-fn unusable_parameter_is_refused_whichever_set_is_met() {
+fn unusable_parameter_is_denied_whichever_set_is_met() {
     let unusable = || {
         Err(Denial::UnusableParameter(UnusableParameter {
             name: "app".into(),
@@ -155,21 +155,21 @@ fn unusable_parameter_is_refused_whichever_set_is_met() {
         for path in ["/apps/*", "/apps/a%20b", "/apps/a*"] {
             for scopes in ["admin", "*", ""] {
                 assert_eq!(
-                    decided(asking_for(&sets), path, Some(token("corp", scopes))),
+                    decided(requiring(&sets), path, Some(token("corp", scopes))),
                     unusable()
                 );
             }
         }
     }
-    // Who has no right to ask is told that first.
+    // A missing token is reported first.
     assert_eq!(
-        decided(asking_for(&["app.{app}"]), "/apps/*", None),
+        decided(requiring(&["app.{app}"]), "/apps/*", None),
         Err(Denial::NoToken)
     );
-    // A parameter that no scope takes may be anything.
+    // A parameter that no scope uses may have any value.
     assert_eq!(
         decided(
-            asking_for(&["admin"]),
+            requiring(&["admin"]),
             "/apps/*",
             Some(token("corp", "admin"))
         ),
@@ -178,26 +178,23 @@ fn unusable_parameter_is_refused_whichever_set_is_met() {
 }
 
 #[test]
-fn needed_scope_is_that_of_the_request_at_hand() {
+fn needed_scope_has_the_parameters_of_the_request() {
     assert_eq!(
-        on(asking_for(&["a app.{app}", "b"]), "/apps/x", needed_scope).as_deref(),
+        on(requiring(&["a app.{app}", "b"]), "/apps/x", needed_scope).as_deref(),
         Some("a app.x")
     );
-    assert_eq!(
-        on(asking_for(&["app.{app}"]), "/apps/*", needed_scope),
-        None
-    );
-    assert_eq!(on(asking_for(&[]), "/apps/x", needed_scope), None);
+    assert_eq!(on(requiring(&["app.{app}"]), "/apps/*", needed_scope), None);
+    assert_eq!(on(requiring(&[]), "/apps/x", needed_scope), None);
     let public = Route {
         requirement: Requirement::Public,
-        ..asking_for(&[])
+        ..requiring(&[])
     };
     assert_eq!(on(public, "/apps/x", needed_scope), None);
 }
 
 #[test]
 fn permit_names_its_route() {
-    let route = on(asking_for(&["a"]), "/apps/x", |found| {
+    let route = on(requiring(&["a"]), "/apps/x", |found| {
         decide(found, Some(&token("corp", "a"))).map(|p| p.route())
     });
     assert_eq!(route, Ok(0));

@@ -1,10 +1,10 @@
-//! How paths are read.
+//! Interpretations of paths.
 
 use super::*;
 use crate::values::PathParameters;
 
 #[test]
-fn name_has_nothing_around_it_that_a_lenient_server_drops() {
+fn bare_name_has_no_spaces_dots_or_path_parameters_around_it() {
     for (segment, expected) in [
         ("admin", "admin"),
         ("Admin", "Admin"),
@@ -31,7 +31,7 @@ fn name_has_nothing_around_it_that_a_lenient_server_drops() {
 
 #[test]
 fn name_may_end_at_each_dot_and_colon() {
-    for (name, longest, expected) in [
+    for (name, max_length, expected) in [
         ("reports", 9, &[][..]),
         ("reports.json", 9, &["reports"]),
         ("reports.json", 7, &["reports"]),
@@ -57,7 +57,7 @@ fn name_may_end_at_each_dot_and_colon() {
     ] {
         let expected: Vec<&str> = expected.to_vec();
         assert_eq!(
-            ends(name, longest).collect::<Vec<_>>(),
+            shorter_names(name, max_length).collect::<Vec<_>>(),
             expected,
             "{name:?}"
         );
@@ -65,7 +65,7 @@ fn name_may_end_at_each_dot_and_colon() {
 }
 
 #[test]
-fn path_is_compared_as_it_is_unless_it_is_outside_ascii() {
+fn ascii_path_is_compared_unchanged() {
     for path in ["/", "/Admin/X.json", "/a%20b/%3Ax", "/100%25", "/a%7C"] {
         assert!(
             matches!(comparable(path), Cow::Borrowed(text) if text == path),
@@ -87,8 +87,8 @@ fn path_is_compared_as_it_is_unless_it_is_outside_ascii() {
     }
 }
 
-/// The numbers of the patterns that the readings of a path lead to.
-fn readings(patterns: &[&str], path: &str, chosen: usize) -> Vec<usize> {
+/// The indices of the patterns that the interpretations of a path match.
+fn interpretations(patterns: &[&str], path: &str, chosen: usize) -> Vec<usize> {
     let patterns: Vec<_> = patterns
         .iter()
         .map(|text| RoutePattern::parse(text).expect("a pattern"))
@@ -107,7 +107,7 @@ fn readings(patterns: &[&str], path: &str, chosen: usize) -> Vec<usize> {
 }
 
 #[test]
-fn each_reading_leads_to_the_route_that_is_most_specific_for_it() {
+fn each_interpretation_finds_its_most_specific_route() {
     let patterns = [
         "/{*rest}",
         "/admin",
@@ -145,13 +145,13 @@ fn each_reading_leads_to_the_route_that_is_most_specific_for_it() {
         ("/a/b.c/x", 0, &[0, 6]),
         ("/files/a.b/c%23d", 5, &[5]),
     ] {
-        assert_eq!(readings(&patterns, path, chosen), expected, "{path}");
+        assert_eq!(interpretations(&patterns, path, chosen), expected, "{path}");
     }
 }
 
-// Every way of reading the segments would be 2^400 readings, and every name with every end 10^9 comparisons.
+// Enumerating the interpretations would take 2^400 steps; comparing every end of every name, 10^9.
 #[test]
-fn hostile_path_visits_each_node_twice_at_the_most() {
+fn hostile_path_visits_each_node_at_most_twice() {
     let paths = (0..1_u32 << 10).map(|way| {
         let segment = |place: u32| {
             if way >> place & 1 == 0 {
@@ -172,16 +172,16 @@ fn hostile_path_visits_each_node_twice_at_the_most() {
         "/a%23.b".repeat(400),
         format!("/{}", ".a".repeat(16_000)),
     ] {
-        assert_eq!(readings(&patterns, &path, 0), [0; 0]);
+        assert_eq!(interpretations(&patterns, &path, 0), [0; 0]);
     }
     let long = format!("{}/a", "/%20".repeat(10_000));
-    assert_eq!(readings(&["/a", "/{*rest}"], &long, 1), [0]);
+    assert_eq!(interpretations(&["/a", "/{*rest}"], &long, 1), [0]);
 }
 
 proptest::proptest! {
     #[test]
-    fn names_end_at_whole_characters(name in "[a-z.: \u{e6}\u{44f}\u{674e}\u{1f600}]{0,12}|(%20|%3A|[.\u{44f}a]){0,12}", longest in 0..40_usize) {
-        for end in ends(&name, longest) {
+    fn names_end_at_character_boundaries(name in "[a-z.: \u{e6}\u{44f}\u{674e}\u{1f600}]{0,12}|(%20|%3A|[.\u{44f}a]){0,12}", max_length in 0..40_usize) {
+        for end in shorter_names(&name, max_length) {
             proptest::prop_assert!(name.starts_with(end) && !end.is_empty());
         }
     }

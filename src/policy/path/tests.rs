@@ -1,4 +1,4 @@
-//! What is normal, what is brought into normal form, and what is refused.
+//! Normal paths, normalization, and refused paths.
 
 use proptest::prelude::*;
 
@@ -36,7 +36,7 @@ fn normal_path_is_borrowed() {
 }
 
 #[test]
-fn unreserved_characters_are_decoded_and_hex_digits_put_in_upper_case() {
+fn unreserved_characters_are_decoded_and_hex_digits_become_upper_case() {
     for (raw, normal) in [
         ("/%61%62", "/ab"),
         ("/%7euser/%2D%5f%2Ea", "/~user/-_.a"),
@@ -112,7 +112,7 @@ fn ambiguous_path_is_refused() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn dot_segment_is_refused_before_whatever_ends_a_name() {
+fn dot_segment_before_the_end_of_a_name_is_refused() {
     for dots in [
         ".",
         "..",
@@ -155,7 +155,7 @@ fn dot_segment_is_refused_before_whatever_ends_a_name() {
             assert_eq!(parse_allowing(&path), Err(PathError::DotSegment), "{path}");
         }
     }
-    // A full-width slash, or what is taken for one, ends a name as well.
+    // A full-width slash, or a character that folds to one, also ends a name.
     for path in [
         "/open/x%EF%BC%8F..%EF%BC%8Fadmin",
         "/open/..%E2%88%95admin",
@@ -186,7 +186,7 @@ fn dot_segment_is_refused_before_whatever_ends_a_name() {
 }
 
 #[test]
-fn path_parameter_passes_where_allowed_and_hides_nothing() {
+fn allowed_path_parameter_hides_no_other_fault() {
     assert_eq!(parse_allowing("/a;v=1/b").as_deref(), Ok("/a;v=1/b"));
     assert_eq!(parse_allowing("/a%3bb").as_deref(), Ok("/a%3Bb"));
     for raw in [
@@ -227,9 +227,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn path_that_skips_close_parsing_would_pass_it(raw in "(/[a-zA-Z0-9%.;?#\\\\ \u{e9}~:@-]{0,4}){0,4}/{0,2}") {
+    fn plain_path_also_passes_strict_parsing(raw in "(/[a-zA-Z0-9%.;?#\\\\ \u{e9}~:@-]{0,4}){0,4}/{0,2}") {
         for parameters in [PathParameters::Refuse, PathParameters::Allow] {
-            let closely = NormalPath::parse_closely(&raw, parameters);
+            let closely = NormalPath::parse_strictly(&raw, parameters);
             prop_assert_eq!(NormalPath::parse(&raw, parameters).map(|path| path.text), closely.clone());
             if is_plain(&raw) {
                 prop_assert_eq!(closely, Ok(Cow::Borrowed(&*raw)));
@@ -238,7 +238,7 @@ proptest! {
     }
 
     #[test]
-    fn normalising_is_idempotent(raw in hostile_path()) {
+    fn normalization_is_idempotent(raw in hostile_path()) {
         for parameters in [PathParameters::Refuse, PathParameters::Allow] {
             if let Ok(path) = NormalPath::parse(&raw, parameters) {
                 let again = NormalPath::parse(path.as_str(), parameters);
@@ -249,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn normal_path_has_one_spelling_and_nothing_ambiguous(raw in hostile_path()) {
+    fn normal_path_has_one_encoding_and_is_unambiguous(raw in hostile_path()) {
         let Ok(path) = NormalPath::parse(&raw, PathParameters::Refuse) else { return Ok(()) };
         let text = path.as_str();
         for (place, _) in text.match_indices('%') {
@@ -262,7 +262,7 @@ proptest! {
         for segment in inner.strip_suffix('/').unwrap_or(inner).split('/').filter(|_| !inner.is_empty()) {
             let name = String::from_utf8(octets(segment).collect()).expect("UTF-8 after decoding");
             prop_assert!(!name.is_empty() && !name.contains(['/', '\\', ';', '\0']));
-            // Under any reading: however much of the name a server takes for its end.
+            // Wherever a server may end the name.
             for cut in [&['?', '#'][..], &[':'], &[' '], &['?', '#', ':', ' ']] {
                 let read = name.trim_start_matches(' ').split(cut).next().unwrap_or_default();
                 prop_assert!(![".", ".."].contains(&read), "{name:?}");
@@ -272,7 +272,7 @@ proptest! {
     }
 
     #[test]
-    fn spelling_of_unreserved_characters_does_not_matter(
+    fn encoding_of_unreserved_characters_does_not_matter(
         text in "/([a-z~_-]{1,6}/){0,3}[a-z]{0,3}",
         encode in any::<u64>(),
     ) {

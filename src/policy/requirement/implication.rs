@@ -1,13 +1,15 @@
-//! Whether every token that meets one requirement meets another one as well.
+//! Implication: whether every token that meets one requirement also meets another one.
 //!
-//! 1. Everything implies a public route; a public route implies nothing else.
-//! 2. A set of scopes implies "any valid token", and not the other way round.
-//! 3. Of several sets each one must imply some set of the other requirement.
-//! 4. A set implies another where each scope of the other is implied by one of its own. `orders.read` implies `orders.*`:
-//!    whatever scope-token fits the one fits the other.
-//! 5. A path parameter has a value that is not known here. It implies a `*`, and the parameter that has the same value.
+//! 1. Every requirement implies that of a public route, which implies no other.
+//! 2. A set of scopes implies "any valid token", but not the reverse.
+//! 3. Each of several sets must imply some set of the other requirement.
+//! 4. A set implies another if each scope of the other is implied by one of its own. `orders.read`
+//!    implies `orders.*`: every scope-token that fits the first fits the second.
+//! 5. The value of a path parameter is unknown. It implies a `*`, and a parameter with the same
+//!    value.
 //!
-//! The answer is "no" wherever it is not certain: then a path is refused, or a warning given, rather than access.
+//! If an implication is uncertain, the result is "no": it leads to a refused path or a warning,
+//! never to access.
 
 use super::{Piece, RequiredScope, Requirement, ScopeRequirement};
 use crate::oauth::scope::covers;
@@ -15,32 +17,33 @@ use crate::oauth::scope::covers;
 /// Which path parameters of two routes have the same value in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SharedParameters {
-    /// None that is known of.
+    /// None is known.
     None,
-    /// Those at the same segment, once so many first segments of either path are left out.
+    /// Those at the same segment, after the first segments of each path are stripped.
     AtSameSegment {
-        /// Of the path of the requirement that implies.
+        /// Segments stripped from the path of the implying requirement.
         stripped: usize,
-        /// Of the path of the one that is implied.
+        /// Segments stripped from the path of the implied one.
         stripped_of_other: usize,
     },
 }
 
 impl SharedParameters {
-    /// The routes' paths are those of one request, as they are.
+    /// Both paths match one unchanged request.
     pub const SAME_PATH: Self = Self::AtSameSegment {
         stripped: 0,
         stripped_of_other: 0,
     };
 }
 
-// No scope-token has a character of these planes, so a parameter is never taken for text.
+// A private-use character represents each parameter. Scope-tokens are ASCII, so it never equals
+// text.
 const PLANE: u32 = 0xF_0000;
 const PLANE_OF_OTHER: u32 = 0x10_0000;
-const PLACES: usize = 0xFFFE;
+const MAX_SEGMENTS: usize = 0xFFFE;
 
 impl Requirement {
-    /// Whether every token that meets this requirement meets `other`, for certain.
+    /// Whether every token that meets this requirement certainly meets `other`.
     #[must_use]
     pub fn implies(&self, other: &Self, shared: SharedParameters) -> bool {
         match (self, other) {
@@ -69,7 +72,7 @@ impl RequiredScope {
     fn implies(&self, other: &Self, shared: SharedParameters) -> bool {
         match (self, other) {
             (Self::Fixed(scope), Self::Fixed(needed)) => covers(needed.as_str(), scope.as_str()),
-            // Which value the parameter of the other has is not known.
+            // The value of the parameter is unknown.
             (Self::Fixed(_), Self::WithParameters(_)) => false,
             (Self::WithParameters(pieces), Self::Fixed(needed)) => {
                 needed.has_wildcard()
@@ -92,17 +95,17 @@ impl RequiredScope {
     }
 }
 
-// With a character of its own for each parameter; `None` where there are more places than characters.
+// The scope with one character for each parameter; `None` if a segment index is out of range.
 fn pattern(pieces: &[Piece], stripped: usize, plane: u32) -> Option<String> {
     let mut text = String::new();
     for piece in pieces {
         match piece {
             Piece::Text(fixed) => text.push_str(fixed),
             Piece::Parameter { segment, .. } => {
-                let place = segment
+                let index = segment
                     .checked_sub(stripped)
-                    .filter(|place| *place < PLACES)?;
-                text.push(char::from_u32(plane + u32::try_from(place).ok()?)?);
+                    .filter(|index| *index < MAX_SEGMENTS)?;
+                text.push(char::from_u32(plane + u32::try_from(index).ok()?)?);
             }
         }
     }

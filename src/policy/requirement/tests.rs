@@ -1,4 +1,4 @@
-//! Scopes as a route writes them, and as a request needs them.
+//! Scopes as a route declares them, and as a request needs them.
 
 use http::Method;
 
@@ -20,8 +20,8 @@ fn requirement(text: &str) -> ScopeRequirement {
     parse(text).expect("a requirement")
 }
 
-/// What `ask` says of a request for `path`.
-fn on<T>(path: &str, ask: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
+/// Calls `check` with the parameters of a request for `path`.
+fn on<T>(path: &str, check: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
     let route = Route {
         hosts: Vec::new(),
         path: RoutePattern::parse(PATH).expect("a route's path"),
@@ -33,7 +33,7 @@ fn on<T>(path: &str, ask: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
     let table = RouteTable::build(vec![route]).expect("no overlap");
     let path = NormalPath::parse(path, PathParameters::Allow).expect("a normal path");
     let found = table.find("", &path, &Method::GET).expect("a route");
-    ask(&found.parameters)
+    check(&found.parameters)
 }
 
 fn is_met(text: &str, granted: &str, path: &str) -> Result<bool, UnusableParameter> {
@@ -41,8 +41,8 @@ fn is_met(text: &str, granted: &str, path: &str) -> Result<bool, UnusableParamet
     on(path, |parameters| {
         let requirement = requirement(text);
         let outcome = requirement.is_met_by(&granted, parameters);
-        // Whatever is judged here is told scope by scope in the same way.
-        let each = requirement.each(&granted, parameters);
+        // In every case of these tests, `check_each` must agree with `is_met_by`.
+        let each = requirement.check_each(&granted, parameters);
         let unusable = each.iter().find_map(|scope| scope.filled.as_ref().err());
         let told = unusable.map_or_else(
             || Ok(each.iter().all(|scope| scope.met_by.is_some())),
@@ -82,7 +82,7 @@ fn every_scope_of_a_requirement_is_needed() {
 }
 
 #[test]
-fn unusable_value_is_refused_whatever_is_granted() {
+fn unusable_value_is_refused_whatever_the_token_grants() {
     for value in ["a*", "*", "a%20b", "caf%C3%A9", "a%22", "a%25", "*.x"] {
         let path = format!("/apps/{value}/news");
         let expected = if value == "a%25" {
@@ -97,7 +97,7 @@ fn unusable_value_is_refused_whatever_is_granted() {
                 "{value} {granted}"
             );
         }
-        // Even where another scope of the requirement is missing already.
+        // Even if another scope of the requirement is missing.
         assert_eq!(
             is_met("missing app.{app}", "", &path).is_err(),
             expected.is_err(),
@@ -107,7 +107,7 @@ fn unusable_value_is_refused_whatever_is_granted() {
 }
 
 #[test]
-fn filled_requirement_has_its_scopes_in_the_written_order() {
+fn filled_requirement_lists_its_scopes_in_the_written_order() {
     let filled =
         |text: &str, path: &str| on(path, |parameters| requirement(text).filled(parameters));
     assert_eq!(
@@ -128,11 +128,11 @@ fn invalid_requirement_is_refused_with_the_remedy() {
         ("  ", "expected at least one scope, but found none"),
         (
             "a *",
-            "expected a scope, but found \"*\", which every scope fits (leave scope out to ask for any valid token)",
+            "expected a scope, but found \"*\", which every scope fits (omit scope to require any valid token)",
         ),
         (
             "**",
-            "expected a scope, but found \"**\", which every scope fits (leave scope out to ask for any valid token)",
+            "expected a scope, but found \"**\", which every scope fits (omit scope to require any valid token)",
         ),
         (
             "a\"b",

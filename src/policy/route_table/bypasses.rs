@@ -1,17 +1,18 @@
-//! Bypasses: paths that one route sends upstream where another route guards them.
+//! Bypasses: one route forwards paths that a stricter route protects.
 //!
-//! A route that strips the first segments of its paths sends `/v1/reports` as `/reports`. That route alone decides who may
-//! request it, whatever the route for `/reports` requires.
+//! A route that strips the first segments of its paths forwards `/v1/reports` as `/reports`. Its
+//! own requirement applies, not that of the route for `/reports`.
 //!
-//! 1. Paths are compared as the upstream sees them, among routes of one upstream and one host. If the upstream does not
-//!    get the client's host, routes of all hosts are compared.
-//! 2. A bypass leads to a route whose path is at least as specific there as that of the route it leads through. Both
-//!    routes have a method in common, and passing the one does not imply passing the other.
-//! 3. A path that another route takes first is no bypass.
+//! 1. Paths are compared as the upstream sees them, among routes of one upstream and one host. If
+//!    the upstream does not get the client's host, routes of all hosts are compared.
+//! 2. A bypass leads through one route to another whose path, as the upstream sees it, is at least
+//!    as specific. Both routes share a method, and passing the first does not imply passing the
+//!    second.
+//! 3. A path that belongs to a third route is not a bypass.
 //!
-//! A tree for each upstream finds the routes whose paths meet. Requirements are compared by class, and a branch is skipped
-//! if all its classes are implied, so the time is proportional to the number of routes. A search that would take longer
-//! ends early, and the result says so.
+//! A tree for each upstream finds the routes whose paths overlap. Requirements are compared by
+//! class, and a branch is skipped if all its classes are implied, so the time is proportional to
+//! the number of routes. A longer search ends early, and the result says so.
 
 mod classes;
 mod tree;
@@ -36,36 +37,36 @@ pub struct UpstreamRewrite {
     pub is_host_passed: bool,
 }
 
-/// A way past a route's requirement.
+/// Paths that avoid the requirement of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bypass {
-    /// The position of the route that it leads through.
+    /// The index of the route that forwards the paths.
     pub through: usize,
-    /// The position of the route whose requirement it avoids.
+    /// The index of the route whose requirement is avoided.
     pub to: usize,
-    /// A path of the former, as a client requests it, with the placeholders of its pattern.
+    /// An example as a client requests it, with the placeholders of the pattern.
     pub requested_path: String,
     /// The same path, as the upstream sees it.
     pub upstream_path: String,
-    /// Whether it leads to other routes as well.
+    /// Whether the forwarding route avoids other routes too.
     pub has_more: bool,
 }
 
-/// All bypasses, one for each route that they lead through.
+/// All bypasses, at most one for each forwarding route.
 #[derive(Debug, Default)]
 pub struct Bypasses {
-    /// In the order of those routes.
+    /// The bypasses in the order of their forwarding routes.
     pub bypasses: Vec<Bypass>,
     /// Whether some may be missing, because there are too many routes to compare.
     pub is_incomplete: bool,
 }
 
-/// Limits of the search: the steps for each route, and those for all routes together.
+/// Maximum number of steps of the search: for each route, and in addition for all together.
 const STEPS_PER_ROUTE: usize = 200;
 const BASE_STEPS: usize = 100_000;
 
 impl RouteTable {
-    /// Finds the bypasses; `rewrites` has what the upstream sees of each route.
+    /// Finds the bypasses; `rewrites` has one element for each route.
     #[must_use]
     pub fn bypasses(&self, rewrites: &[UpstreamRewrite]) -> Bypasses {
         if rewrites.iter().all(|rewrite| rewrite.stripped == 0) {
@@ -122,7 +123,8 @@ impl BypassSearch<'_> {
         if rewritten.is_empty() {
             return;
         }
-        let (all, plain) = (self.tree(group), self.tree(&plain));
+        let all = self.tree(group);
+        let plain = self.tree(&plain);
         for through in rewritten.iter().copied() {
             self.search_from(host, &all, through);
         }
@@ -194,7 +196,7 @@ impl BypassSearch<'_> {
             .and_modify(|bypass| bypass.has_more = true);
         bypass.or_insert_with(|| {
             let upstream_path = paths
-                .meeting(through, to)
+                .overlap(through, to)
                 .iter()
                 .fold(String::new(), |path, (_, text)| path + "/" + text);
             Bypass {
@@ -223,7 +225,7 @@ impl<'t> UpstreamPaths<'t> {
             .collect()
     }
 
-    // Each segment, and how it is written.
+    // Each segment with its text.
     fn written(self, index: usize) -> Vec<(Segment, &'t str)> {
         let path = &self.table.routes[index].path;
         let segments = path
@@ -231,11 +233,11 @@ impl<'t> UpstreamPaths<'t> {
             .iter()
             .cloned()
             .zip(path.as_str().split('/').skip(1));
-        let left: Vec<_> = segments.skip(self.rewrites[index].stripped).collect();
-        if left.is_empty() {
+        let remaining: Vec<_> = segments.skip(self.rewrites[index].stripped).collect();
+        if remaining.is_empty() {
             vec![(Segment::Literal(Box::default()), "")]
         } else {
-            left
+            remaining
         }
     }
 
@@ -248,18 +250,19 @@ impl<'t> UpstreamPaths<'t> {
         &path[..end]
     }
 
-    // The most specific pattern that the paths of two routes have in common.
-    fn meeting(self, one: usize, other: usize) -> Vec<(Segment, &'t str)> {
-        let (one, other) = (self.written(one), self.written(other));
+    // The most specific pattern that covers the paths which two routes share.
+    fn overlap(self, one: usize, other: usize) -> Vec<(Segment, &'t str)> {
+        let one = self.written(one);
+        let other = self.written(other);
         let mut both = Vec::new();
-        for place in 0..one.len().max(other.len()) {
-            match (one.get(place), other.get(place)) {
+        for index in 0..one.len().max(other.len()) {
+            match (one.get(index), other.get(index)) {
                 (Some((Segment::Rest, _)), _) => {
-                    both.extend_from_slice(other.get(place..).unwrap_or_default());
+                    both.extend_from_slice(other.get(index..).unwrap_or_default());
                     break;
                 }
                 (_, Some((Segment::Rest, _))) => {
-                    both.extend_from_slice(one.get(place..).unwrap_or_default());
+                    both.extend_from_slice(one.get(index..).unwrap_or_default());
                     break;
                 }
                 (Some(literal @ (Segment::Literal(_), _)), _) | (_, Some(literal)) => {
@@ -272,7 +275,7 @@ impl<'t> UpstreamPaths<'t> {
         both
     }
 
-    // Whether the table finds the route `through` for those paths when a client requests them.
+    // Whether a client's request for those paths finds the route `through`.
     fn is_reached(self, host: Option<&str>, through: usize, to: usize) -> bool {
         let RouteTable {
             routes,
@@ -289,26 +292,26 @@ impl<'t> UpstreamPaths<'t> {
             .iter()
             .take(self.rewrites[through].stripped)
             .cloned();
-        let asked: Vec<_> = stripped_prefix
+        let requested: Vec<_> = stripped_prefix
             .chain(
-                self.meeting(through, to)
+                self.overlap(through, to)
                     .into_iter()
                     .map(|(segment, _)| segment),
             )
             .collect();
-        let takes = |paths: &Paths| {
+        let finds_through = |paths: &Paths| {
             paths
                 .tree
-                .taking(&asked, true)
+                .matching(&requested, true)
                 .is_some_and(|routes| routes.contains(&through))
         };
         match host {
-            Some(host) => hosts.get(host).is_some_and(takes),
-            None if of_route.is_empty() => takes(any_host),
+            Some(host) => hosts.get(host).is_some_and(finds_through),
+            None if of_route.is_empty() => finds_through(any_host),
             None => of_route
                 .iter()
                 .filter_map(|host| hosts.get(&host.name))
-                .any(takes),
+                .any(finds_through),
         }
     }
 }

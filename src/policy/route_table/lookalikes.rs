@@ -1,4 +1,4 @@
-//! Which paths are refused for the sake of another route, and which are not.
+//! Refused lookalikes, and paths that are not refused.
 
 use proptest::prelude::*;
 
@@ -8,11 +8,11 @@ use crate::policy::requirement::Requirement;
 use crate::policy::requirement::ScopeRequirement;
 use std::sync::Arc;
 
-/// A route that asks for `public`, for any token (nothing) or for sets of scopes between bars.
-fn asking(path: &str, methods: &str, asks_for: &str) -> Route {
+/// A route that is `public`, or requires any token (empty) or sets of scopes separated by bars.
+fn requiring(path: &str, methods: &str, requirement: &str) -> Route {
     let mut route = route("", path, methods);
     let set = |set: &str| ScopeRequirement::parse(set, &route.path).expect("scopes");
-    route.requirement = match asks_for {
+    route.requirement = match requirement {
         "public" => Requirement::Public,
         "" => Requirement::Token { any_of: Vec::new() },
         sets => Requirement::Token {
@@ -25,11 +25,11 @@ fn asking(path: &str, methods: &str, asks_for: &str) -> Route {
 fn table(routes: &[(&str, &str, &str)]) -> RouteTable {
     let routes = routes
         .iter()
-        .map(|(path, methods, asks_for)| asking(path, methods, asks_for));
+        .map(|(path, methods, requirement)| requiring(path, methods, requirement));
     RouteTable::build(routes.collect()).expect("no overlap")
 }
 
-/// The path of the route that a request belongs to, or what stands in its way.
+/// The path of the route that a request belongs to, or why there is none.
 fn find(table: &RouteTable, method: &Method, path: &str) -> String {
     match table.find("", &normal(path), method) {
         Ok(found) => found.route.path.as_str().to_owned(),
@@ -39,7 +39,7 @@ fn find(table: &RouteTable, method: &Method, path: &str) -> String {
     }
 }
 
-/// Ways of writing a name that some server takes for the name itself.
+/// Variants of a name that some server treats as the name itself.
 const DISGUISES: [&str; 28] = [
     "NAME.json",
     "NAME%2ejson",
@@ -73,7 +73,7 @@ const DISGUISES: [&str; 28] = [
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn no_disguise_reaches_a_route_that_asks_for_less() {
+fn no_disguise_reaches_a_less_strict_route() {
     let table = table(&[
         ("/{*rest}", "", "read"),
         ("/reports", "", "admin"),
@@ -125,7 +125,7 @@ fn no_disguise_reaches_a_route_that_asks_for_less() {
                 "like /vault/{*rest}",
             ),
         ] {
-            // What ends a path ends it in the middle, too.
+            // These also end a path in the middle.
             if !(disguise.contains("%23") || disguise.contains("%3F")) || path.ends_with(disguise) {
                 assert_eq!(find(&table, &Method::GET, &path), expected, "{path}");
             }
@@ -189,7 +189,7 @@ fn route_that_is_as_strict_may_take_the_lookalikes_of_another() {
 }
 
 #[test]
-fn declared_path_is_taken_at_its_word() {
+fn declared_literal_is_exact() {
     let table = table(&[
         ("/{*rest}", "", "public"),
         ("/app", "", "admin"),
@@ -219,7 +219,7 @@ fn declared_path_is_taken_at_its_word() {
 }
 
 #[test]
-fn method_decides_which_route_a_path_is_like() {
+fn lookalike_is_judged_by_the_method() {
     let table = table(&[
         ("/{*rest}", "", "read"),
         ("/orders/{id}", "GET DELETE", "read"),
@@ -230,12 +230,12 @@ fn method_decides_which_route_a_path_is_like() {
     ]);
     for (method, path, expected) in [
         (Method::GET, "/orders/new.json", "/orders/{id}"),
-        // It would be a 405 there, and one of its routes asks for more.
+        // The other path would give a 405, and one of its routes is stricter.
         (Method::DELETE, "/orders/new.json", "like /orders/new"),
         (Method::POST, "/orders/new.json", "405"),
         (Method::GET, "/reports.json", "like /reports"),
         (Method::PUT, "/reports.json", "like /reports"),
-        // It asks for nothing that was not asked for here; what changes something stays a 405 under that name, too.
+        // The other route is not stricter, but an unsafe method stays refused.
         (Method::GET, "/login.css", "/{*rest}"),
         (Method::POST, "/login.css", "/{*rest}"),
         (Method::DELETE, "/login.css", "like /login"),
@@ -246,12 +246,12 @@ fn method_decides_which_route_a_path_is_like() {
 
 #[test]
 fn issuers_and_shadow_mode_make_a_route_less_strict() {
-    let with = |path: &str, asks_for: &str, issuers: &[&str], is_enforced: bool| {
+    let with = |path: &str, requirement: &str, issuers: &[&str], is_enforced: bool| {
         let issuers = issuers.iter().map(|name| Arc::from(*name)).collect();
         Route {
             issuers,
             is_enforced,
-            ..asking(path, "", asks_for)
+            ..requiring(path, "", requirement)
         }
     };
     for (of_rest, of_literal, passes) in [
@@ -270,7 +270,9 @@ fn issuers_and_shadow_mode_make_a_route_less_strict() {
         (("a", &[], false), ("", &[], true), false),
     ] {
         let [rest, literal] = [("/{*rest}", of_rest), ("/app", of_literal)].map(
-            |(path, (asks_for, issuers, is_enforced))| with(path, asks_for, issuers, is_enforced),
+            |(path, (requirement, issuers, is_enforced))| {
+                with(path, requirement, issuers, is_enforced)
+            },
         );
         let table = RouteTable::build(vec![rest, literal]).expect("no overlap");
         let expected = if passes { "/{*rest}" } else { "like /app" };
@@ -283,7 +285,7 @@ fn issuers_and_shadow_mode_make_a_route_less_strict() {
 }
 
 #[test]
-fn parameters_of_both_routes_are_compared_where_they_stand() {
+fn parameters_are_compared_by_their_segment() {
     let table = table(&[
         ("/users/{id}/{page}", "", "user.{id}"),
         ("/users/{user}/photo", "", "user.{user}"),
@@ -298,7 +300,7 @@ fn parameters_of_both_routes_are_compared_where_they_stand() {
         ("/users/7/keys.json", "like /users/{user}/keys"),
         ("/users/7%23/photo", "/users/{user}/photo"),
         ("/USERS/7/x/y", "/{a}/{b}/{c}/{d}"),
-        // A server that passes over the dots takes another segment for the id.
+        // A server that skips the dots takes another segment as the id.
         ("/users/.../7/photo", "like /users/{user}/photo"),
     ] {
         assert_eq!(find(&table, &Method::GET, path), expected, "{path}");
@@ -337,19 +339,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn path_is_refused_for_a_route_that_asks_for_more_and_for_no_other(
+    fn path_is_refused_only_for_a_stricter_route(
         routes in proptest::collection::vec(written(), 1..8),
         paths in proptest::collection::vec("(/([abA]|[.]|%20|%23|%C3%A9|e|%EF%BC%8F|::x|%3B){1,4}){1,4}/?", 16),
     ) {
-        let mut kept: Vec<Route> = Vec::new();
+        let mut routes_without_overlap: Vec<Route> = Vec::new();
         for (path, scope) in routes {
-            kept.push(asking(&path, "", &scope));
-            if RouteTable::build(kept.clone()).is_err() {
-                kept.pop();
+            routes_without_overlap.push(requiring(&path, "", &scope));
+            if RouteTable::build(routes_without_overlap.clone()).is_err() {
+                routes_without_overlap.pop();
             }
         }
-        let equal = kept.iter().map(|route| asking(route.path.as_str(), "", "a")).collect();
-        let (table, equal) = (RouteTable::build(kept).expect("no overlap"), RouteTable::build(equal).expect("no overlap"));
+        let equal = routes_without_overlap.iter().map(|route| requiring(route.path.as_str(), "", "a")).collect();
+        let (table, equal) = (RouteTable::build(routes_without_overlap).expect("no overlap"), RouteTable::build(equal).expect("no overlap"));
         for path in paths {
             let Ok(path) = NormalPath::parse(&path, crate::values::PathParameters::Allow) else { continue };
             let found = table.find("", &path, &Method::GET);

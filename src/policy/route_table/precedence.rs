@@ -1,4 +1,4 @@
-//! The routes in order of precedence: the first that fits a request is its route.
+//! The routes in order of precedence: a request belongs to the first one that matches.
 
 use std::cmp::Reverse;
 
@@ -6,8 +6,8 @@ use super::RouteTable;
 use crate::policy::host::HostPattern;
 use crate::policy::pattern::{RoutePattern, Segment};
 
-/// How early a segment counts. A path that ends there is before `{*rest}`, which takes that path as well, and after a
-/// trailing slash that is declared.
+/// The rank of a segment. The end of a path is before `{*rest}`, which also matches it, and after a
+/// declared trailing slash.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum SegmentRank {
     Literal(Box<str>),
@@ -17,8 +17,11 @@ enum SegmentRank {
 }
 
 impl RouteTable {
-    /// The positions of the routes, each with one of its hosts (`None` for any), in such an order: of those whose host and
-    /// path fit a request, it belongs to the first, or to one with the same host and path that takes its method.
+    /// The indices of the routes, each with one of its hosts (`None` for any), in order of
+    /// precedence.
+    ///
+    /// A request belongs to the first one whose host and path match, or to one with the same host
+    /// and path that has its method.
     #[must_use]
     pub fn by_precedence(&self) -> Vec<(Option<&HostPattern>, usize)> {
         let mut rows = Vec::new();
@@ -27,7 +30,7 @@ impl RouteTable {
             rows.extend(route.hosts.iter().map(|host| (Some(host), index)));
         }
         rows.sort_by_cached_key(|&(host, index)| {
-            (rank(host), places(&self.routes[index].path), index)
+            (rank(host), segment_ranks(&self.routes[index].path), index)
         });
         rows
     }
@@ -36,21 +39,21 @@ impl RouteTable {
 // The exact name, then the longest suffix, then any.
 fn rank(host: Option<&HostPattern>) -> (u8, Reverse<usize>, &str) {
     match host {
-        Some(host) if !host.is_beneath() => (0, Reverse(0), &host.name),
+        Some(host) if !host.is_wildcard() => (0, Reverse(0), &host.name),
         Some(host) => (1, Reverse(host.name.len()), &host.name),
         None => (2, Reverse(0), ""),
     }
 }
 
-fn places(path: &RoutePattern) -> Vec<SegmentRank> {
-    let place = |segment: &Segment| match segment {
+fn segment_ranks(path: &RoutePattern) -> Vec<SegmentRank> {
+    let rank = |segment: &Segment| match segment {
         Segment::Literal(text) => SegmentRank::Literal(text.clone()),
         Segment::Parameter => SegmentRank::Parameter,
         Segment::Rest => SegmentRank::Rest,
     };
     path.segments
         .iter()
-        .map(place)
+        .map(rank)
         .chain([SegmentRank::End])
         .collect()
 }

@@ -1,5 +1,4 @@
-//! Which route a request belongs to, on random tables.
-//! The oracle ranks every route that fits and takes the best.
+//! Routing of requests on random tables. The oracle ranks every matching route and takes the best.
 
 use proptest::prelude::*;
 
@@ -7,7 +6,7 @@ use super::tests::{normal, route};
 use super::*;
 use crate::policy::host::HostPattern;
 
-/// How specific a pattern is for a path, segment by segment; `None` where it does not fit.
+/// How specific a pattern is for a path, segment by segment; `None` if it does not match.
 fn rank(pattern: &str, path: &str) -> Option<Vec<u8>> {
     let mut rank = Vec::new();
     let mut segments = path.split('/').skip(1);
@@ -76,8 +75,8 @@ fn build(written: &[Written]) -> Result<RouteTable, Vec<Overlap>> {
     RouteTable::build(routes.collect())
 }
 
-/// Host and path, names of parameters aside.
-fn place(written: &Written) -> (Option<&'static str>, String) {
+/// Host and path without the names of parameters.
+fn host_and_path(written: &Written) -> (Option<&'static str>, String) {
     (written.0, written.1.replace(char::is_numeric, ""))
 }
 
@@ -125,22 +124,22 @@ proptest! {
             16,
         ),
     ) {
-        // A route that overlaps with earlier ones is left out; nothing else may be refused.
-        let mut kept: Vec<Written> = Vec::new();
+        // A route that overlaps an earlier one is dropped; nothing else may be refused.
+        let mut accepted: Vec<Written> = Vec::new();
         for next in written {
-            kept.push(next);
-            let Err(overlaps) = build(&kept) else { continue };
-            let second = kept.pop().expect("just pushed");
+            accepted.push(next);
+            let Err(overlaps) = build(&accepted) else { continue };
+            let second = accepted.pop().expect("just pushed");
             for overlap in overlaps {
-                prop_assert_eq!(overlap.second, kept.len());
-                prop_assert_eq!(place(&kept[overlap.first]), place(&second));
+                prop_assert_eq!(overlap.second, accepted.len());
+                prop_assert_eq!(host_and_path(&accepted[overlap.first]), host_and_path(&second));
             }
         }
-        let table = build(&kept).expect("what overlaps was left out");
+        let table = build(&accepted).expect("no overlap");
         for (host, path, method) in requests {
             let host_of_request = host;
             let path = if path.is_empty() { "/" } else { &path };
-            let expected = find_by_ranking(&kept, host, path, &method);
+            let expected = find_by_ranking(&accepted, host, path, &method);
             let route_matches = table.route_matches(host, &normal(path), &method);
             let chosen: Vec<_> = (0..route_matches.len()).filter(|&index| route_matches[index] == RouteMatch::Chosen).collect();
             prop_assert_eq!(chosen, table.find(host, &normal(path), &method).map(|found| found.index).ok().into_iter().collect::<Vec<_>>());
@@ -154,7 +153,8 @@ proptest! {
                 alone.find(host_of_request, &normal(path), &Method::GET).is_ok()
             };
             let first = table.by_precedence().into_iter().find(fits).map(|(_, index)| route_matches[index]);
-            // A host that has routes has those only: the first that fits may be of another one.
+            // A host with routes of its own uses only those: the first match may be for another
+            // host.
             let is_owned = !matches!(expected, Err(None));
             if is_owned {
                 prop_assert!(matches!(first, Some(RouteMatch::Chosen | RouteMatch::OtherMethod)), "{first:?}");
@@ -175,7 +175,7 @@ proptest! {
                         prop_assert_eq!(names.contains(&name), takes(name));
                     }
                 }
-                // All names are in lower case here.
+                // All names are in lower case, so nothing is a lookalike.
                 (Err(refused), expected) => prop_assert!(false, "{refused:?} but {expected:?}"),
             }
         }

@@ -1,7 +1,7 @@
 //! Why a request belongs to one route and not to the others, for explanations.
 //!
-//! Nothing is matched here a second time. Who owns the path is asked as [`RouteTable::find`] asks it; whether another
-//! route would fit is found out by finding the request in a table of that route alone.
+//! The matching rules are not repeated here. [`RouteTable::find`] finds the route of the request.
+//! To test whether another route would match, it searches a table with that route alone.
 
 use http::Method;
 
@@ -15,25 +15,27 @@ use crate::policy::path::NormalPath;
 pub enum RouteMatch {
     /// The request belongs to it.
     Chosen,
-    /// It would be chosen, but an upstream may take the path for that of a [`Lookalike`](Self::Lookalike).
+    /// It would be chosen, but an upstream may interpret the path as that of the
+    /// [`Lookalike`](Self::Lookalike).
     InDoubt,
-    /// The path looks like one of its own, and it asks for what the route that would be chosen does not.
+    /// The path looks like one of its own, and it is stricter than the route that would be chosen.
     Lookalike,
-    /// Host and path are its own, but not the method.
+    /// Host and path match, but not the method.
     OtherMethod,
-    /// It would fit, but the path is that of a more specific route.
+    /// It matches, but a route with a more specific path matches too.
     LessSpecificPath,
-    /// It would fit, but there are routes for a more specific host, and that has those only.
+    /// It matches, but the host has routes of its own and uses only those.
     LessSpecificHost,
-    /// The path would be its own, but not the host.
+    /// The path matches, but not the host.
     OtherHost,
-    /// The path is another one.
+    /// The path does not match.
     OtherPath,
 }
 
 impl RouteTable {
-    /// How each route matches a request, in the order of the routes. Exactly one is [`RouteMatch::Chosen`] where
-    /// [`find`](Self::find) finds one.
+    /// How each route matches a request, in the order of the routes.
+    ///
+    /// Exactly one is [`RouteMatch::Chosen`] if [`find`](Self::find) succeeds.
     #[must_use]
     pub fn route_matches(
         &self,
@@ -63,10 +65,10 @@ impl RouteTable {
             hosts: Vec::new(),
             ..route.clone()
         };
-        if !fits_alone(anywhere, host, path) {
+        if !matches_alone(anywhere, host, path) {
             return RouteMatch::OtherPath;
         }
-        if !fits_alone(route.clone(), host, path) {
+        if !matches_alone(route.clone(), host, path) {
             return RouteMatch::OtherHost;
         }
         let is_of_owner = match self.most_specific_host(host) {
@@ -81,7 +83,7 @@ impl RouteTable {
     }
 }
 
-fn fits_alone(route: Route, host: &str, path: &NormalPath<'_>) -> bool {
+fn matches_alone(route: Route, host: &str, path: &NormalPath<'_>) -> bool {
     let route = Route {
         methods: Methods::all(),
         ..route

@@ -1,4 +1,4 @@
-//! Paths and methods that a more specific route takes from a less specific one, for warnings.
+//! Paths and methods of a route that a more specific route shadows, for warnings.
 
 use std::collections::HashSet;
 
@@ -7,55 +7,55 @@ use crate::policy::methods::Methods;
 use crate::policy::pattern::Segment;
 use crate::policy::requirement::SharedParameters;
 
-/// Methods that a route takes by a parameter, and that are a 405 where another route has a literal in its place.
+/// Methods of a route with a parameter that get a 405 where another route has a literal instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreachableMethods {
-    /// The position of the first route of the path with the literal.
+    /// The index of the first route of the path with the literal.
     pub at: usize,
-    /// The position of the route with the parameter.
+    /// The index of the route with the parameter.
     pub of: usize,
     /// The methods.
     pub methods: Methods,
 }
 
-/// Paths of one route that are refused because they look like another route's, which asks for more.
+/// Paths of one route that are refused because they look like those of a stricter route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedLookalikes {
-    /// The position of the route that the paths belong to.
+    /// The index of the route that the paths belong to.
     pub through: usize,
-    /// The position of the other route.
+    /// The index of the stricter route.
     pub of: usize,
-    /// One of the paths, in which placeholders stand as they are written.
+    /// One of the paths, with placeholders as written.
     pub example: String,
 }
 
 impl RouteTable {
-    /// The methods that are lost at literal paths.
+    /// The methods that are unreachable at literal paths.
     #[must_use]
     pub fn unreachable_methods(&self) -> Vec<UnreachableMethods> {
         let mut known = HashSet::new();
-        let places = self
-            .places()
+        let entries = self
+            .host_entries()
             .filter_map(|(paths, index)| self.unreachable_at(paths, index));
-        places
+        entries
             .filter(|unreachable| known.insert((unreachable.at, unreachable.of)))
             .collect()
     }
 
-    /// The lookalikes that are refused, for each route that they belong to and each that they look like.
+    /// The refused lookalikes, one for each pair of routes.
     #[must_use]
     pub fn refused_lookalikes(&self) -> Vec<RefusedLookalikes> {
         let mut known = HashSet::new();
-        let places = self
-            .places()
+        let entries = self
+            .host_entries()
             .filter_map(|(paths, index)| self.refused_beside(paths, index));
-        places
+        entries
             .filter(|refused| known.insert((refused.through, refused.of)))
             .collect()
     }
 
     // Each route with the paths of each of its hosts.
-    fn places(&self) -> impl Iterator<Item = (&Paths, usize)> {
+    fn host_entries(&self) -> impl Iterator<Item = (&Paths, usize)> {
         self.routes.iter().enumerate().flat_map(|(index, route)| {
             let of_any_host = route.hosts.is_empty().then_some(&self.any_host);
             let of_hosts = route
@@ -74,14 +74,14 @@ impl RouteTable {
         let same_path = paths.tree.exactly(&pattern.segments);
         let next = paths
             .tree
-            .taking(&pattern.segments, false)
+            .matching(&pattern.segments, false)
             .filter(|_| same_path.first() == Some(&at))?;
         let wider = &self.routes[*next.first()?].path;
         if wider.rest().is_some() || wider.segments.len() != pattern.segments.len() {
             return None;
         }
         let methods = |indices: &[usize]| {
-            Methods::any_of(indices.iter().map(|index| &self.routes[*index].methods))
+            Methods::union(indices.iter().map(|index| &self.routes[*index].methods))
         };
         let lost = methods(next).without(&methods(same_path))?;
         let of = next
@@ -94,28 +94,28 @@ impl RouteTable {
         })
     }
 
-    // With another name in the place of a literal, the last one first.
+    // Replaces each literal by another name, the last one first.
     fn refused_beside(&self, paths: &Paths, of: usize) -> Option<RefusedLookalikes> {
         let route = &self.routes[of];
         let mut pattern = route.path.segments.clone();
-        for place in (0..pattern.len()).rev() {
-            if !matches!(&pattern[place], Segment::Literal(text) if !text.is_empty()) {
+        for position in (0..pattern.len()).rev() {
+            if !matches!(&pattern[position], Segment::Literal(text) if !text.is_empty()) {
                 continue;
             }
-            let literal = std::mem::replace(&mut pattern[place], Segment::Parameter);
-            let asks_for_less = |index: &&usize| {
+            let literal = std::mem::replace(&mut pattern[position], Segment::Parameter);
+            let requires_less = |index: &&usize| {
                 let through = &self.routes[**index];
                 through.methods.in_common(&route.methods).is_some()
                     && !through.is_as_strict_as(route, SharedParameters::SAME_PATH)
             };
             let through = paths
                 .tree
-                .taking(&pattern, true)
-                .and_then(|routes| routes.iter().find(asks_for_less));
-            pattern[place] = literal;
+                .matching(&pattern, true)
+                .and_then(|routes| routes.iter().find(requires_less));
+            pattern[position] = literal;
             if let Some(&through) = through {
                 let written = route.path.as_str().split('/').skip(1).enumerate();
-                let suffix = |index| if index == place { ".json" } else { "" };
+                let suffix = |index| if index == position { ".json" } else { "" };
                 let example = written
                     .map(|(index, text)| format!("/{text}{}", suffix(index)))
                     .collect();

@@ -1,4 +1,4 @@
-//! Paths that are refused because a server may read them as those of a stricter route.
+//! Refuses paths that a server may interpret as those of a stricter route.
 
 use std::ops::ControlFlow;
 
@@ -9,14 +9,16 @@ use crate::policy::lookalike::LenientPaths;
 use crate::policy::path::NormalPath;
 
 impl RouteTable {
-    pub(super) fn taking(&self, method: &Method, same_path: &[usize]) -> Option<usize> {
+    /// The route with this method among the routes of one path.
+    pub(super) fn with_method(&self, method: &Method, same_path: &[usize]) -> Option<usize> {
         same_path
             .iter()
             .copied()
             .find(|&index| self.routes[index].methods.contains(method))
     }
 
-    // Stops at a route whose path some server may take `path` for, and which asks for what the chosen one does not.
+    // Breaks with a route that an upstream may find for `path`, and that requires more than the
+    // chosen one.
     pub(super) fn lookalike(
         &self,
         chosen: usize,
@@ -29,16 +31,16 @@ impl RouteTable {
             if same_path.contains(&chosen) {
                 return ControlFlow::Continue(());
             }
-            let asks_for_more =
-                |index: &usize| !route.is_as_strict_as(&self.routes[*index], shared);
-            let of = match self.taking(method, same_path) {
-                Some(index) => Some(index).filter(asks_for_more),
-                // That path is a 405. Whoever may do all else there may read there as well, but not change anything.
+            let is_stricter = |index: &usize| !route.is_as_strict_as(&self.routes[*index], shared);
+            let of = match self.with_method(method, same_path) {
+                Some(index) => Some(index).filter(is_stricter),
+                // The other path would get a 405. A client that meets all its routes may send a
+                // safe method, but not an unsafe one.
                 None => {
                     let unsafe_method = || same_path.first().filter(|_| !method.is_safe());
                     same_path
                         .iter()
-                        .find(|index| asks_for_more(index))
+                        .find(|index| is_stricter(index))
                         .or_else(unsafe_method)
                         .copied()
                 }

@@ -1,4 +1,4 @@
-//! Which route a request belongs to.
+//! The route that a request belongs to.
 
 use super::*;
 use crate::policy::host::HostPattern;
@@ -33,7 +33,7 @@ pub(super) fn normal(path: &str) -> NormalPath<'_> {
     NormalPath::parse(path, PathParameters::Allow).expect("a normal path")
 }
 
-/// The path of the route found, as written.
+/// The path of the matched route, as written.
 fn found<'t>(table: &'t RouteTable, host: &str, path: &str) -> Option<&'t str> {
     table
         .find(host, &normal(path), &Method::GET)
@@ -42,7 +42,7 @@ fn found<'t>(table: &'t RouteTable, host: &str, path: &str) -> Option<&'t str> {
 }
 
 #[test]
-fn literal_comes_before_parameter_and_that_before_the_rest() {
+fn literal_precedes_parameter_and_parameter_precedes_rest() {
     let table = table(&[
         "/",
         "/a",
@@ -72,7 +72,7 @@ fn literal_comes_before_parameter_and_that_before_the_rest() {
 }
 
 #[test]
-fn path_owns_its_trailing_slash_unless_that_is_declared() {
+fn trailing_slash_belongs_to_the_path_unless_declared() {
     let table = table(&[
         "/a",
         "/b",
@@ -122,7 +122,7 @@ fn rest_parameter_matches_an_empty_rest() {
 }
 
 #[test]
-fn parameters_are_decoded_once_and_named_by_the_route_that_takes_the_method() {
+fn parameters_are_decoded_once_and_named_by_the_route_of_the_method() {
     let table = RouteTable::build(vec![
         route("", "/a/{x}/{y}", "GET"),
         route("", "/a/{id}/{x}", "POST"),
@@ -196,7 +196,7 @@ fn wrong_method_gets_405_with_every_method_of_the_path() {
 }
 
 #[test]
-fn exact_host_comes_before_the_longest_suffix_and_any() {
+fn exact_host_precedes_the_longest_suffix_and_any_host() {
     let hosts = [
         "api.example.com",
         "*.example.com",
@@ -231,7 +231,7 @@ fn exact_host_comes_before_the_longest_suffix_and_any() {
 }
 
 #[test]
-fn host_with_routes_of_its_own_has_no_others() {
+fn host_with_routes_of_its_own_uses_only_those() {
     let table = RouteTable::build(vec![
         route("a.example", "/a", "GET"),
         route("", "/b", ""),
@@ -331,8 +331,8 @@ fn overlapping_routes_are_refused() {
     }
 }
 
-// Every way of writing twelve segments as `a` or as one of at most eight parameters is declared, and the path leads down
-// each of them to nothing.
+// Declares every combination of twelve segments, each `a` or a parameter, with at most eight
+// parameters. The path follows each of them and matches none.
 #[test]
 fn hostile_path_visits_each_node_once() {
     let paths = (0..1_u32 << 12).map(|way| {
@@ -371,7 +371,7 @@ fn hostile_path_visits_each_node_once() {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
-    let asking = |path: &str, scope: &str| {
+    let requiring = |path: &str, scope: &str| {
         let mut route = route("", path, "GET");
         if !scope.is_empty() {
             let needed = ScopeRequirement::parse(scope, &route.path).expect("a scope");
@@ -382,13 +382,13 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
         route
     };
     let table = RouteTable::build(vec![
-        asking("/{*rest}", ""),
-        asking("/admin", "admin"),
-        asking("/Reports/{name}", "reports"),
-        asking("/users/{id}", "users"),
-        asking("/users/me", "users"),
-        asking("/users/root", "root"),
-        asking("/files/{*rest}", "files"),
+        requiring("/{*rest}", ""),
+        requiring("/admin", "admin"),
+        requiring("/Reports/{name}", "reports"),
+        requiring("/users/{id}", "users"),
+        requiring("/users/me", "users"),
+        requiring("/users/root", "root"),
+        requiring("/files/{*rest}", "files"),
     ])
     .expect("no overlap");
     let find = |path: &str| match table.find("", &normal(path), &Method::GET) {
@@ -416,7 +416,7 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
         ("/reports", "/{*rest}"),
         ("/FILES/x/y", "like /files/{*rest}"),
         ("/FILES", "like /files/{*rest}"),
-        // Nothing else is asked for there, so it may be either.
+        // Both routes have the same requirement, so either may match.
         ("/users/ME", "/users/{id}"),
         ("/users/Root", "like /users/root"),
         ("/Users/x", "like /users/{id}"),
@@ -425,8 +425,8 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
     ] {
         assert_eq!(find(path), expected, "{path}");
     }
-    // A path that has no route is not made one.
-    let table = RouteTable::build(vec![asking("/admin", "admin"), asking("/x/{y}", "x")])
+    // A path without a route stays a 404.
+    let table = RouteTable::build(vec![requiring("/admin", "admin"), requiring("/x/{y}", "x")])
         .expect("no overlap");
     assert_eq!(
         table

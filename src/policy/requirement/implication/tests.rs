@@ -1,4 +1,4 @@
-//! Which requirement is as strict as which.
+//! Implications between requirements.
 
 use http::Method;
 use proptest::prelude::*;
@@ -14,10 +14,10 @@ use crate::values::PathParameters;
 
 const ONE: &str = "/apps/{app}/{topic}";
 const OTHER: &str = "/apps/{a}/{b}";
-// Its parameters stand one segment further on.
+// Its parameters are one segment further on.
 const BENEATH: &str = "/v1/apps/{app}/{topic}";
 
-/// `public`, or sets of scopes between bars; no set at all asks for any token.
+/// `public`, or sets of scopes separated by bars; no set requires any valid token.
 fn requirement(text: &str, path: &str) -> Requirement {
     let path = RoutePattern::parse(path).expect("a route's path");
     let set = |set: &str| ScopeRequirement::parse(set, &path).expect("scopes");
@@ -97,7 +97,7 @@ fn requirement_implies_every_weaker_one() {
 }
 
 #[test]
-fn parameters_are_the_same_where_their_values_are() {
+fn parameter_implies_a_parameter_of_the_same_segment() {
     let one = requirement("app.{app}", ONE);
     let beneath = requirement("app.{app}", BENEATH);
     assert!(!one.implies(&one, SharedParameters::None));
@@ -124,7 +124,7 @@ fn parameters_are_the_same_where_their_values_are() {
             stripped_of_other: 0
         }
     ));
-    // One that is left out has a value of its own.
+    // A stripped parameter equals no other.
     assert!(!one.implies(
         &one,
         SharedParameters::AtSameSegment {
@@ -134,7 +134,7 @@ fn parameters_are_the_same_where_their_values_are() {
     ));
 }
 
-/// Whether a token that grants this meets the requirement of a route for `path` in a request.
+/// Whether a token with these scopes meets the requirement of a route for `path`.
 fn is_met(
     requirement: &Requirement,
     path: &str,

@@ -1,4 +1,4 @@
-//! Classes of routes with the same requirement, so that each implication is judged once.
+//! Classes of routes with the same requirement, so that each implication is computed once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,13 +15,15 @@ pub(super) struct RequirementClasses<'r> {
     of: Vec<u32>,
     /// The first route of each class.
     first: Vec<usize>,
-    /// The implications judged so far.
+    /// The implications computed so far.
     known: RefCell<HashMap<(u32, u32), bool>>,
 }
 
 impl<'r> RequirementClasses<'r> {
     pub(super) fn new(routes: &'r [Route], rewrites: &'r [UpstreamRewrite]) -> Self {
-        let (mut of, mut first, mut by_text) = (Vec::new(), Vec::new(), HashMap::new());
+        let mut of = Vec::new();
+        let mut first = Vec::new();
+        let mut by_text = HashMap::new();
         for (index, (route, rewrite)) in routes.iter().zip(rewrites).enumerate() {
             let next = u32::try_from(first.len()).unwrap_or(u32::MAX);
             let class = *by_text.entry(text(route, *rewrite)).or_insert_with(|| {
@@ -43,7 +45,8 @@ impl<'r> RequirementClasses<'r> {
         self.of[index]
     }
 
-    /// Whether every request that passes a route of `class` would pass one of `other`, or they have no method in common.
+    /// Whether every request that passes a route of `class` would pass one of `other`, or they
+    /// share no method.
     pub(super) fn implies(&self, class: u32, other: u32) -> bool {
         if class == other {
             return true;
@@ -52,11 +55,9 @@ impl<'r> RequirementClasses<'r> {
             return *known;
         }
         let [one, two] = [class, other].map(|class| self.first[class as usize]);
-        let (stripped, stripped_of_other) =
-            (self.rewrites[one].stripped, self.rewrites[two].stripped);
         let shared = SharedParameters::AtSameSegment {
-            stripped,
-            stripped_of_other,
+            stripped: self.rewrites[one].stripped,
+            stripped_of_other: self.rewrites[two].stripped,
         };
         let [one, two] = [one, two].map(|index| &self.routes[index]);
         let implies =
@@ -66,8 +67,8 @@ impl<'r> RequirementClasses<'r> {
     }
 }
 
-// Everything that decides whether one route implies another. Scopes with parameters are the same only if the parameters
-// are the same segments of the upstream path.
+// Everything that decides whether one route implies another. Scopes with parameters are equal only
+// if the parameters are the same segments of the upstream path.
 fn text(route: &Route, rewrite: UpstreamRewrite) -> String {
     let Route {
         hosts: _,
@@ -84,11 +85,11 @@ fn text(route: &Route, rewrite: UpstreamRewrite) -> String {
             .iter()
             .enumerate()
             .filter(|(_, segment)| !matches!(segment, Segment::Literal(_)));
-        let places: Vec<_> = path
+        let positions: Vec<_> = path
             .parameters()
-            .zip(placeholders.map(|(place, _)| place.checked_sub(rewrite.stripped)))
+            .zip(placeholders.map(|(index, _)| index.checked_sub(rewrite.stripped)))
             .collect();
-        text += &format!(" {places:?}");
+        text += &format!(" {positions:?}");
     }
     text
 }

@@ -1,10 +1,10 @@
-//! Where bypasses are, and where there are none.
+//! Detected bypasses, and routes without any.
 
 use super::*;
 use crate::policy::requirement::{Requirement, ScopeRequirement};
 use crate::policy::route_table::tests::route;
 
-/// A route: its hosts, path, methods and scope, and how many segments it leaves out.
+/// A route: its hosts, path, methods and scope, and the number of stripped segments.
 type Written<'w> = (&'w str, &'w str, &'w str, &'w str, usize);
 
 fn compiled(&(hosts, path, methods, scope, _): &Written<'_>) -> Route {
@@ -31,7 +31,7 @@ fn search(routes: &[Written<'_>], is_host_passed: bool) -> Bypasses {
     table.bypasses(&rewrites)
 }
 
-/// Through where, to where, and the path that is asked for.
+/// The forwarding route, the avoided route, and the requested path.
 fn bypasses(routes: &[Written<'_>]) -> Vec<(usize, usize, String)> {
     let found = search(routes, true);
     assert!(!found.is_incomplete);
@@ -47,7 +47,7 @@ fn bypass(through: usize, to: usize, requested_path: &str) -> Vec<(usize, usize,
 }
 
 #[test]
-fn rewritten_path_that_another_route_guards_is_a_bypass() {
+fn rewritten_path_that_another_route_protects_is_a_bypass() {
     let reports = ("", "/reports", "", "read admin", 0);
     for (through, asked) in [
         (("", "/v1/{*rest}", "", "read", 1), "/v1/reports"),
@@ -98,7 +98,7 @@ fn rewritten_path_that_another_route_guards_is_a_bypass() {
 }
 
 #[test]
-fn unstripped_path_that_is_guarded_behind_a_prefix_is_a_bypass() {
+fn plain_path_that_a_rewriting_route_protects_is_a_bypass() {
     let behind = ("", "/api/{*rest}", "", "admin", 1);
     assert_eq!(
         bypasses(&[("", "/{*rest}", "", "", 0), behind]),
@@ -118,7 +118,7 @@ fn unstripped_path_that_is_guarded_behind_a_prefix_is_a_bypass() {
         ]),
         bypass(0, 1, "/users/{z}")
     );
-    // One that is declared for this path takes it, and asks for the same.
+    // A third route for this path has the same requirement.
     let declared = ("", "/users", "", "admin", 0);
     assert_eq!(
         bypasses(&[
@@ -128,18 +128,18 @@ fn unstripped_path_that_is_guarded_behind_a_prefix_is_a_bypass() {
         ]),
         []
     );
-    // Where neither asks for all that the other does, both are bypasses.
+    // If neither requirement implies the other, both are bypasses.
     let found = bypasses(&[("", "/{*rest}", "", "read", 0), behind]);
     assert_eq!(
         found,
         [bypass(0, 1, "/{*rest}"), bypass(1, 0, "/api/{*rest}")].concat()
     );
-    // What is more specific is meant.
+    // A more specific path is intended.
     assert_eq!(bypasses(&[("", "/health", "", "", 0), behind]), []);
 }
 
 #[test]
-fn no_bypass_without_a_stricter_route_that_is_reached() {
+fn path_without_a_reachable_stricter_route_is_no_bypass() {
     let reports = ("", "/reports", "GET", "admin", 0);
     for through in [
         ("", "/v1/{*rest}", "", "admin", 1),
@@ -152,13 +152,13 @@ fn no_bypass_without_a_stricter_route_that_is_reached() {
     ] {
         assert_eq!(bypasses(&[through, reports]), [], "{through:?}");
     }
-    // What is declared behind the prefix takes its paths.
+    // A route declared with the prefix matches these paths first.
     let guarded = ("", "/v1/reports", "", "admin", 1);
     assert_eq!(
         bypasses(&[("", "/v1/{*rest}", "", "read", 1), reports, guarded]),
         []
     );
-    // A path that is more closely declared than what it leads to is meant.
+    // A path more specific than the one it leads to is intended.
     assert_eq!(
         bypasses(&[
             ("", "/v1/health", "", "", 1),
@@ -166,7 +166,7 @@ fn no_bypass_without_a_stricter_route_that_is_reached() {
         ]),
         []
     );
-    // Parameters that have the same value, wherever they stood.
+    // Parameters with equal values, at different segments.
     let of_user = ("", "/users/{id}/{*rest}", "", "user.{id}", 0);
     assert_eq!(
         bypasses(&[
@@ -179,15 +179,15 @@ fn no_bypass_without_a_stricter_route_that_is_reached() {
         bypasses(&[("", "/v1/{x}/{user}/{*rest}", "", "user.{x}", 1), of_user]),
         bypass(0, 1, "/v1/users/{id}/{*rest}")
     );
-    // Other upstreams are another matter.
+    // Other upstreams are not compared.
     let routes = [("", "/v1/{*rest}", "", "read", 1), reports];
     let table = RouteTable::build(routes.iter().map(compiled).collect()).expect("no overlap");
-    let sent = |upstream, stripped| UpstreamRewrite {
+    let rewrite = |upstream, stripped| UpstreamRewrite {
         upstream,
         stripped,
         is_host_passed: true,
     };
-    assert_eq!(table.bypasses(&[sent(0, 1), sent(1, 0)]).bypasses, []);
+    assert_eq!(table.bypasses(&[rewrite(0, 1), rewrite(1, 0)]).bypasses, []);
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn route_with_several_bypasses_is_listed_once() {
     assert_eq!(found, [expected]);
 }
 
-// Comparing each with each would be 10^8 comparisons.
+// Comparing all pairs would take 10^8 comparisons.
 #[test]
 fn search_time_is_proportional_to_the_routes() {
     const MANY: usize = 10_000;

@@ -1,24 +1,24 @@
-//! The paths of an upstream as a tree, and the search for those that meet a path.
+//! The paths of an upstream as a tree, and the search for those that overlap a path.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use crate::policy::pattern::Segment;
 
-/// A node that has more classes beneath it does not distinguish them.
+/// Maximum number of classes that a node records; with more, it does not distinguish them.
 const MAX_CLASSES: usize = 8;
 
-/// Positions of routes by the class of their requirement.
+/// Indices of routes by the class of their requirement.
 type Routes = BTreeMap<u32, Vec<usize>>;
 
-/// One segment among the paths of an upstream.
+/// A node of the tree.
 #[derive(Debug, Default)]
 pub(super) struct PathNode {
     literals: BTreeMap<Box<str>, Self>,
     parameter: Option<Box<Self>>,
     here: Routes,
     rest: Routes,
-    /// The classes of all routes here and beneath; one more than the limit if there are too many.
+    /// The classes of all routes here and below; one more than the limit if there are too many.
     classes: Vec<u32>,
 }
 
@@ -61,46 +61,44 @@ impl PathNode {
     }
 }
 
-/// How specific the paths that are searched for are, compared with the one that they meet.
+/// How specific the paths searched for are, compared with the given one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Specificity {
-    /// The same so far; where they differ, the other one is more specific.
+    /// Equal so far; at the first difference, the other must be more specific.
     SameOrMore,
-    /// The same so far; where they differ, the other one is less specific.
+    /// Equal so far; at the first difference, the other must be less specific.
     SameOrLess,
-    /// They differed already, so it does not matter what follows.
+    /// Already different: the remaining segments do not matter.
     Decided,
 }
 
 impl PathSearch<'_> {
-    /// Visits the routes whose paths meet `path`, and are as specific where they do, or more so.
+    /// Visits the routes whose paths overlap `path` and are equally or more specific.
     pub(super) fn as_specific(&mut self, root: &PathNode, path: &[Segment]) -> ControlFlow<()> {
-        self.meeting(root, path, Specificity::SameOrMore)
+        self.overlapping(root, path, Specificity::SameOrMore)
     }
 
-    /// Visits the routes whose paths meet `path`, and are as specific where they do, or less so.
+    /// Visits the routes whose paths overlap `path` and are equally or less specific.
     pub(super) fn less_specific(&mut self, root: &PathNode, path: &[Segment]) -> ControlFlow<()> {
-        self.meeting(root, path, Specificity::SameOrLess)
+        self.overlapping(root, path, Specificity::SameOrLess)
     }
 
-    fn meeting(
+    fn overlapping(
         &mut self,
         node: &PathNode,
         path: &[Segment],
         specificity: Specificity,
     ) -> ControlFlow<()> {
-        if !self.enters(node)? {
+        if !self.may_have_wanted(node)? {
             return ControlFlow::Continue(());
         }
-        let (more, less) = (
-            specificity != Specificity::SameOrLess,
-            specificity != Specificity::SameOrMore,
-        );
+        let more = specificity != Specificity::SameOrLess;
+        let less = specificity != Specificity::SameOrMore;
         let parameter = || node.parameter.as_deref().into_iter();
         match path.split_first() {
             None => {
                 self.routes(&node.here)?;
-                // A path owns its form with a trailing slash, which another one may declare.
+                // A path includes its form with a trailing slash, which another route may declare.
                 node.literals
                     .get("")
                     .filter(|_| more)
@@ -111,18 +109,19 @@ impl PathSearch<'_> {
             Some((Segment::Parameter, further)) => {
                 node.named()
                     .filter(|_| more)
-                    .try_for_each(|node| self.meeting(node, further, Specificity::Decided))?;
-                parameter().try_for_each(|node| self.meeting(node, further, specificity))?;
+                    .try_for_each(|node| self.overlapping(node, further, Specificity::Decided))?;
+                parameter().try_for_each(|node| self.overlapping(node, further, specificity))?;
             }
             Some((Segment::Literal(text), further)) => {
                 node.literals
                     .get(text)
                     .into_iter()
-                    .try_for_each(|node| self.meeting(node, further, specificity))?;
+                    .try_for_each(|node| self.overlapping(node, further, specificity))?;
                 match (less, text.is_empty()) {
                     (true, true) => self.routes(&node.here)?,
-                    (true, false) => parameter()
-                        .try_for_each(|node| self.meeting(node, further, Specificity::Decided))?,
+                    (true, false) => parameter().try_for_each(|node| {
+                        self.overlapping(node, further, Specificity::Decided)
+                    })?,
                     (false, _) => {}
                 }
             }
@@ -135,7 +134,7 @@ impl PathSearch<'_> {
     }
 
     fn everything(&mut self, node: &PathNode) -> ControlFlow<()> {
-        if !self.enters(node)? {
+        if !self.may_have_wanted(node)? {
             return ControlFlow::Continue(());
         }
         self.routes(&node.here)?;
@@ -146,8 +145,8 @@ impl PathSearch<'_> {
             .try_for_each(|node| self.everything(node))
     }
 
-    // Whether there may be something to find.
-    fn enters(&mut self, node: &PathNode) -> ControlFlow<(), bool> {
+    // Whether the routes here or below may be of a wanted class.
+    fn may_have_wanted(&mut self, node: &PathNode) -> ControlFlow<(), bool> {
         self.step()?;
         ControlFlow::Continue(
             node.classes.len() > MAX_CLASSES
