@@ -7,6 +7,9 @@ use crate::policy::requirement::Requirement;
 use crate::policy::requirement::ScopeRequirement;
 use crate::values::PathParameters;
 
+mod hosts;
+mod matches;
+
 pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
     let methods = match methods {
         "" => Methods::all(),
@@ -196,70 +199,6 @@ fn wrong_method_gets_405_with_every_method_of_the_path() {
 }
 
 #[test]
-fn exact_host_precedes_the_longest_suffix_and_any_host() {
-    let hosts = [
-        "api.example.com",
-        "*.example.com",
-        "*.b.example.com",
-        "*.com",
-        "",
-        "[::1]",
-    ];
-    let table =
-        RouteTable::build(hosts.map(|host| route(host, "/a", "")).into()).expect("no overlap");
-    for (host, expected) in [
-        ("api.example.com", 0),
-        ("x.example.com", 1),
-        ("b.example.com", 1),
-        ("x.b.example.com", 2),
-        ("x.y.b.example.com", 2),
-        ("x.api.example.com", 1),
-        ("example.com", 3),
-        ("com", 4),
-        ("notexample.org", 4),
-        ("[::1]", 5),
-        ("", 4),
-    ] {
-        assert_eq!(
-            table
-                .find(host, &normal("/a"), &Method::GET)
-                .map(|found| found.index),
-            Ok(expected),
-            "{host}"
-        );
-    }
-}
-
-#[test]
-fn host_with_routes_of_its_own_uses_only_those() {
-    let table = RouteTable::build(vec![
-        route("a.example", "/a", "GET"),
-        route("", "/b", ""),
-        route("", "/a", ""),
-    ]);
-    let table = table.expect("no overlap");
-    assert_eq!(found(&table, "a.example", "/b"), None);
-    assert_eq!(found(&table, "b.example", "/b"), Some("/b"));
-    let not_found = |table: &RouteTable, host| match table.find(host, &normal("/c"), &Method::GET) {
-        Err(NoRoute::NotFound { among }) => among,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(not_found(&table, "a.example"), HostRoutes::Own);
-    assert_eq!(not_found(&table, "b.example"), HostRoutes::Any);
-    let of_host = RouteTable::build(vec![route("*.example", "/a", "")]).expect("no overlap");
-    assert_eq!(not_found(&of_host, "a.example"), HostRoutes::Own);
-    assert_eq!(not_found(&of_host, "example"), HostRoutes::None);
-    let refused = table.find("a.example", &normal("/a"), &Method::POST).err();
-    assert_eq!(
-        refused,
-        Some(NoRoute::MethodNotAllowed {
-            allow: HeaderValue::from_static("GET, HEAD"),
-            of: 0
-        })
-    );
-}
-
-#[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn overlapping_routes_are_refused() {
     let overlap = |first, second, method| Overlap {
@@ -443,112 +382,4 @@ fn path_that_an_upstream_may_take_for_another_routes_is_refused() {
         matches!(refused, Err(NoRoute::MethodNotAllowed { .. })),
         "{refused:?}"
     );
-}
-
-#[test]
-#[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn every_route_has_one_match_for_a_request() {
-    use RouteMatch::{
-        Chosen, InDoubt, LessSpecificHost, LessSpecificPath, Lookalike, OtherHost, OtherMethod,
-        OtherPath,
-    };
-    let mut guarded = route("", "/admin", "");
-    guarded.requirement = Requirement::Token { any_of: Vec::new() };
-    let routes = vec![
-        route("", "/a/b", "GET"),
-        route("", "/a/b", "POST"),
-        route("", "/a/{x}", ""),
-        route("", "/{*rest}", ""),
-        route("api.test", "/a/b", ""),
-        route("*.test", "/a/{*rest}", ""),
-        guarded,
-    ];
-    let table = RouteTable::build(routes).expect("no overlap");
-    for (host, path, method, expected) in [
-        (
-            "",
-            "/a/b",
-            "GET",
-            [
-                Chosen,
-                OtherMethod,
-                LessSpecificPath,
-                LessSpecificPath,
-                OtherHost,
-                OtherHost,
-                OtherPath,
-            ],
-        ),
-        (
-            "",
-            "/a/b",
-            "PUT",
-            [
-                OtherMethod,
-                OtherMethod,
-                LessSpecificPath,
-                LessSpecificPath,
-                OtherHost,
-                OtherHost,
-                OtherPath,
-            ],
-        ),
-        (
-            "api.test",
-            "/a/b",
-            "GET",
-            [
-                LessSpecificHost,
-                LessSpecificHost,
-                LessSpecificHost,
-                LessSpecificHost,
-                Chosen,
-                LessSpecificHost,
-                OtherPath,
-            ],
-        ),
-        (
-            "api.test",
-            "/c",
-            "GET",
-            [
-                OtherPath,
-                OtherPath,
-                OtherPath,
-                LessSpecificHost,
-                OtherPath,
-                OtherPath,
-                OtherPath,
-            ],
-        ),
-        (
-            "b.test",
-            "/a/b",
-            "GET",
-            [
-                LessSpecificHost,
-                LessSpecificHost,
-                LessSpecificHost,
-                LessSpecificHost,
-                OtherHost,
-                Chosen,
-                OtherPath,
-            ],
-        ),
-        (
-            "",
-            "/Admin",
-            "GET",
-            [
-                OtherPath, OtherPath, OtherPath, InDoubt, OtherPath, OtherPath, Lookalike,
-            ],
-        ),
-    ] {
-        let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        assert_eq!(
-            table.route_matches(host, &normal(path), &method),
-            expected,
-            "{host} {path}"
-        );
-    }
 }
