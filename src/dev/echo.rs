@@ -11,7 +11,7 @@ use super::listener::READ_TIMEOUT;
 use super::{Response, json_response};
 
 /// Longer bodies are only counted.
-const MAX_SHOWN_BODY: usize = 16 * 1024;
+const MAX_ECHOED_BODY: usize = 16 * 1024;
 
 /// A request as it arrived.
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ pub(super) async fn handle(request: Request<Incoming>) -> Response {
 // No limit on length or total time: only a stall between two frames ends the reading.
 async fn read_body(mut body: Incoming) -> Option<(u64, Option<Vec<u8>>)> {
     let mut size = 0;
-    let mut shown = Some(Vec::new());
+    let mut echoed = Some(Vec::new());
     while let Some(frame) = tokio::time::timeout(READ_TIMEOUT, body.frame())
         .await
         .ok()?
@@ -59,23 +59,23 @@ async fn read_body(mut body: Incoming) -> Option<(u64, Option<Vec<u8>>)> {
             continue;
         };
         size += data.len() as u64;
-        shown = shown.filter(|shown| shown.len() + data.len() <= MAX_SHOWN_BODY);
-        if let Some(shown) = &mut shown {
-            shown.extend_from_slice(&data);
+        echoed = echoed.filter(|echoed| echoed.len() + data.len() <= MAX_ECHOED_BODY);
+        if let Some(echoed) = &mut echoed {
+            echoed.extend_from_slice(&data);
         }
     }
-    Some((size, shown))
+    Some((size, echoed))
 }
 
 fn echoed_headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
-        .map(|(name, value)| (name.to_string(), shown_value(name, value)))
+        .map(|(name, value)| (name.to_string(), redacted_value(name, value)))
         .collect()
 }
 
 // People paste echoed requests into tickets and chats, where a token could be used by any reader.
-fn shown_value(name: &HeaderName, value: &HeaderValue) -> String {
+fn redacted_value(name: &HeaderName, value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     if name != AUTHORIZATION {
         return text.into_owned();

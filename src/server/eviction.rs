@@ -6,9 +6,9 @@
 //!    response.
 //! 2. A connection that was idle for less than [`MIN_IDLE`] stays: the next request of its client may
 //!    be on its way.
-//! 3. Each worker knows only its own connections. A worker that needs room asks every worker for its
-//!    longest idle time, and then asks one of them to evict. One worker asks at a time: two would
-//!    select the same connection.
+//! 3. Each worker knows only its own connections. A worker that needs room requests the longest idle
+//!    time of every worker, and then an eviction by one of them. One worker does so at a time: two
+//!    would select the same connection.
 //! 4. This costs requests nothing before the limit is reached: the idle time follows from the
 //!    deadline of the keep-alive timeout ([`ConnectionState::idle_since`]).
 
@@ -37,7 +37,7 @@ const MAX_REMEMBERED: usize = 64;
 /// How often it is logged that the limit is reached.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Asks workers to evict a connection.
+/// Requests evictions from the workers.
 #[derive(Clone)]
 pub(super) struct Evictors(Arc<Shared>);
 
@@ -70,8 +70,8 @@ impl Evictors {
         (Self(Arc::new(shared)), requests)
     }
 
-    /// Asks for the eviction of the longest idle connection of all workers, if one is idle. Does not
-    /// wait until it is closed.
+    /// Requests the eviction of the longest idle connection of all workers, if one is idle. Does not wait
+    /// until it is closed.
     pub(super) async fn make_room(&self) {
         let _turn = self.0.turn.lock().await;
         let replies: Vec<_> = self.0.workers.iter().map(request_longest_idle).collect();
@@ -166,7 +166,7 @@ impl OpenConnections {
             match request {
                 EvictionRequest::LongestIdle(reply) => {
                     let longest = self.0.borrow_mut().longest_idle(ticker.now());
-                    // An error means that the asking worker does not wait any more.
+                    // An error means that the other worker does not wait any more.
                     let _ = reply.send(longest.map(|(since, _)| since));
                 }
                 EvictionRequest::Evict => self.evict(ticker.now()),

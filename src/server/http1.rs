@@ -72,7 +72,7 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
                 )
                 .await;
         }
-        // The client has read its last response before the connection became idle.
+        // The connection was idle: its last response was sent long ago.
         (Ok(()), None) if was_idle => {}
         (Ok(()), None) => worker.linger(stream, state).await,
         (Err(error), _) if error.is_parse() => worker.linger(stream, state).await,

@@ -113,7 +113,7 @@ impl Settings {
 /// How long a worker may take to cut off the remaining requests.
 const CUT_OFF_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the server tells its workers to do.
+/// The phase of the server, which its workers follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
     Start,

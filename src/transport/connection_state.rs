@@ -227,7 +227,7 @@ impl ConnectionState {
         &self.frame_budget
     }
 
-    /// Starts the timeouts. A second call changes nothing but the deadline.
+    /// Starts the timeouts. A second call only arms the deadline again.
     pub fn start_timeouts(&self, timeouts: ConnectionTimeouts, ticker: &Rc<Ticker>) {
         self.read_timeout.get_or_init(|| ReadTimeout {
             deadline: ticker.deadline(),

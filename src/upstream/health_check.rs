@@ -98,7 +98,7 @@ pub(super) fn start(upstream: &Arc<SharedUpstream>, endpoints: &[Arc<Endpoint>])
             Arc::downgrade(endpoint),
             async move |endpoint: &Arc<Endpoint>| {
                 let interval = checker.check(endpoint).await?;
-                // Jitter: checks that coincide once must not go on doing so.
+                // Jitter: checks that coincide once must not coincide again and again.
                 let thousandths = u32::try_from(900 + checker.random.below(201)).unwrap_or(1000);
                 Some(interval * thousandths / 1000)
             },

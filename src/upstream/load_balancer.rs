@@ -3,8 +3,8 @@
 //! 1. An endpoint is available if it passes health checks and is not ejected. Those that have
 //!    already failed this request come last.
 //! 2. Among the available ones, `selector` balances the load.
-//! 3. Where none is available, an ejected endpoint is selected if active checks find it healthy:
-//!    they know better than the failures of one worker. Without active checks none is selected.
+//! 3. If none is available, an ejected endpoint is selected if active checks find it healthy: they
+//!    are better evidence than the failures of one worker. Without active checks none is selected.
 
 mod selector;
 
@@ -90,7 +90,7 @@ impl LoadBalancer {
         ejected < max_ejected(states.len())
     }
 
-    /// Closes the connections that are of no more use.
+    /// Closes the connections that cannot be reused.
     pub(super) fn prune(&self) {
         self.update();
         let now = self.ticker.now();

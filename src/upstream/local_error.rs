@@ -23,7 +23,7 @@ use crate::telemetry::Throttle;
 /// Between two log events.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// One for all upstreams and workers: they lack the same.
+/// One for all upstreams and workers: a shortage affects all of them.
 static LOGGED: Throttle = Throttle::new(LOG_INTERVAL);
 
 /// A failure that proves nothing about the endpoint. It prints with its remedy.
@@ -63,12 +63,12 @@ pub(super) fn local_error(error: &io::Error) -> Option<&LocalError> {
 }
 
 impl LocalError {
-    /// Whether ports are missing. Each remote address has its own, so others may still be reached.
-    pub(super) fn is_of_ports(&self) -> bool {
+    /// Whether no local port is free. Each remote address has its own ports, so others may be reachable.
+    pub(super) fn is_port_shortage(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrNotAvailable
     }
 
-    /// Logs it, unless it was logged lately.
+    /// Logs it, at most once in [`LOG_INTERVAL`].
     pub(super) fn log(&self, upstream: &str, target: impl fmt::Display, now: Instant) {
         if let Some(left_out) = LOGGED.admit(now) {
             tracing::error!(upstream, %target, error = %self, left_out, "cannot open an upstream socket");
@@ -134,7 +134,7 @@ mod tests {
     const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
     #[test]
-    fn shortages_of_this_machine_are_local_and_failures_of_an_endpoint_are_not() {
+    fn shortage_of_this_machine_is_local_and_failure_of_an_endpoint_is_not() {
         for (errno, expected) in [
             (Errno::MFILE, true),
             (Errno::NFILE, true),
@@ -161,9 +161,9 @@ mod tests {
         let found = local_error(&shared).expect("it is local");
         assert!(found.to_string().contains("LimitNOFILE"), "{found}");
         assert!(
-            !found.is_of_ports()
+            !found.is_port_shortage()
                 && local_error(&local(Errno::ADDRNOTAVAIL.into()))
-                    .is_some_and(LocalError::is_of_ports)
+                    .is_some_and(LocalError::is_port_shortage)
         );
         assert!(local_error(&Errno::CONNREFUSED.into()).is_none());
     }

@@ -1,4 +1,4 @@
-//! Random numbers that nobody gains anything by predicting.
+//! Random numbers that may be predictable.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, Hasher, RandomState};

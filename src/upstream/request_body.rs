@@ -35,8 +35,7 @@ struct Peeked {
     is_whole: bool,
 }
 
-/// How much of a request body has arrived, and how it failed. Whoever responds to the client reads
-/// it.
+/// How much of a request body has arrived, and how it failed. The exchange and the response read it.
 pub struct RequestBodyProgress {
     deadline: Deadline,
     idle_timeout: Duration,
@@ -87,7 +86,7 @@ impl RequestBody {
         }))
     }
 
-    /// Reads up to `limit` bytes ahead. Whoever reads the body afterwards gets them as well.
+    /// Reads up to `limit` bytes ahead. They remain part of the body.
     ///
     /// # Errors
     /// The body broke off or stalled: see [`RequestBodyProgress::fault`].

@@ -5,7 +5,7 @@
 //!    9110 §9.2.2).
 //! 2. At most `retries` times, and within the [budget](budget::RetryBudget). A retry caused by a
 //!    stale pooled connection does not count against the budget.
-//! 3. Where an address refuses, up to [`MAX_OTHER_ADDRESSES`] others of the same name are tried
+//! 3. If an address refuses, up to [`MAX_OTHER_ADDRESSES`] others of the same name are tried
 //!    first, as parts of one attempt. One address that refuses (IPv6 of a server that listens on
 //!    IPv4 only, say) is not yet a target that does. After a timeout no other address is tried: the
 //!    client has waited long enough.
@@ -72,7 +72,7 @@ impl Attempts {
         self.retries_left > 0
     }
 
-    /// Records a failure. Returns whether there is another attempt, which is paid for then.
+    /// Records a failure. Returns whether there is another attempt, and charges it to the budget.
     pub(super) fn retry_after(
         &mut self,
         failure: &AttemptError,
@@ -86,7 +86,7 @@ impl Attempts {
         }
         self.failed.push(Rc::clone(state));
         if let UpstreamError::LocalSocket { source, .. } = &failure.error
-            && !local_error(source).is_some_and(LocalError::is_of_ports)
+            && !local_error(source).is_some_and(LocalError::is_port_shortage)
         {
             // This machine lacks it for every endpoint.
             return false;

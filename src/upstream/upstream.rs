@@ -285,7 +285,7 @@ impl Upstream {
                 return Ok(slot);
             }
             let (is_first, connected) = pool.add_connection(|| self.connect_task(state)).await;
-            // Of all that wait for a connection, only the first records the outcome.
+            // Of all exchanges that wait for the connection, only the first records the outcome.
             if is_first {
                 self.record_connect(state, connected)?;
             } else {

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn url_is_not_normalized() {
+    fn url_is_split_but_not_normalized() {
         let plain = config("listen = \"0.0.0.0:8080\"");
         for (url, expected) in [
             ("/a/../b?c=d", (false, "127.0.0.1:8080", "/a/../b?c=d")),

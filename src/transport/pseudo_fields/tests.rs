@@ -13,7 +13,7 @@ fn literals(fields: &[(&str, &str)]) -> Vec<u8> {
         .collect()
 }
 
-/// What is malformed of these blocks, which come in pieces of so many octets.
+/// The streams with a malformed block, when reads return `piece` octets each.
 fn malformed(sender: Sender, blocks: &[(u32, bool, &[u8])], piece: usize) -> Vec<u32> {
     let mut fields = PseudoFields::of(sender);
     let mut found = Vec::new();
@@ -26,7 +26,7 @@ fn malformed(sender: Sender, blocks: &[(u32, bool, &[u8])], piece: usize) -> Vec
 }
 
 #[test]
-fn pseudo_fields_of_requests_are_out_of_place_in_responses() {
+fn request_pseudo_field_in_a_response_is_malformed() {
     let long = "x".repeat(100);
     for (block, expected) in [
         (literals(&[(":status", "200"), ("a", "b")]), false),
@@ -60,7 +60,7 @@ fn pseudo_fields_of_requests_are_out_of_place_in_responses() {
             literals(&[(":status", "200"), (&long, &long), (":path", "")]),
             true,
         ),
-        // A value that looks like fields.
+        // A value that looks like a field.
         (
             literals(&[(":status", "200"), ("x", "\u{4}\u{4}:path")]),
             false,
@@ -74,7 +74,7 @@ fn pseudo_fields_of_requests_are_out_of_place_in_responses() {
 }
 
 #[test]
-fn every_pseudo_field_is_out_of_place_in_trailers() {
+fn any_pseudo_field_in_trailers_is_malformed() {
     let (request, response) = (vec![0x82, 0x86, 0x84, 0x41, 1, b'a'], vec![0x88]);
     for (trailers, expected) in [
         (literals(&[("x-sum", "1")]), false),
@@ -86,7 +86,7 @@ fn every_pseudo_field_is_out_of_place_in_trailers() {
         (literals(&[("x-sum", "1"), (":authority", "a")]), true),
     ] {
         for (sender, head) in [(Sender::Client, &request), (Sender::Server, &response)] {
-            // Beside another stream, and one that was whole with its head.
+            // Beside another stream, and one that ended with its head.
             let blocks: [(u32, bool, &[u8]); 5] = [
                 (1, false, head),
                 (3, true, head),
@@ -104,7 +104,7 @@ fn every_pseudo_field_is_out_of_place_in_trailers() {
 }
 
 #[test]
-fn interim_responses_are_no_final_ones() {
+fn interim_response_does_not_count_as_final() {
     let coded_103 = vec![0x08, 0x82, 0x08, 0x0c];
     for interim in [
         literals(&[(":status", "103")]),
@@ -123,7 +123,7 @@ fn interim_responses_are_no_final_ones() {
 
 #[test]
 fn entries_of_the_dynamic_table_keep_their_kind() {
-    // What each block has the table learn: a status, a path, a field, and interim statuses.
+    // What each block adds to the table: a status, a path, a field, and interim statuses.
     let learns = [
         vec![0x48, 3, b'2', b'9', b'9'],
         [vec![0x88, 0x44], vec![2, b'/', b'x']].concat(),
@@ -140,17 +140,17 @@ fn entries_of_the_dynamic_table_keep_their_kind() {
         learns.map(|block| next(1, &block)),
         [false, true, false, false]
     );
-    // From the newest: 103, a, :path, 299. Nothing is learnt by looking.
+    // From the newest: 103, a, :path, 299. A reference adds nothing.
     for (index, is_malformed) in [(62, false), (63, false), (64, true), (65, false)] {
         assert_eq!(next(3, &[0x88, 0x80 | index]), is_malformed, "{index}");
-        // As the name of a literal that is not learnt: 15 and the rest.
+        // As the name of a literal without indexing: 15 and the rest.
         assert_eq!(
             next(5, &[0x88, 0x0f, index - 15, 1, b'x']),
             is_malformed,
             "{index}"
         );
     }
-    // A table of another size changes no index of what is left; 100 more move them on.
+    // Another table size changes no index of the remaining entries; 100 new entries shift them.
     assert!(next(7, &[0x3f, 0x10, 0x88, 0x80 | 64]));
     for _ in 0..60 {
         assert!(!next(9, &[0x40, 1, b'a', 1, b'b']));
@@ -160,7 +160,7 @@ fn entries_of_the_dynamic_table_keep_their_kind() {
 
 proptest! {
     #[test]
-    fn nothing_makes_it_panic(
+    fn arbitrary_bytes_never_panic(
         blocks in prop::collection::vec((0..9_u32, any::<bool>(), prop::collection::vec(any::<u8>(), 0..60)), 0..20),
         piece in 1..9_usize,
         of_server in any::<bool>(),

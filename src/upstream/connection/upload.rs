@@ -1,4 +1,4 @@
-//! The upload of a request body that goes on while the response arrives.
+//! Uploads a request body while the response arrives.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};

@@ -26,7 +26,7 @@ const BACKOFF: Backoff = Backoff {
     max: MAX_EJECTION,
 };
 
-/// How many of so many endpoints one worker may have ejected at a time.
+/// The most of this many endpoints that one worker may have ejected at a time.
 pub(in crate::upstream) fn max_ejected(endpoints: usize) -> usize {
     (endpoints / 2).max(1)
 }

@@ -115,7 +115,7 @@ mod tests {
         last.map(|last| ([10, 0, 0, last], 80).into())
     }
 
-    fn shown(endpoints: &Endpoints) -> Vec<String> {
+    fn names(endpoints: &Endpoints) -> Vec<String> {
         endpoints
             .current()
             .iter()
@@ -124,10 +124,10 @@ mod tests {
     }
 
     #[test]
-    fn endpoint_that_stays_is_the_same_one_and_targets_keep_their_order() {
+    fn endpoint_in_both_lists_is_the_same_object_and_targets_keep_their_order() {
         let targets = [target("10.0.0.9"), target("api.test"), target("::1")];
         let endpoints = Endpoints::of(&targets);
-        assert_eq!(shown(&endpoints), ["10.0.0.9:80", "api.test:80", "::1:80"]);
+        assert_eq!(names(&endpoints), ["10.0.0.9:80", "api.test:80", "::1:80"]);
         assert_eq!(
             endpoints
                 .current()
@@ -147,7 +147,7 @@ mod tests {
             "api.test:80 (10.0.0.2)",
             "::1:80",
         ];
-        assert_eq!(shown(&endpoints), expected);
+        assert_eq!(names(&endpoints), expected);
         endpoints.current()[2].set_healthy(false);
 
         let fresh = endpoints.replace(1, &targets[1], &addresses([3, 2]));

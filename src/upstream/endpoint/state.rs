@@ -83,7 +83,7 @@ impl EndpointState {
         }
     }
 
-    /// Closes the connections that are of no more use.
+    /// Closes the connections that cannot be reused.
     pub(in crate::upstream) fn prune(&self, now: Instant) {
         match &self.pool {
             ConnectionPool::Http1(pool) => pool.prune(now),

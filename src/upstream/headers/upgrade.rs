@@ -14,7 +14,7 @@ use http::{Response, StatusCode, Version};
 use super::connection::has_option;
 use crate::oauth::bearer::is_token_character;
 
-/// The protocols that a request asks for and that may be forwarded, by rules 1 and 2.
+/// The protocols in the `Upgrade` of a request that may be forwarded, by rules 1 and 2.
 #[must_use]
 pub fn requested_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
     let requested = single_value(headers).filter(|_| has_option(headers, "upgrade"))?;
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn only_protocols_other_than_http_are_forwarded() {
-        for (lines, wanted) in [
+        for (lines, expected) in [
             (&[&b"websocket"[..]][..], Some("websocket")),
             (&[b"websocket, echo/2 "], Some("websocket, echo/2")),
             (&[b"websocket, h2c"], Some("websocket")),
@@ -138,29 +138,29 @@ mod tests {
             let sent = requested_protocols(&upgrade(lines));
             assert_eq!(
                 sent.as_ref().map(|value| value.to_str().expect("ASCII")),
-                wanted,
+                expected,
                 "{lines:?}"
             );
         }
-        let mut unasked = upgrade(&[b"websocket"]);
-        unasked.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
-        assert_eq!(requested_protocols(&unasked), None);
-        unasked.insert(
+        let mut without_option = upgrade(&[b"websocket"]);
+        without_option.insert(header::CONNECTION, HeaderValue::from_static("keep-alive"));
+        assert_eq!(requested_protocols(&without_option), None);
+        without_option.insert(
             header::CONNECTION,
             HeaderValue::from_bytes(b"\xff, UPGRADE").expect("a header value"),
         );
-        assert!(requested_protocols(&unasked).is_some());
+        assert!(requested_protocols(&without_option).is_some());
     }
 
     #[test]
     fn accepted_upgrade_selects_one_requested_protocol() {
-        let agrees = |asked: &'static str, lines: &[&[u8]]| {
+        let is_accepted = |requested: &'static str, lines: &[&[u8]]| {
             let mut response = Response::new(());
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             *response.headers_mut() = upgrade(lines);
-            is_accepted_upgrade(Some(&HeaderValue::from_static(asked)), &response)
+            is_accepted_upgrade(Some(&HeaderValue::from_static(requested)), &response)
         };
-        for (asked, lines, expected) in [
+        for (requested, lines, expected) in [
             ("websocket", &[&b"websocket"[..]][..], true),
             ("WebSocket", &[b"websocket"], true),
             ("echo/1, echo/2", &[b"ECHO/2"], true),
@@ -175,19 +175,24 @@ mod tests {
             ("websocket", &[b"web socket"], false),
             ("websocket", &[], false),
         ] {
-            assert_eq!(agrees(asked, lines), expected, "{asked}: {lines:?}");
+            assert_eq!(
+                is_accepted(requested, lines),
+                expected,
+                "{requested}: {lines:?}"
+            );
         }
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = upgrade(&[b"websocket"]);
-        let asked = HeaderValue::from_static("websocket");
+        let requested = HeaderValue::from_static("websocket");
         assert!(
-            is_accepted_upgrade(Some(&asked), &response) && !is_accepted_upgrade(None, &response)
+            is_accepted_upgrade(Some(&requested), &response)
+                && !is_accepted_upgrade(None, &response)
         );
         *response.version_mut() = Version::HTTP_10;
-        assert!(!is_accepted_upgrade(Some(&asked), &response));
+        assert!(!is_accepted_upgrade(Some(&requested), &response));
         *response.version_mut() = Version::HTTP_11;
         response.headers_mut().remove(header::CONNECTION);
-        assert!(!is_accepted_upgrade(Some(&asked), &response));
+        assert!(!is_accepted_upgrade(Some(&requested), &response));
     }
 }

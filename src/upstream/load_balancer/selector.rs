@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn round_robin_is_even_and_skips_what_is_not_available() {
+    fn round_robin_is_even_and_skips_unavailable_endpoints() {
         let selector = Selector::new(Balance::RoundRobin);
         assert_eq!(counts(&selector, 400, [true; 4], [9, 0, 0, 0]), [100; 4]);
         assert_eq!(
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_selected_where_nothing_is_available() {
+    fn nothing_is_selected_if_no_endpoint_is_available() {
         for balance in [Balance::LeastRequests, Balance::RoundRobin] {
             let selector = Selector::new(balance);
             for count in 0..5 {

@@ -27,9 +27,9 @@ const STATUS_LINE: usize = "HTTP/1.1 408".len();
 pub(in crate::upstream) enum IdleStatus {
     /// Nothing: it can be used.
     Quiet,
-    /// Its end, or the announcement of it.
+    /// Its end, or a 408 that announces it.
     Closed,
-    /// Bytes that answer no request.
+    /// Bytes that belong to no request's response.
     Unsolicited,
 }
 
@@ -76,7 +76,7 @@ impl Http1Connection {
         let mut read = ReadBuf::new(&mut bytes);
         let mut stream = self.0.stream.borrow_mut();
         let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
-        // tokio's budget would answer "pending" to a task that has done much, whatever has arrived.
+        // Without `unconstrained`, a task that has used up tokio's budget would always see `Pending`.
         let reading = pin!(unconstrained(reading));
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
             _ if !self.0.unread.is_empty() => IdleStatus::Unsolicited,
@@ -86,8 +86,8 @@ impl Http1Connection {
         }
     }
 
-    /// What arrived while it was idle, as the system knows it. Unless that is nothing, the
-    /// connection cannot be used any more: the bytes are gone.
+    /// What arrived while it was idle, as far as the kernel knows. Unless that is nothing, the
+    /// connection cannot be used any more: the bytes were read and dropped.
     pub(in crate::upstream) fn idle_status_now(&self) -> IdleStatus {
         let mut bytes = [0; STATUS_LINE];
         let read = match self.idle_status() {

@@ -26,7 +26,7 @@ pub(super) fn to_map<'a>(
 
 /// Finds the end of the first empty line. Lines may end with CRLF or LF (RFC 9112 §2.2).
 ///
-/// The search goes on behind the bytes that were `searched` before.
+/// The search skips the bytes that were `searched` before.
 pub(super) fn find_end(read: &[u8], searched: &mut usize) -> Option<usize> {
     let from = mem::take(searched);
     for position in memchr::memchr_iter(b'\n', read.get(from..)?) {

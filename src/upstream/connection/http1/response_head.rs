@@ -106,7 +106,7 @@ impl From<HeadError> for io::Error {
 
 /// Consumes the head of the response to a request with `method`; `None` where it is not complete.
 ///
-/// The search for its end goes on behind the bytes that were `searched` before.
+/// The search for its end skips the bytes that were `searched` before.
 ///
 /// # Errors
 /// [`HeadError`].

@@ -1,4 +1,4 @@
-//! Parses a response piece by piece from bytes that somebody else reads.
+//! Parses a response incrementally, from bytes that the caller reads.
 
 use std::io;
 

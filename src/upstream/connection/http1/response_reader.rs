@@ -62,7 +62,7 @@ impl ResponseReader {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // A request that broke off is no request: the response to it ends as well.
+        // A request whose body broke off is invalid, so its response ends too.
         if self.poll_upload(context) == Poll::Ready(UploadOutcome::Broken) {
             let broken = io::Error::new(
                 io::ErrorKind::BrokenPipe,
