@@ -1,6 +1,7 @@
 //! Notifications to the service manager (`sd_notify(3)`). Without `NOTIFY_SOCKET` none is sent.
 //!
-//! Nothing depends on them: a notification that cannot be sent is logged, and the gateway continues.
+//! Nothing depends on them: a notification that cannot be sent is logged, and the gateway
+//! continues.
 
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use sd_notify::NotifyState;
 use crate::clock;
 use crate::server::Liveness;
 
-/// The gateway serves all listeners. Sent after the start, and after each [`reloading`], whatever its
-/// outcome.
+/// The gateway serves all listeners. Sent after the start, and after each [`reloading`], whatever
+/// its outcome.
 pub fn ready() {
     notify(&[NotifyState::Ready, NotifyState::Status("serving")]);
 }
@@ -36,11 +37,11 @@ pub(super) fn stopping() {
     ]);
 }
 
-/// Notifies the watchdog twice in each `WATCHDOG_USEC`, as long as every worker is alive. Returns at
-/// once if there is no watchdog.
+/// Notifies the watchdog twice in each `WATCHDOG_USEC`, as long as every worker is alive. Returns
+/// at once if there is no watchdog.
 ///
-/// When one worker hangs, its clients wait in vain. The notifications then stop, so that the service
-/// manager restarts the gateway.
+/// When one worker hangs, its clients wait in vain. The notifications then stop, so that the
+/// service manager restarts the gateway.
 pub(super) async fn watchdog(liveness: Liveness) {
     let Some(timeout) = sd_notify::watchdog_enabled().filter(|timeout| !timeout.is_zero()) else {
         return;

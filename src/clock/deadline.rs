@@ -1,8 +1,8 @@
 //! Timeouts that cost a store each.
 //!
-//! A request arms half a dozen timeouts, and nearly always ends before any of them passes. A timer for
-//! each would be created for nothing. Here a timeout is an entry of a table that is scanned once a
-//! tick. Arming and disarming it are one store each, and it passes at most two ticks late.
+//! A request arms half a dozen timeouts, and nearly always ends before any of them passes. A timer
+//! for each would be created for nothing. Here a timeout is an entry of a table that is scanned
+//! once a tick. Arming and disarming it are one store each, and it passes at most two ticks late.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -110,8 +110,8 @@ impl Ticker {
         }
     }
 
-    /// Wakes every task that waits for a deadline, so that it notices a change for all of them, such as
-    /// a drain.
+    /// Wakes every task that waits for a deadline, so that it notices a change for all of them,
+    /// such as a drain.
     pub fn wake_all(&self) {
         let wakers: Vec<Waker> = self
             .deadlines
@@ -143,7 +143,8 @@ impl Ticker {
 impl Deadline {
     /// Arms it to pass `after` from now, up to two [`TICK`]s late. A second call replaces the time.
     pub fn arm(&self, after: Duration) {
-        // The clock of the ticker lags by up to a tick. One more tick, and no deadline passes early.
+        // The clock of the ticker lags by up to a tick. One more tick, and no deadline passes
+        // early.
         let due = self
             .ticker
             .now
@@ -184,8 +185,8 @@ impl Deadline {
         }
     }
 
-    /// Ready once it has passed. Registers the task to be woken then, and by [`wake`](Self::wake) and
-    /// [`Ticker::wake_all`].
+    /// Ready once it has passed. Registers the task to be woken then, and by [`wake`](Self::wake)
+    /// and [`Ticker::wake_all`].
     pub fn poll_passed(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut table = self.ticker.deadlines.borrow_mut();
         let entry = &mut table.entries[self.index];

@@ -1,8 +1,9 @@
 //! HTTP dates, and the `Date` header of responses.
 //!
-//! hyper writes a `Date` itself, and renews it when the clock of the machine reaches the next second.
-//! After that clock steps back, hyper's date does not change until the clock has caught up. Setting our
-//! own `Date` costs 2 % of the instructions of a request, so it is set only while hyper's is wrong.
+//! hyper writes a `Date` itself, and renews it when the clock of the machine reaches the next
+//! second. After that clock steps back, hyper's date does not change until the clock has caught up.
+//! Setting our own `Date` costs 2 % of the instructions of a request, so it is set only while
+//! hyper's is wrong.
 
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, UNIX_EPOCH};

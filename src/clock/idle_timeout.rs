@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{Deadline, Ticker};
 
-/// Passes when there was no progress for a time. Most operations never stall, so it takes an entry in
-/// the table of deadlines only at the first stall.
+/// Passes when there was no progress for a time. Most operations never stall, so it takes an entry
+/// in the table of deadlines only at the first stall.
 pub struct IdleTimeout {
     ticker: Rc<Ticker>,
     after: Duration,
@@ -28,7 +28,8 @@ impl IdleTimeout {
         }
     }
 
-    /// Call it when there is no progress. Ready when that has lasted too long; the task is woken then.
+    /// Call it when there is no progress. Ready when that has lasted too long; the task is woken
+    /// then.
     pub fn poll_passed(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let deadline = self.deadline.get_or_insert_with(|| self.ticker.deadline());
         if !mem::replace(&mut self.is_waiting, true) {

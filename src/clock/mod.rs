@@ -1,9 +1,10 @@
 //! The only room that reads a clock.
 //!
-//! Code that judges takes the time as an argument. [`Clock`] is the wall time that tokens are checked
-//! against; tests set it by hand. A [`Ticker`] belongs to one worker: it reads the monotonic clock once
-//! a tick and holds every [`Deadline`] of that worker, so that a timeout costs neither a system call
-//! nor a timer. An [`IdleTimeout`] passes when an operation makes no progress.
+//! Code that judges takes the time as an argument. [`Clock`] is the wall time that tokens are
+//! checked against; tests set it by hand. A [`Ticker`] belongs to one worker: it reads the
+//! monotonic clock once a tick and holds every [`Deadline`] of that worker, so that a timeout costs
+//! neither a system call nor a timer. An [`IdleTimeout`] passes when an operation makes no
+//! progress.
 
 mod background;
 mod backoff;

@@ -1,7 +1,8 @@
 //! The access tokens of the development authorization server.
 //!
-//! A JWT carries its claims. The claims of an opaque token are stored here, under the SHA-256 of the
-//! token. Revoking removes an opaque token from the store, and adds the `jti` of a JWT to another one.
+//! A JWT carries its claims. The claims of an opaque token are stored here, under the SHA-256 of
+//! the token. Revoking removes an opaque token from the store, and adds the `jti` of a JWT to
+//! another one.
 //!
 //! A token is inactive from its `exp` on. There is no leeway: the same clock issued it.
 

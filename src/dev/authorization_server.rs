@@ -185,8 +185,8 @@ impl AuthorizationServer {
     }
 }
 
-// Any web page can make a browser post a form to loopback, and the secrets are public. Browsers mark
-// such requests with Fetch Metadata, older ones with `Origin`.
+// Any web page can make a browser post a form to loopback, and the secrets are public. Browsers
+// mark such requests with Fetch Metadata, older ones with `Origin`.
 fn is_cross_site(headers: &HeaderMap) -> bool {
     headers
         .get("sec-fetch-site")

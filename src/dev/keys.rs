@@ -15,7 +15,8 @@ use crate::oauth::jose::{self, CompactJws, Jwks};
 use crate::values::SigningAlgorithm;
 use crate::verify::jwt::KeySet;
 
-/// A key pair for access tokens only. It has no `Debug`, and only the public key leaves the process.
+/// A key pair for access tokens only. It has no `Debug`, and only the public key leaves the
+/// process.
 pub(super) struct SigningKey {
     algorithm: Algorithm,
     private: EncodingKey,
@@ -50,8 +51,8 @@ impl SigningKey {
         };
         let mut public = Jwk::from_encoding_key(&private, algorithm).map_err(io::Error::other)?;
         public.common.public_key_use = Some(PublicKeyUse::Signature);
-        // The thumbprint (RFC 7638) changes with the key, so a verifier never uses a cached key of an
-        // earlier process.
+        // The thumbprint (RFC 7638) changes with the key, so a verifier never uses a cached key of
+        // an earlier process.
         public.common.key_id = Some(
             public
                 .thumbprint(ThumbprintHash::SHA256)

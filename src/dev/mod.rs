@@ -1,7 +1,8 @@
-//! An authorization server and an echo upstream in this process, **for development and tests only**.
+//! An authorization server and an echo upstream in this process, **for development and tests
+//! only**.
 //!
-//! The signing key lives as long as the process, the clients' secrets are in the configuration file,
-//! and every configured client gets the tokens that it requests. Nobody else may reach that:
+//! The signing key lives as long as the process, the clients' secrets are in the configuration
+//! file, and every configured client gets the tokens that it requests. Nobody else may reach that:
 //!
 //! 1. Both servers listen on loopback addresses only.
 //! 2. Both require a loopback name in `Host`. Otherwise a web page could request tokens by DNS

@@ -181,8 +181,8 @@ impl Parameters {
             .filter(|value| !value.is_empty())
     }
 
-    /// The parameter `token` (RFC 7009 §2.1, RFC 7662 §2.1). `token_type_hint` is ignored: there are
-    /// only access tokens.
+    /// The parameter `token` (RFC 7009 §2.1, RFC 7662 §2.1). `token_type_hint` is ignored: there
+    /// are only access tokens.
     pub(super) fn token(&self) -> Result<&str, RequestError> {
         self.get("token")
             .ok_or(RequestError::InvalidRequest("expected the parameter token"))

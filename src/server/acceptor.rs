@@ -47,8 +47,9 @@ impl Acceptor {
     /// Accepts connections until the worker drains.
     ///
     /// The connection comes first and its permit second: a loop that waited for connections with a
-    /// permit in hand would withhold it from the other loops. An accepted connection is always served. If
-    /// no permit is free when the worker begins to drain, it is served without one, as the last.
+    /// permit in hand would withhold it from the other loops. An accepted connection is always
+    /// served. If no permit is free when the worker begins to drain, it is served without one, as
+    /// the last.
     pub(super) async fn accept_until(
         &self,
         draining: impl Future,
@@ -95,7 +96,8 @@ impl Acceptor {
         .await;
     }
 
-    /// Counts a connection of a client against `max_connections_per_client`. `Err` if it has too many.
+    /// Counts a connection of a client against `max_connections_per_client`. `Err` if it has too
+    /// many.
     fn count(&self, client: IpAddr) -> Result<Option<CountedConnection>, ()> {
         let settings = self.worker.settings();
         let max = settings.max_connections_per_client;
@@ -125,8 +127,8 @@ impl Acceptor {
                 permit = &mut permit => return permit,
                 () = self.evictors.make_room() => {}
             }
-            // A permit that is released is taken at once. Only the eviction is repeated: no connection may
-            // have been idle.
+            // A permit that is released is taken at once. Only the eviction is repeated: no
+            // connection may have been idle.
             if let Ok(permit) = timeout(EVICTION_INTERVAL, &mut permit).await {
                 return permit;
             }

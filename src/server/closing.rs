@@ -5,15 +5,15 @@
 //!
 //! 1. The queue is accepted before the socket is closed.
 //! 2. If another process may share the port, the kernel gives each socket its part of the new
-//!    connections until the socket is closed, so accepting alone leaves a race. A packet filter then
-//!    drops the first packet of every further handshake. The client repeats it after a second
+//!    connections until the socket is closed, so accepting alone leaves a race. A packet filter
+//!    then drops the first packet of every further handshake. The client repeats it after a second
 //!    (RFC 6298 §2.1), and by then only the other process listens. Handshakes that have begun are
 //!    waited for.
 //! 3. If the kernel hands the connections of a closed socket to the other sockets of its port
 //!    (`net.ipv4.tcp_migrate_req`), no filter is needed, and no client waits for a second.
 //! 4. Without another process there is no filter: clients are refused at once, not a second later.
-//! 5. An inherited socket stays open in the process that made it, and keeps its queue. A filter on it
-//!    would hold for the next process too.
+//! 5. An inherited socket stays open in the process that made it, and keeps its queue. A filter on
+//!    it would hold for the next process too.
 
 use std::fs;
 use std::io;
@@ -29,12 +29,13 @@ use crate::transport::is_connection_error;
 /// How long handshakes that have begun are waited for: a round trip to a client.
 ///
 /// Clients with a longer round trip lose their connection. Some of those that begin a handshake
-/// meanwhile wait for a second. The former is worse, so this is more than most clients need. No cheap
-/// check shows whether a handshake is incomplete: reading /proc/net/tcp costs the kernel 10 ms for an
-/// empty table, and much more for a full one.
+/// meanwhile wait for a second. The former is worse, so this is more than most clients need. No
+/// cheap check shows whether a handshake is incomplete: reading /proc/net/tcp costs the kernel 10
+/// ms for an empty table, and much more for a full one.
 const HANDSHAKE_GRACE: Duration = Duration::from_millis(100);
 
-/// Whether the kernel hands connections of a closed socket to other sockets of the same port (Linux 5.14 and later).
+/// Whether the kernel hands connections of a closed socket to other sockets of the same port (Linux
+/// 5.14 and later).
 const TCP_MIGRATE_REQ: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
 
 /// Accepts the connections in the kernel's queue, and closes the socket.
@@ -196,7 +197,8 @@ mod tests {
             refuse_handshakes(&listener).expect("a filter");
             let (mut server, _) = listener.accept().await.expect("the client");
             drop(listener);
-            // The accepted connection has the same filter, but none of its packets begins a handshake.
+            // The accepted connection has the same filter, but none of its packets begins a
+            // handshake.
             use tokio::io::{AsyncReadExt, AsyncWriteExt};
             client.write_all(b"ping").await.expect("it reads");
             let mut read = [0; 4];

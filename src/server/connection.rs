@@ -52,7 +52,8 @@ async fn serve_accepted(
     tls: Option<Arc<ServerConfig>>,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
-    // Otherwise small responses wait for the client's acknowledgement. It fails only on a closed socket.
+    // Otherwise small responses wait for the client's acknowledgement. It fails only on a closed
+    // socket.
     let _ = socket.set_nodelay(true);
     let is_tls = tls.is_some();
     let config = worker.connection_config();

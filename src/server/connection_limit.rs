@@ -9,8 +9,8 @@ use crate::sync::lock;
 
 /// Permits for client connections, shared by all workers.
 ///
-/// A permit that is released goes to the accept loop that has waited longest. A loop without an accepted
-/// connection holds none.
+/// A permit that is released goes to the accept loop that has waited longest. A loop without an
+/// accepted connection holds none.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionLimit(Arc<Shared>);
 

@@ -1,8 +1,8 @@
 //! How many connections this process has file descriptors for.
 //!
-//! The usual soft limit is 1,024, for programs that use `select`. The hard limit is what the operator
-//! of the machine allows. If even that is too low for `max_connections`, fewer connections are
-//! accepted, so that each of them can be forwarded.
+//! The usual soft limit is 1,024, for programs that use `select`. The hard limit is what the
+//! operator of the machine allows. If even that is too low for `max_connections`, fewer connections
+//! are accepted, so that each of them can be forwarded.
 
 use std::fs;
 use std::path::Path;
@@ -11,9 +11,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A descriptor for the client, and one for the upstream.
 const PER_CONNECTION: usize = 2;
-/// The most descriptors that are reserved for everything else: idle upstream connections, connections
-/// to authorization servers, the admin listener, and files of a reload. Of a small limit, a quarter is
-/// reserved.
+/// The most descriptors that are reserved for everything else: idle upstream connections,
+/// connections to authorization servers, the admin listener, and files of a reload. Of a small
+/// limit, a quarter is reserved.
 const MAX_RESERVE: usize = 1024;
 /// Open descriptors at the start, if `/proc` cannot be read.
 const OPEN_AT_START: usize = 32;

@@ -1,14 +1,14 @@
 //! Closes the longest idle connection to make room for a new one when `max_connections` is reached.
 //!
-//! 1. A connection is idle while it has no request in flight: silent since it was accepted, or between
-//!    two requests; over HTTP/2, without a stream. A connection within a TLS handshake or a request
-//!    head is not idle: `header_timeout` ends it. Nor is one whose client has not read the whole
-//!    response.
-//! 2. A connection that was idle for less than [`MIN_IDLE`] stays: the next request of its client may
-//!    be on its way.
-//! 3. Each worker knows only its own connections. A worker that needs room requests the longest idle
-//!    time of every worker, and then an eviction by one of them. One worker does so at a time: two
-//!    would select the same connection.
+//! 1. A connection is idle while it has no request in flight: silent since it was accepted, or
+//!    between two requests; over HTTP/2, without a stream. A connection within a TLS handshake or a
+//!    request head is not idle: `header_timeout` ends it. Nor is one whose client has not read the
+//!    whole response.
+//! 2. A connection that was idle for less than [`MIN_IDLE`] stays: the next request of its client
+//!    may be on its way.
+//! 3. Each worker knows only its own connections. A worker that needs room requests the longest
+//!    idle time of every worker, and then an eviction by one of them. One worker does so at a time:
+//!    two would select the same connection.
 //! 4. This costs requests nothing before the limit is reached: the idle time follows from the
 //!    deadline of the keep-alive timeout ([`ConnectionState::idle_since`]).
 
@@ -26,8 +26,8 @@ use crate::clock::{TICK, Ticker};
 use crate::telemetry::Throttle;
 use crate::transport::ConnectionState;
 
-/// How long a connection must have been idle before it may be closed. Idle time is measured in ticks,
-/// so the real minimum is between one and three ticks.
+/// How long a connection must have been idle before it may be closed. Idle time is measured in
+/// ticks, so the real minimum is between one and three ticks.
 const MIN_IDLE: Duration = TICK.saturating_mul(2);
 /// How long the reply of a worker is waited for. A worker that is busy for longer is skipped.
 const REPLY_TIMEOUT: Duration = TICK;
@@ -70,8 +70,8 @@ impl Evictors {
         (Self(Arc::new(shared)), requests)
     }
 
-    /// Requests the eviction of the longest idle connection of all workers, if one is idle. Does not wait
-    /// until it is closed.
+    /// Requests the eviction of the longest idle connection of all workers, if one is idle. Does
+    /// not wait until it is closed.
     pub(super) async fn make_room(&self) {
         let _turn = self.0.turn.lock().await;
         let replies: Vec<_> = self.0.workers.iter().map(request_longest_idle).collect();
@@ -130,8 +130,8 @@ pub(super) struct OpenConnections(RefCell<Table>);
 struct Table {
     entries: Vec<Option<Rc<ConnectionState>>>,
     free: Vec<usize>,
-    /// The longest idle connections of the last search, longest last. Idle times only become later, so
-    /// an entry whose time is unchanged is still the longest idle.
+    /// The longest idle connections of the last search, longest last. Idle times only become later,
+    /// so an entry whose time is unchanged is still the longest idle.
     longest_idle: Vec<(Instant, usize)>,
 }
 

@@ -13,7 +13,8 @@ use hyper_util::rt::TokioIo;
 use super::worker_state::{AcceptedConnection, WorkerState};
 use crate::transport::{IncomingBody, Interim, TunnelEnd};
 
-/// Serves a client until one side closes the connection. After an upgrade that is the end of the tunnel.
+/// Serves a client until one side closes the connection. After an upgrade that is the end of the
+/// tunnel.
 ///
 /// # Errors
 /// What broke the connection.

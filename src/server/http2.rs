@@ -4,8 +4,8 @@
 //! connection:
 //!
 //! 1. Concurrent streams, and the head and window of each.
-//! 2. Streams that the client resets as soon as they begin (rapid reset, CVE-2023-44487), or that it
-//!    makes the server reset (MadeYouReset, CVE-2025-8671).
+//! 2. Streams that the client resets as soon as they begin (rapid reset, CVE-2023-44487), or that
+//!    it makes the server reset (MadeYouReset, CVE-2025-8671).
 //! 3. Frames without content; see
 //!    [`TimeoutStream::with_http2_client`](crate::transport::TimeoutStream::with_http2_client).
 //! 4. The time for which a client reads nothing of a stream.
@@ -32,8 +32,8 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// The most memory for the body of a response before the client's socket accepts it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// The most memory for the overhead of small DATA frames. A full window of messages of 30 bytes, which
-/// the upstream does not read for a moment, is no attack.
+/// The most memory for the overhead of small DATA frames. A full window of messages of 30 bytes,
+/// which the upstream does not read for a moment, is no attack.
 const MAX_SMALL_FRAMES: usize = 8 * 1024 * 1024;
 /// Streams that were reset before this server accepted them.
 const MAX_PENDING_RESETS: usize = 20;
@@ -77,8 +77,8 @@ pub(super) async fn serve(
     loop {
         let accepted = poll_fn(|context| {
             is_too_late = has_sent_goaway && goaway_timeout.poll_passed(context).is_ready();
-            // While the server stops, a new connection gets its GOAWAY after the first request. Sent at
-            // once, it would only make the client connect to this server again.
+            // While the server stops, a new connection gets its GOAWAY after the first request.
+            // Sent at once, it would only make the client connect to this server again.
             let is_stopping = worker.is_draining() || has_served && worker.is_stopping();
             if !has_sent_goaway && (is_stopping || state.poll_idle(context).is_ready()) {
                 has_sent_goaway = true;
@@ -91,8 +91,8 @@ pub(super) async fn serve(
             if polled.is_ready() || !worker.is_evicted(&state) {
                 return polled;
             }
-            // No stream is open. The GOAWAY shows a client that begins one meanwhile that it was not
-            // processed (RFC 9113 §6.8). The close does not wait until the client reads it.
+            // No stream is open. The GOAWAY shows a client that begins one meanwhile that it was
+            // not processed (RFC 9113 §6.8). The close does not wait until the client reads it.
             streams.abrupt_shutdown(Reason::NO_ERROR);
             let _ = streams.poll_accept(context);
             Poll::Ready(None)
@@ -107,7 +107,8 @@ pub(super) async fn serve(
             respond.send_reset(Reason::REFUSED_STREAM);
             continue;
         }
-        // Boxed: moving the task when it begins and ends cost 3 % of the instructions of an exchange.
+        // Boxed: moving the task when it begins and ends cost 3 % of the instructions of an
+        // exchange.
         let (worker, connection, connection_config) = (
             Rc::clone(worker),
             Rc::clone(&connection),
@@ -161,7 +162,8 @@ async fn exchange(
                 // An error means that the stream is gone.
                 let _ = respond.send_informational(interim);
             }
-            // The client has reset the stream. Dropping the exchange cancels it at the upstream too.
+            // The client has reset the stream. Dropping the exchange cancels it at the upstream
+            // too.
             respond.poll_reset(context).map(|_| None)
         }
     });
@@ -190,6 +192,7 @@ async fn exchange(
     } else {
         drop(body);
     }
-    // Some clients that are still uploading treat a response and a reset together as a broken stream.
+    // Some clients that are still uploading treat a response and a reset together as a broken
+    // stream.
     let _ = tokio::time::timeout(UNREAD_TIMEOUT, detached.discard()).await;
 }

@@ -1,11 +1,11 @@
 //! Sockets from socket activation (`sd_listen_fds(3)`).
 //!
-//! 1. They are used only if `LISTEN_PID` is this process: the variables of a parent may be left in the
-//!    environment.
-//! 2. A listener takes the socket that is bound to its address. A wildcard address equals only itself,
-//!    and port 0 equals nothing, because its port is not known yet.
-//! 3. A socket that no listener takes is an error: the kernel would accept its clients, and they would
-//!    wait for ever.
+//! 1. They are used only if `LISTEN_PID` is this process: the variables of a parent may be left in
+//!    the environment.
+//! 2. A listener takes the socket that is bound to its address. A wildcard address equals only
+//!    itself, and port 0 equals nothing, because its port is not known yet.
+//! 3. A socket that no listener takes is an error: the kernel would accept its clients, and they
+//!    would wait for ever.
 
 use std::env;
 use std::io;

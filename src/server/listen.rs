@@ -1,5 +1,5 @@
-//! Listening sockets: one for each worker and address. They are bound or inherited before the workers
-//! start.
+//! Listening sockets: one for each worker and address. They are bound or inherited before the
+//! workers start.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -13,9 +13,9 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// How many unsent bytes of a response the kernel may hold for a client that does not read.
 ///
-/// Without a limit it holds up to 4 MiB for each connection. Unlike `SO_SNDBUF`, this limit does not
-/// bound the bytes in flight, so distant clients are not slowed down. Over loopback, 128 KiB are as
-/// fast as no limit, and cost a tenth more CPU for a body of 200 MB.
+/// Without a limit it holds up to 4 MiB for each connection. Unlike `SO_SNDBUF`, this limit does
+/// not bound the bytes in flight, so distant clients are not slowed down. Over loopback, 128 KiB
+/// are as fast as no limit, and cost a tenth more CPU for a body of 200 MB.
 const MAX_UNSENT: u32 = 128 * 1024;
 
 /// Listening sockets: for each worker, one on each address.
@@ -49,8 +49,8 @@ pub struct ListenError {
 
 /// Listens on each address with one socket for each of `workers`. Port 0 picks a free one.
 ///
-/// The workers' sockets share a port (`SO_REUSEPORT`), and the kernel spreads connections over them. Unless
-/// `share_port` allows it, a port on which another socket listens is an error.
+/// The workers' sockets share a port (`SO_REUSEPORT`), and the kernel spreads connections over
+/// them. Unless `share_port` allows it, a port on which another socket listens is an error.
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
@@ -64,8 +64,8 @@ pub fn listen(
 
 /// As [`listen`], but uses the socket that was inherited for an address, if there is one.
 ///
-/// All workers accept from that socket. A restart loses no connection of its queue: the next process
-/// accepts it.
+/// All workers accept from that socket. A restart loses no connection of its queue: the next
+/// process accepts it.
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
@@ -92,8 +92,8 @@ pub fn listen_or_inherit(
             listeners.sharing.push(Sharing::Inherited);
             continue;
         }
-        // Without SO_REUSEPORT, this bind fails if any other socket listens on the port. The probe is
-        // closed right before the workers' sockets are bound.
+        // Without SO_REUSEPORT, this bind fails if any other socket listens on the port. The probe
+        // is closed right before the workers' sockets are bound.
         let probe = socket(address, share_port).map_err(at)?;
         let bound = probe
             .local_addr()
@@ -131,8 +131,8 @@ impl Listeners {
         &self.sharing
     }
 
-    /// The first socket of the first worker and its sharing, for a listener with one address and one
-    /// worker.
+    /// The first socket of the first worker and its sharing, for a listener with one address and
+    /// one worker.
     pub(crate) fn into_first(self) -> Option<(TcpListener, Sharing)> {
         let socket = self.workers.into_iter().next()?.into_iter().next()?;
         Some((socket, *self.sharing.first()?))

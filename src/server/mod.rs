@@ -1,8 +1,8 @@
 //! The data plane: listeners, and the workers that serve them.
 //!
 //! Each worker is a thread with its own runtime, its own listening socket on each address, and its
-//! own connections to the upstreams. A request stays on the thread that accepted its connection. The
-//! locks that a request can meet are listed in the [crate's documentation](crate#locks).
+//! own connections to the upstreams. A request stays on the thread that accepted its connection.
+//! The locks that a request can meet are listed in the [crate's documentation](crate#locks).
 
 mod acceptor;
 mod clients;
@@ -54,8 +54,8 @@ use worker::Worker;
 pub struct Settings {
     /// Threads that serve requests.
     pub workers: usize,
-    /// The most client connections of all workers. Beyond it, idle connections are evicted, or new ones
-    /// wait.
+    /// The most client connections of all workers. Beyond it, idle connections are evicted, or new
+    /// ones wait.
     pub max_connections: usize,
     /// The most connections of one client; 0 for no limit.
     pub max_connections_per_client: usize,
@@ -89,7 +89,8 @@ impl From<&config::Server> for Settings {
     }
 }
 
-/// The most that is buffered of a body. hyper's default is seven times as much for each fast upload.
+/// The most that is buffered of a body. hyper's default is seven times as much for each fast
+/// upload.
 const BODY_BUFFER: usize = 64 * 1024;
 /// The most that is read beyond a head before it is found to be too long.
 const AFTER_HEAD_BUFFER: usize = 8 * 1024;
@@ -159,8 +160,9 @@ pub struct Server {
 impl Server {
     /// Starts the workers on sockets that already listen.
     ///
-    /// `certificates` are in the order of the listeners; a listener without any serves plain HTTP. No
-    /// worker accepts before all are ready: the kernel may queue a connection at any of the sockets.
+    /// `certificates` are in the order of the listeners; a listener without any serves plain HTTP.
+    /// No worker accepts before all are ready: the kernel may queue a connection at any of the
+    /// sockets.
     ///
     /// # Errors
     /// A worker cannot be started.
@@ -276,14 +278,15 @@ impl Server {
         self.liveness.clone()
     }
 
-    /// Announces in responses that connections will close. Connections are still accepted and served.
+    /// Announces in responses that connections will close. Connections are still accepted and
+    /// served.
     pub fn begin_stopping(&self) {
         // An error means that no worker is left.
         let _ = self.phase.send(Phase::Stopping);
     }
 
-    /// Stops the server: accepts no more, closes idle connections, waits up to `timeout` for requests
-    /// in flight, and cuts off the remaining ones.
+    /// Stops the server: accepts no more, closes idle connections, waits up to `timeout` for
+    /// requests in flight, and cuts off the remaining ones.
     pub async fn drain(self, timeout: Duration) -> Drained {
         // An error means that no worker is left.
         let _ = self.phase.send(Phase::Drain);

@@ -119,7 +119,8 @@ impl Worker {
     }
 }
 
-// Follows the phases of the server from `Stopping` on. Returns when the worker is drained or cut off.
+// Follows the phases of the server from `Stopping` on. Returns when the worker is drained or cut
+// off.
 async fn drain(
     worker: &WorkerState,
     accepting: &mut JoinSet<()>,

@@ -106,11 +106,11 @@ impl WorkerState {
         self.draining.get()
     }
 
-    /// Waits for the first bytes of a client. `None` if the connection is evicted, or if none come within
-    /// [`FIRST_REQUEST_TIMEOUT`] while the worker drains.
+    /// Waits for the first bytes of a client. `None` if the connection is evicted, or if none come
+    /// within [`FIRST_REQUEST_TIMEOUT`] while the worker drains.
     ///
-    /// A draining worker still waits: the request of an accepted connection may be on its way, and no
-    /// other process will see it.
+    /// A draining worker still waits: the request of an accepted connection may be on its way, and
+    /// no other process will see it.
     pub(super) async fn until_first_request<T>(
         &self,
         state: &ConnectionState,
@@ -146,8 +146,9 @@ impl WorkerState {
         .await
     }
 
-    /// Whether a connection is evicted. Call it after reading: if a request has begun meanwhile, the
-    /// connection stays, and the connection that is idle for longest after it is evicted instead.
+    /// Whether a connection is evicted. Call it after reading: if a request has begun meanwhile,
+    /// the connection stays, and the connection that is idle for longest after it is evicted
+    /// instead.
     pub(super) fn is_evicted(&self, state: &ConnectionState) -> bool {
         if state.is_evicted() && !is_idle(state, self.ticker.now()) {
             state.cancel_eviction();
@@ -156,8 +157,9 @@ impl WorkerState {
         state.is_evicted()
     }
 
-    /// Closes a connection, but reads on for up to [`UNREAD_TIMEOUT`]. Closing a socket with unread bytes
-    /// resets it, and the client may lose a response that did not wait for the request's body.
+    /// Closes a connection, but reads on for up to [`UNREAD_TIMEOUT`]. Closing a socket with unread
+    /// bytes resets it, and the client may lose a response that did not wait for the request's
+    /// body.
     pub(super) async fn linger(&self, mut stream: TimeoutStream<Stream>, state: &ConnectionState) {
         let closing = async {
             stream.shutdown().await?;

@@ -87,8 +87,8 @@ impl DetachedBody {
         }
     }
 
-    /// Reads and discards the rest of the stream, if there is one. The window is not opened further, so
-    /// it bounds what the peer can send.
+    /// Reads and discards the rest of the stream, if there is one. The window is not opened
+    /// further, so it bounds what the peer can send.
     pub async fn discard(&self) {
         let Some(mut stream) = self.0.stream.take() else {
             return;

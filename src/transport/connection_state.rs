@@ -4,9 +4,9 @@
 //! 2. A request head must arrive within the header timeout, from its first byte to its last.
 //! 3. During an exchange, the reader of the body has its own timeout; see
 //!    [`ConnectionState::begin_exchange`].
-//! 4. Over HTTP/2 these rules hold for all exchanges of the connection together. A head extends from
-//!    the first frame of its field block to the last. A peer that is silent for too long gets a GOAWAY,
-//!    and has the header timeout to close. What it sends besides requests is counted; see
+//! 4. Over HTTP/2 these rules hold for all exchanges of the connection together. A head extends
+//!    from the first frame of its field block to the last. A peer that is silent for too long gets
+//!    a GOAWAY, and has the header timeout to close. What it sends besides requests is counted; see
 //!    [`frame_reader`](super::frame_reader).
 //! 5. A connection without a request in flight may be evicted; see [`ConnectionState::evict`].
 
@@ -90,8 +90,8 @@ impl ConnectionState {
         state
     }
 
-    /// Begins an exchange after its request head was read. The timeout of the body's reader holds from
-    /// here on, and the keep-alive timeout after the exchange is dropped.
+    /// Begins an exchange after its request head was read. The timeout of the body's reader holds
+    /// from here on, and the keep-alive timeout after the exchange is dropped.
     #[must_use]
     pub fn begin_exchange(self: &Rc<Self>) -> Exchange {
         self.exchanges.set(self.exchanges.get() + 1);
@@ -117,9 +117,9 @@ impl ConnectionState {
         self.phase.get() == Phase::Idle
     }
 
-    /// Since when the connection has had no request in flight: since it was accepted, or since its last exchange ended.
-    /// `None` while there is one, while its head arrives, or while the peer has not read the whole
-    /// response.
+    /// Since when the connection has had no request in flight: since it was accepted, or since its
+    /// last exchange ended. `None` while there is one, while its head arrives, or while the peer
+    /// has not read the whole response.
     ///
     /// Computed from the deadline: requests do not pay for recording it.
     #[must_use]
@@ -133,8 +133,8 @@ impl ConnectionState {
         deadline.due()?.checked_sub(timeout + TICK)
     }
 
-    /// Marks the connection as evicted and wakes its task, which closes it unless a request has begun
-    /// meanwhile.
+    /// Marks the connection as evicted and wakes its task, which closes it unless a request has
+    /// begun meanwhile.
     pub fn evict(&self) {
         self.is_evicted.set(true);
         if let Some(read_timeout) = self.read_timeout.get() {
@@ -153,7 +153,8 @@ impl ConnectionState {
         self.is_evicted.set(false);
     }
 
-    /// Registers the task, so that [`evict`](Self::evict) wakes it while it waits for something else.
+    /// Registers the task, so that [`evict`](Self::evict) wakes it while it waits for something
+    /// else.
     pub fn watch_eviction(&self, context: &mut Context<'_>) {
         let _ = self.poll_timeout(context);
     }
@@ -164,8 +165,8 @@ impl ConnectionState {
         self.phase.get() == Phase::Head
     }
 
-    /// Records that a GOAWAY was sent. After its last exchange, the peer has the header timeout to close
-    /// the connection.
+    /// Records that a GOAWAY was sent. After its last exchange, the peer has the header timeout to
+    /// close the connection.
     pub fn record_goaway(&self) {
         self.has_goaway.set(true);
         if self.phase.get() == Phase::Idle {
@@ -197,8 +198,8 @@ impl ConnectionState {
         }
     }
 
-    // The deadline is armed here and not by reads: after an exchange ends, there is no read until the
-    // peer sends something.
+    // The deadline is armed here and not by reads: after an exchange ends, there is no read until
+    // the peer sends something.
     pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.set(phase);
         let Some(ReadTimeout { deadline, timeouts }) = self.read_timeout.get() else {
@@ -260,8 +261,8 @@ impl ConnectionState {
         self.last_read.set(Some(now));
     }
 
-    /// The end of the connection delimits the response in flight (RFC 9112 §6.3). If the connection ends
-    /// before the response is complete, it is reset.
+    /// The end of the connection delimits the response in flight (RFC 9112 §6.3). If the connection
+    /// ends before the response is complete, it is reset.
     pub fn delimit_by_close(&self) {
         self.is_delimited_by_close.set(true);
     }

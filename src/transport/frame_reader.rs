@@ -101,7 +101,8 @@ pub struct FrameReader {
 }
 
 impl FrameReader {
-    /// For the connection of a client, which sends a preface of 24 octets before its first frame (RFC 9113 §3.4).
+    /// For the connection of a client, which sends a preface of 24 octets before its first frame
+    /// (RFC 9113 §3.4).
     pub fn after_preface() -> Self {
         Self {
             payload_left: 24,
@@ -287,7 +288,8 @@ mod tests {
             whole[HEADER..].copy_from_slice(payload);
             whole
         };
-        // `:method: GET`, then trailers with `:path: /` in the last piece; padding that looks like fields.
+        // `:method: GET`, then trailers with `:path: /` in the last piece; padding that looks like
+        // fields.
         let head = whole(
             HEADERS,
             END_HEADERS | PADDED | PRIORITY,

@@ -1,8 +1,9 @@
 //! Interim responses (1xx) to a client of HTTP/1.1 (RFC 9110 §15.2).
 //!
 //! hyper's server cannot send them, so they are written to the connection in front of hyper's next
-//! write. That is safe only between two responses, when everything that hyper wrote is flushed. While
-//! an earlier response is not flushed, interim responses are dropped, as if the upstream had sent none.
+//! write. That is safe only between two responses, when everything that hyper wrote is flushed.
+//! While an earlier response is not flushed, interim responses are dropped, as if the upstream had
+//! sent none.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
@@ -15,8 +16,8 @@ const MAX_QUEUED_BYTES: usize = 16 * 1024;
 
 /// The queue of interim responses to one client. Clones share it.
 ///
-/// The task that serves the client fills the queue. It flushes its connection whenever it waits, and
-/// the queue is written then, so no waker is needed.
+/// The task that serves the client fills the queue. It flushes its connection whenever it waits,
+/// and the queue is written then, so no waker is needed.
 #[derive(Clone, Debug, Default)]
 pub struct Interim(Rc<Shared>);
 

@@ -1,5 +1,5 @@
-//! Finds misplaced pseudo-header fields (RFC 9113 §8.3): request fields in a response, and any field in
-//! trailers.
+//! Finds misplaced pseudo-header fields (RFC 9113 §8.3): request fields in a response, and any
+//! field in trailers.
 //!
 //! Such a message is malformed. h2 rejects fields that are unknown, repeated or out of order, but
 //! silently drops misplaced ones. So the field blocks are read before h2 reads them (RFC 7541):

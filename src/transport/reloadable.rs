@@ -11,8 +11,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::tls::TlsError;
 use crate::files::{self, MAX_CONFIGURATION};
 
-/// How often the files are read. That is often enough for certificates, which are renewed days before
-/// they expire.
+/// How often the files are read. That is often enough for certificates, which are renewed days
+/// before they expire.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A `T` that is loaded from files, and reloaded when they change.
@@ -64,8 +64,8 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
         )
     }
 
-    /// Reloads the value when its files change, until it is dropped. Run it in a task of the control
-    /// plane. Files that cannot be loaded change nothing.
+    /// Reloads the value when its files change, until it is dropped. Run it in a task of the
+    /// control plane. Files that cannot be loaded change nothing.
     pub async fn watch(this: Weak<Self>) {
         let Some(mut seen) = this.upgrade().map(|this| this.initial.clone()) else {
             return;
@@ -76,7 +76,8 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
                 return;
             };
             let found = FileContents::of(&this.files);
-            // Compared by content: a new file may have an old date, and Kubernetes swaps symbolic links.
+            // Compared by content: a new file may have an old date, and Kubernetes swaps symbolic
+            // links.
             if found != seen {
                 this.reload();
                 seen = found;

@@ -1,9 +1,10 @@
 //! Finds a fragment in the request line of an HTTP/1 client.
 //!
-//! A request target has none (RFC 9112 §3.2). A `#` in it means that a proxy in front of this one may
-//! read another target. [`http::Uri`] silently drops a fragment, so the bytes are searched as they are
-//! read. Of pipelined requests only the first is searched: bytes that arrive during an exchange may be
-//! those of a body. For the others, the target without its fragment is both judged and forwarded.
+//! A request target has none (RFC 9112 §3.2). A `#` in it means that a proxy in front of this one
+//! may read another target. [`http::Uri`] silently drops a fragment, so the bytes are searched as
+//! they are read. Of pipelined requests only the first is searched: bytes that arrive during an
+//! exchange may be those of a body. For the others, the target without its fragment is both judged
+//! and forwarded.
 
 /// How far a request line was read.
 #[derive(Debug, Default)]

@@ -11,11 +11,12 @@ use http_body::Body;
 
 use crate::clock::IdleTimeout;
 
-/// The most capacity that is reserved at a time, so that streams share the connection's window evenly.
+/// The most capacity that is reserved at a time, so that streams share the connection's window
+/// evenly.
 const MAX_RESERVED: usize = 16 * 1024;
 
-/// Sends a body within the peer's window (RFC 9113 §5.2). A frame of `body` is read only after the one
-/// before it was sent.
+/// Sends a body within the peer's window (RFC 9113 §5.2). A frame of `body` is read only after the
+/// one before it was sent.
 ///
 /// # Errors
 /// When the body breaks off, the peer resets the stream, or its window stays closed for
@@ -84,7 +85,8 @@ impl BodySender<'_> {
     // Returns whether the stream has ended.
     async fn send(&mut self, mut data: Bytes, is_last: bool) -> io::Result<bool> {
         while !data.is_empty() {
-            // Reserved only when there is data: a silent body must not hold capacity that others need.
+            // Reserved only when there is data: a silent body must not hold capacity that others
+            // need.
             self.stream.reserve_capacity(data.len().min(MAX_RESERVED));
             let capacity = poll_fn(|context| self.poll_capacity(context)).await?;
             let slice = data.split_to(capacity.min(data.len()));

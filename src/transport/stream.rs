@@ -18,8 +18,8 @@ const MAX_COPIED: usize = 2048;
 
 /// A connection that can be reset instead of closed.
 pub trait ResetOnDrop {
-    /// Sets whether dropping it resets it, so that its peer cannot read the end of the connection as
-    /// the end of a message. Over TLS no close alert is sent either (RFC 8446 §6.1).
+    /// Sets whether dropping it resets it, so that its peer cannot read the end of the connection
+    /// as the end of a message. Over TLS no close alert is sent either (RFC 8446 §6.1).
     fn set_reset_on_drop(&self, resets: bool);
 }
 
@@ -42,8 +42,8 @@ impl Stream {
         }
     }
 
-    /// Reads raw bytes from the socket without waiting; zero bytes at its end. Over TLS the connection
-    /// cannot be used after any byte was read.
+    /// Reads raw bytes from the socket without waiting; zero bytes at its end. Over TLS the
+    /// connection cannot be used after any byte was read.
     ///
     /// This is a system call. The reactor knows only what had arrived when it was last polled.
     ///
@@ -63,8 +63,8 @@ impl Stream {
 
 impl ResetOnDrop for Stream {
     fn set_reset_on_drop(&self, resets: bool) {
-        // The kernel resets it, even when this process is killed: no incomplete body looks complete.
-        // An error means that the connection is gone.
+        // The kernel resets it, even when this process is killed: no incomplete body looks
+        // complete. An error means that the connection is gone.
         let _ = SockRef::from(self.socket()).set_linger(resets.then_some(Duration::ZERO));
     }
 }

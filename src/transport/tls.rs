@@ -99,7 +99,8 @@ pub fn system_roots() -> RootCertStore {
     roots
 }
 
-/// The configuration for connections to servers: trusted roots, and a client certificate with its key.
+/// The configuration for connections to servers: trusted roots, and a client certificate with its
+/// key.
 ///
 /// # Errors
 /// [`TlsError`] if the certificate and its key do not match.
@@ -125,8 +126,8 @@ pub fn client(
 /// The configuration of a listener.
 ///
 /// `pairs` are certificate chains and their private keys, in PEM. A client gets the first whose
-/// certificate contains the name in its SNI (RFC 6066 §3), or else the first of all. With `client_ca`,
-/// clients are asked for a certificate of it.
+/// certificate contains the name in its SNI (RFC 6066 §3), or else the first of all. With
+/// `client_ca`, clients are asked for a certificate of it.
 ///
 /// # Errors
 /// [`TlsError`] if a file cannot be read or parsed, or a certificate and its key do not match.

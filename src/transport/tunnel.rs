@@ -30,8 +30,9 @@ pub struct TunnelBytes {
     pub to_client: Cell<u64>,
 }
 
-/// Copies bytes in both directions until both ends have finished, one of them breaks, or nothing was
-/// copied for `idle_timeout`. When one end finishes, the other one is shut down for writing only.
+/// Copies bytes in both directions until both ends have finished, one of them breaks, or nothing
+/// was copied for `idle_timeout`. When one end finishes, the other one is shut down for writing
+/// only.
 pub async fn tunnel<C, U>(
     client: TunnelEnd<C>,
     upstream: TunnelEnd<U>,

@@ -4,10 +4,10 @@
 //! (RFC 9112 §9.6). So what the client still sends is read and discarded, for at most
 //! [`UNREAD_TIMEOUT`]:
 //!
-//! 1. A small body over HTTP/1 is discarded before the response ends, and the connection stays open.
-//!    It is small if its announced length is at most [`MAX_UNREAD_BODY`].
-//! 2. Any other body over HTTP/1 ends the connection: the response says `Connection: close`, and the
-//!    server reads on after it has closed its own side.
+//! 1. A small body over HTTP/1 is discarded before the response ends, and the connection stays
+//!    open. It is small if its announced length is at most [`MAX_UNREAD_BODY`].
+//! 2. Any other body over HTTP/1 ends the connection: the response says `Connection: close`, and
+//!    the server reads on after it has closed its own side.
 //! 3. Over HTTP/2 the stream is read on before it is reset. Its window bounds what the client may
 //!    send.
 
@@ -48,7 +48,8 @@ impl<B: Body + Unpin> UnreadBody<B> {
             let length = parts.headers.get(header::CONTENT_LENGTH)?;
             length.to_str().ok()?.parse::<u64>().ok()
         };
-        // Discarding a body makes hyper send a 100, on which the client would upload it for nothing.
+        // Discarding a body makes hyper send a 100, on which the client would upload it for
+        // nothing.
         let is_small = !parts.headers.contains_key(header::EXPECT)
             && length().is_some_and(|length| length <= MAX_UNREAD_BODY);
         if !is_small {

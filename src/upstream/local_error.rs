@@ -63,7 +63,8 @@ pub(super) fn local_error(error: &io::Error) -> Option<&LocalError> {
 }
 
 impl LocalError {
-    /// Whether no local port is free. Each remote address has its own ports, so others may be reachable.
+    /// Whether no local port is free. Each remote address has its own ports, so others may be
+    /// reachable.
     pub(super) fn is_port_shortage(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrNotAvailable
     }

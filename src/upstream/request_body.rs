@@ -35,7 +35,8 @@ struct Peeked {
     is_whole: bool,
 }
 
-/// How much of a request body has arrived, and how it failed. The exchange and the response read it.
+/// How much of a request body has arrived, and how it failed. The exchange and the response read
+/// it.
 pub struct RequestBodyProgress {
     deadline: Deadline,
     idle_timeout: Duration,

@@ -1,5 +1,5 @@
-//! Everything that explains what the gateway would do with a request, as data: [`text`](super::text)
-//! and [`json`](super::json) render it.
+//! Everything that explains what the gateway would do with a request, as data:
+//! [`text`](super::text) and [`json`](super::json) render it.
 
 use std::net::TcpStream;
 use std::time::Duration;

@@ -10,7 +10,8 @@ use crate::gateway::Snapshot;
 use crate::policy::route_table::{Bypass, RefusedLookalikes, UpstreamRewrite};
 use crate::upstream::HostHeader;
 
-/// The most findings of one kind that are printed. When they are fixed, `check` prints the next ones.
+/// The most findings of one kind that are printed. When they are fixed, `check` prints the next
+/// ones.
 const MAX_PRINTED: usize = 50;
 
 pub(super) fn weak_choices(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {

@@ -8,7 +8,8 @@ use crate::config::{Access, Config, Fault, Route, Spanned};
 use crate::policy::host::HostPattern;
 use crate::policy::pattern::RoutePattern;
 
-/// Characters that separate the parts of a scope-token: `files.read`, `files:read`, `https://api.example.com/files`.
+/// Characters that separate the parts of a scope-token: `files.read`, `files:read`,
+/// `https://api.example.com/files`.
 const SEPARATORS: [char; 6] = ['.', ':', '/', '-', '_', '|'];
 
 /// How much a route requires.

@@ -1,4 +1,5 @@
-//! The revocation endpoint (RFC 7009), and the end of a session as in Aidbox: a token revokes itself.
+//! The revocation endpoint (RFC 7009), and the end of a session as in Aidbox: a token revokes
+//! itself.
 
 use bytes::Bytes;
 use http::HeaderMap;

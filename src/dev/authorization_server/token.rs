@@ -104,8 +104,8 @@ fn parse_lifetime(text: &str) -> Result<Duration, RequestError> {
     }
 }
 
-// A requested `*` is matched as a plain character. Only an allowed wildcard matches it, and that also
-// matches everything that the granted `*` will match: no client gets more than it is allowed.
+// A requested `*` is matched as a plain character. Only an allowed wildcard matches it, and that
+// also matches everything that the granted `*` will match: no client gets more than it is allowed.
 fn check_scope(requested: &str, allowed: &ScopeSet) -> Result<(), RequestError> {
     for scope in requested.split(' ').filter(|_| !requested.is_empty()) {
         check_scope_token(scope).map_err(|_| {

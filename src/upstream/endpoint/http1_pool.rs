@@ -11,8 +11,8 @@
 //!    arrive when the connection is in use again.
 //! 2. Therefore an endpoint that sent an unsolicited response to any worker is watched for
 //!    [`WATCH_PERIOD`]: its idle connections are closed, and a connection is reused only after
-//!    [`REUSE_DELAY`] and a system call that finds no bytes. Of the same 12,000 requests none or one
-//!    got a wrong response.
+//!    [`REUSE_DELAY`] and a system call that finds no bytes. Of the same 12,000 requests none or
+//!    one got a wrong response.
 //! 3. What arrives later than that, or before the endpoint is watched, cannot be distinguished from
 //!    a response: HTTP/1.1 has no request identifier. With `pool_idle = 0` each request has a
 //!    connection of its own.

@@ -76,7 +76,8 @@ impl Http1Connection {
         let mut read = ReadBuf::new(&mut bytes);
         let mut stream = self.0.stream.borrow_mut();
         let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
-        // Without `unconstrained`, a task that has used up tokio's budget would always see `Pending`.
+        // Without `unconstrained`, a task that has used up tokio's budget would always see
+        // `Pending`.
         let reading = pin!(unconstrained(reading));
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
             _ if !self.0.unread.is_empty() => IdleStatus::Unsolicited,
