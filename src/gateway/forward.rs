@@ -6,7 +6,8 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
-use http::{HeaderMap, Request, Response, StatusCode, Version, header};
+use http::request::Parts;
+use http::{HeaderMap, Response, StatusCode, Version, header};
 
 use super::prepare::Prepared;
 use super::refusal::Refusal;
@@ -15,7 +16,8 @@ use crate::clock::{Deadline, Ticker};
 use crate::transport::Interim;
 use crate::upstream::headers;
 use crate::upstream::{
-    ForwardedBody, RequestBody, UpgradeResponse, UpgradedConnection, Upstream, UpstreamRequest,
+    ForwardedBody, RequestBody, UpgradeResponse, UpgradedConnection, Upstream, UpstreamError,
+    UpstreamRequest,
 };
 
 /// What an upstream responded. `expiry` is the end of the token, where the response is to end with
@@ -40,7 +42,8 @@ pub(super) enum Forwarded {
 /// The upstream failed, or the token ended before there was a response.
 pub(super) async fn forward(
     prepared: Prepared<'_>,
-    mut request: Request<RequestBody>,
+    head: &mut Parts,
+    body: &mut RequestBody,
     upstream: &Upstream,
     interim: &Interim,
     ticker: &Rc<Ticker>,
@@ -62,54 +65,53 @@ pub(super) async fn forward(
         deadline.arm(end.since(ticker.wall()));
         deadline
     });
-    let is_http11 = request.version() == Version::HTTP_11;
+    let is_http11 = head.version == Version::HTTP_11;
     let on_interim = |status, headers: &HeaderMap| {
         if is_http11 {
             forward_interim(interim, status, headers);
         }
     };
-    // Ours, whatever the client's was (RFC 9110 §2.5): a connection of HTTP/1.0 could not be kept.
-    *request.version_mut() = Version::HTTP_11;
     let request = UpstreamRequest {
-        request,
+        head,
+        body,
         added: &added,
         on_interim: &on_interim,
     };
     let expiring = expiry.as_ref();
-    let response = if is_upgrade {
+    let mut response = if is_upgrade {
         let upgrading = pin!(upstream.upgrade(permit, request));
-        unless_expired(expiring, upgrading).await
+        let outcome = unless_expired(expiring, upgrading).await;
+        interim.discard_late();
+        match outcome? {
+            UpgradeResponse::Declined(response) => response,
+            UpgradeResponse::Upgraded(mut response, upstream) => {
+                rewrite_switching_response(&mut response);
+                return Ok(Forwarded::Upgraded {
+                    response,
+                    upstream,
+                    expiry,
+                });
+            }
+        }
     } else {
         let sending = pin!(upstream.send(permit, request));
-        let response = unless_expired(expiring, sending).await;
-        response.map(|response| response.map(UpgradeResponse::Declined))
+        let outcome = unless_expired(expiring, sending).await;
+        interim.discard_late();
+        outcome?
     };
-    interim.discard_late();
-    match response
-        .ok_or_else(token_ended)?
-        .map_err(Refusal::Upstream)?
-    {
-        UpgradeResponse::Declined(response) => Ok(Forwarded::Response {
-            response: to_client(response),
-            expiry,
-        }),
-        UpgradeResponse::Upgraded(response, upstream) => Ok(Forwarded::Upgraded {
-            response: switching_to_client(response),
-            upstream,
-            expiry,
-        }),
-    }
+    rewrite_response(&mut response);
+    Ok(Forwarded::Response { response, expiry })
 }
 
 // The token also ends an upload: that is a stream, too.
 // The future is pinned by the caller and not moved, because the state of an exchange is large.
 async fn unless_expired<T>(
     expiry: Option<&Deadline>,
-    mut future: Pin<&mut impl Future<Output = T>>,
-) -> Option<T> {
+    mut future: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
+) -> Result<T, Refusal> {
     poll_fn(|context| match (future.as_mut().poll(context), expiry) {
-        (Poll::Ready(outcome), _) => Poll::Ready(Some(outcome)),
-        (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| None),
+        (Poll::Ready(outcome), _) => Poll::Ready(outcome.map_err(Refusal::Upstream)),
+        (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| Err(token_ended())),
         (Poll::Pending, None) => Poll::Pending,
     })
     .await
@@ -124,22 +126,20 @@ fn token_ended() -> Refusal {
     }
 }
 
-fn to_client<B>(mut response: Response<B>) -> Response<B> {
+fn rewrite_response<B>(response: &mut Response<B>) {
     // Ours, whatever the upstream's was (RFC 9110 §2.5).
     let version = mem::replace(response.version_mut(), Version::HTTP_11);
     let status = response.status();
     headers::rewrite_response(response.headers_mut(), version, status);
-    response
 }
 
 // 101 names the protocol that follows, in a header that ends at each hop otherwise.
-fn switching_to_client(response: Response<()>) -> Response<()> {
+fn rewrite_switching_response(response: &mut Response<()>) {
     let protocol = response.headers().get(header::UPGRADE).cloned();
-    let mut response = to_client(response);
+    rewrite_response(response);
     if let Some(protocol) = protocol {
         headers::set_upgrade(response.headers_mut(), protocol);
     }
-    response
 }
 
 // RFC 9110 §15.2 has a proxy forward interim responses. A client of HTTP/1.0 does not know them, and

@@ -110,7 +110,7 @@ impl Gate {
             request: body.progress(),
             exchange,
         };
-        let record = &mut completion.record;
+        let record = &mut *completion.record;
         let request_id = record.request_id.clone();
         let is_http2 = parts.version == Version::HTTP_2;
         let protocol = ClientProtocol::of(&parts.headers);
@@ -155,10 +155,10 @@ impl Gate {
                         if let Some(trace) = trace {
                             trace.sends();
                         }
-                        let request = Request::from_parts(parts, body);
                         forward(
                             prepared,
-                            request,
+                            &mut parts,
+                            &mut body,
                             upstream,
                             &connection.interim,
                             &self.ticker,
@@ -200,7 +200,7 @@ impl Gate {
         snapshot: &Snapshot,
         client: &ClientInfo,
         parts: &Parts,
-    ) -> Record {
+    ) -> Box<Record> {
         let mut record = Record::begin(
             &self.telemetry,
             connection.address,

@@ -22,7 +22,7 @@ use crate::upstream::{ForwardedBody, RequestBody, RequestBodyProgress};
 pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
     content: Content<B>,
     /// None where the request does not end with its response.
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     request: Option<Rc<RequestBodyProgress>>,
     exchange: Exchange,
     /// When the token ends, where the response is to end with it.
@@ -31,7 +31,7 @@ pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = Forwa
 
 /// What ends with the response body: the record of the request, and the exchange on its connection.
 pub(super) struct Completion {
-    pub(super) record: Record,
+    pub(super) record: Box<Record>,
     pub(super) request: Option<Rc<RequestBodyProgress>>,
     pub(super) exchange: Exchange,
 }

@@ -14,7 +14,7 @@ use crate::upstream::UpgradedConnection;
 /// A client connection and an upstream connection that now speak another protocol.
 pub struct Tunnel {
     pub(super) upstream: UpgradedConnection,
-    pub(super) record: Record,
+    pub(super) record: Box<Record>,
     pub(super) idle_timeout: Duration,
     pub(super) expiry: Option<Deadline>,
 }

@@ -87,20 +87,23 @@ pub struct RefusalDetail {
 
 impl Record {
     /// Begins the record of a request.
+    ///
+    /// It is boxed: it moves with the response through the gateway and hyper, which costs more
+    /// copying than an allocation.
     #[must_use]
     pub fn begin(
         worker: &Rc<WorkerTelemetry>,
         client: IpAddr,
         method: Method,
         log: RequestLog,
-    ) -> Self {
+    ) -> Box<Self> {
         let is_on = log.is_on && worker.access.as_ref().is_some_and(|access| access.is_on());
         let in_flight = worker.in_flight.get();
         worker.in_flight.set(InFlight {
             requests: in_flight.requests + 1,
             ..in_flight
         });
-        Self {
+        Box::new(Self {
             worker: Rc::clone(worker),
             started: clock::now(),
             is_stream: false,
@@ -122,7 +125,7 @@ impl Record {
             missing_scope: None,
             request_bytes: 0,
             response_bytes: 0,
-        }
+        })
     }
 
     /// From here on it lasts for as long as its client likes: to end it is not to cut it off.

@@ -145,12 +145,12 @@ impl Upstream {
             .map_err(|failure| failure.error)?;
         self.stats.durations.count(clock::since(began));
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let response =
-                self.forward(in_flight, response.map(|()| Incoming::Http1(reader)), None);
-            return Ok(UpgradeResponse::Declined(response));
+            return Ok(UpgradeResponse::Declined(response.map(|()| {
+                self.forwarded_body(Incoming::Http1(reader), in_flight, None)
+            })));
         }
         let endpoint = Arc::clone(&in_flight.state().endpoint);
-        let requested = request.request.headers().get(header::UPGRADE);
+        let requested = request.head.headers.get(header::UPGRADE);
         let timeouts = connection_timeouts(self.settings());
         Upgraded::accept(
             &response,
@@ -211,7 +211,7 @@ impl Upstream {
                 .await
                 .map_err(AttemptError::unsent)?,
         };
-        let progress = request.request.body().progress();
+        let progress = request.body.progress();
         match self
             .exchange_http1(&in_flight.state().endpoint, connection, request)
             .await
@@ -222,10 +222,8 @@ impl Upstream {
                     target: in_flight.state().endpoint.to_string(),
                 }))
             }
-            Ok((response, reader)) => {
-                let response = response.map(|()| Incoming::Http1(reader));
-                Ok(self.forward(in_flight, response, progress))
-            }
+            Ok((response, reader)) => Ok(response
+                .map(|()| self.forwarded_body(Incoming::Http1(reader), in_flight, progress))),
             Err(failure) => Err(AttemptError {
                 is_stale: is_pooled,
                 ..failure
@@ -250,11 +248,14 @@ impl Upstream {
             scheme: self.settings().targets[endpoint.target].scheme(),
             host: self.host(endpoint),
         };
-        let progress = request.request.body().progress();
+        let progress = request.body.progress();
         let response = http2::exchange(slot, request, target, may_retry, self.timeouts())
             .await
             .map_err(|error| attempt_error(endpoint, error))?;
-        Ok(self.forward(in_flight, response.map(Incoming::Http2), progress))
+        Ok(
+            response
+                .map(|stream| self.forwarded_body(Incoming::Http2(stream), in_flight, progress)),
+        )
     }
 
     async fn exchange_http1(
@@ -341,16 +342,14 @@ impl Upstream {
         }
     }
 
-    fn forward(
+    fn forwarded_body(
         &self,
+        incoming: Incoming,
         in_flight: InFlight,
-        response: Response<Incoming>,
         progress: Option<Rc<RequestBodyProgress>>,
-    ) -> Response<ForwardedBody> {
+    ) -> ForwardedBody {
         let idle_timeout = self.settings().body_idle_timeout;
-        response.map(|incoming| {
-            ForwardedBody::new(incoming, in_flight, progress, &self.ticker, idle_timeout)
-        })
+        ForwardedBody::new(incoming, in_flight, progress, &self.ticker, idle_timeout)
     }
 
     fn timeouts(&self) -> ExchangeTimeouts<'_> {

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
 use http_body::Body;
 
 use crate::clock::Ticker;
@@ -16,10 +17,15 @@ use crate::upstream::headers::AddedHeaders;
 use crate::upstream::request_body::{RequestBody, RequestBodyProgress};
 
 /// A request that is ready for an upstream.
+///
+/// It borrows its parts, because an exchange passes it through several futures and the head is
+/// large.
 pub struct UpstreamRequest<'a> {
     /// With rewritten headers: see
     /// [`headers::rewrite_request`](crate::upstream::headers::rewrite_request).
-    pub request: Request<RequestBody>,
+    pub head: &'a mut Parts,
+    /// Taken when it is sent.
+    pub body: &'a mut RequestBody,
     /// The headers that are sent after those of the request.
     pub added: &'a AddedHeaders,
     /// Called with each interim response.
@@ -65,9 +71,9 @@ impl UpstreamRequest<'_> {
     /// (RFC 9110 §9.2.1).
     pub(super) fn is_repeatable(&self) -> bool {
         matches!(
-            *self.request.method(),
+            self.head.method,
             Method::GET | Method::HEAD | Method::OPTIONS
-        ) && self.request.body().is_end_stream()
+        ) && self.body.is_end_stream()
     }
 }
 

@@ -25,7 +25,7 @@ pub(in crate::upstream) async fn exchange(
     host: Option<&HeaderValue>,
     timeouts: ExchangeTimeouts<'_>,
 ) -> Result<(Response<()>, ResponseReader), ExchangeError> {
-    let progress = outgoing.request.body().progress();
+    let progress = outgoing.body.progress();
     let is_repeatable = outgoing.is_repeatable();
     let head_buffer = connection.take_head_buffer();
     let writer = RequestWriter::new(
@@ -36,7 +36,7 @@ pub(in crate::upstream) async fn exchange(
         timeouts.body_idle,
     );
     let mut exchange = PendingExchange::new(connection, writer);
-    let (method, on_interim) = (outgoing.request.method(), outgoing.on_interim);
+    let (method, on_interim) = (&outgoing.head.method, outgoing.on_interim);
     let head = poll_fn(|context| exchange.poll_head(method, on_interim, context));
     let cause = match timeouts
         .wait_for_response(timeouts.response, progress.as_ref(), head)
@@ -47,7 +47,7 @@ pub(in crate::upstream) async fn exchange(
         None => return Err(ExchangeError::no_retry(ExchangeFailure::TimedOut)),
     };
     let can_retry = is_repeatable && !exchange.has_response_begun || !exchange.writer.has_begun();
-    *outgoing.request.body_mut() = exchange.writer.into_body();
+    *outgoing.body = exchange.writer.into_body();
     Err(ExchangeError {
         cause,
         can_retry,

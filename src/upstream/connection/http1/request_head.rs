@@ -1,6 +1,7 @@
 //! Writes the head of a request (RFC 9112 §3).
 
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, header};
 
 use super::fields::parse_length;
 use crate::upstream::headers::{AddedHeaders, write_field};
@@ -15,15 +16,15 @@ pub(super) enum RequestFraming {
 
 /// Writes the head of a request, and returns how its body has to be framed. `host` replaces the
 /// client's `Host`.
-pub(super) fn write_head<B>(
+pub(super) fn write_head(
     head: &mut Vec<u8>,
-    request: &Request<B>,
+    request: &Parts,
     added: &AddedHeaders,
     host: Option<&HeaderValue>,
     has_body: bool,
 ) -> RequestFraming {
     let length = request
-        .headers()
+        .headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| parse_length(length.as_bytes()));
     let framing = match length {
@@ -31,11 +32,11 @@ pub(super) fn write_head<B>(
         None if has_body => RequestFraming::Chunked,
         Some(_) | None => RequestFraming::Length(0),
     };
-    head.extend_from_slice(request.method().as_str().as_bytes());
+    head.extend_from_slice(request.method.as_str().as_bytes());
     head.push(b' ');
     head.extend_from_slice(
         request
-            .uri()
+            .uri
             .path_and_query()
             .map_or("/", |target| target.as_str())
             .as_bytes(),
@@ -44,7 +45,7 @@ pub(super) fn write_head<B>(
     if let Some(host) = host {
         write_field(head, "host", host);
     }
-    for (name, value) in request.headers() {
+    for (name, value) in &request.headers {
         let is_replaced = match name.as_str() {
             "host" => host.is_some(),
             "content-length" => length.is_none(),
@@ -74,6 +75,8 @@ pub(super) fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
 
 #[cfg(test)]
 mod tests {
+    use http::Request;
+
     use super::*;
 
     fn written(
@@ -81,7 +84,7 @@ mod tests {
         host: Option<&str>,
         has_body: bool,
     ) -> (String, RequestFraming) {
-        let request = request.body(()).expect("a request");
+        let (request, ()) = request.body(()).expect("a request").into_parts();
         let host = host.map(|host| host.parse().expect("a value"));
         let added = AddedHeaders::default();
         let mut head = Vec::new();

@@ -60,11 +60,11 @@ impl RequestWriter {
         ticker: &Rc<Ticker>,
         idle_timeout: Duration,
     ) -> Self {
-        let body = mem::take(outgoing.request.body_mut());
+        let body = mem::take(outgoing.body);
         let is_body_ended = body.is_end_stream();
         let framing = write_head(
             &mut head,
-            &outgoing.request,
+            outgoing.head,
             outgoing.added,
             host,
             !is_body_ended,

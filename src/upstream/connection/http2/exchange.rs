@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, SendStream};
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use super::connection::StreamSlot;
 use super::grpc_timeout::grpc_timeout;
-use super::request::{RequestTarget, copy_if_repeatable, into_parts};
+use super::request::{RequestTarget, copy_if_repeatable, take_head};
 use crate::clock::IdleTimeout;
 use crate::transport::{ConnectionState, IncomingBody, send_body};
 use crate::upstream::connection::exchange::{
@@ -44,8 +44,8 @@ struct HeadTimeout {
 
 /// Sends a request on the stream of `slot` and waits for the response head.
 ///
-/// Sending takes the request apart. With `keep_copy`, one that may be sent twice is put back when
-/// the exchange fails.
+/// Sending empties the request. With `keep_copy`, one that may be sent twice is restored when the
+/// exchange fails.
 pub(in crate::upstream) async fn exchange(
     slot: StreamSlot,
     outgoing: &mut UpstreamRequest<'_>,
@@ -53,10 +53,11 @@ pub(in crate::upstream) async fn exchange(
     keep_copy: bool,
     timeouts: ExchangeTimeouts<'_>,
 ) -> Result<Response<ResponseStream>, ExchangeError> {
-    let head_timeout = HeadTimeout::of(&outgoing.request, timeouts.response);
+    let head_timeout = HeadTimeout::of(&outgoing.head.headers, timeouts.response);
     let mut sender = ready_sender(&slot, head_timeout.duration, timeouts).await?;
     let copy = keep_copy.then(|| copy_if_repeatable(outgoing)).flatten();
-    let (head, body) = into_parts(mem::take(&mut outgoing.request), outgoing.added, target);
+    let body = mem::take(outgoing.body);
+    let head = take_head(outgoing.head, outgoing.added, target);
     let progress = body.progress();
     let has_body = !body.is_end_stream();
     let (mut response, mut stream) = match sender.send_request(head, !has_body) {
@@ -109,8 +110,8 @@ pub(in crate::upstream) async fn exchange(
 }
 
 impl HeadTimeout {
-    fn of(request: &Request<RequestBody>, response_timeout: Duration) -> Self {
-        match grpc_timeout(request.headers()) {
+    fn of(headers: &HeaderMap, response_timeout: Duration) -> Self {
+        match grpc_timeout(headers) {
             Some(timeout) if timeout < response_timeout => Self {
                 duration: timeout,
                 is_call_deadline: true,
@@ -163,12 +164,12 @@ fn spawn_upload(
 }
 
 fn restore(
-    copy: Option<Request<RequestBody>>,
+    copy: Option<(Uri, HeaderMap)>,
     outgoing: &mut UpstreamRequest<'_>,
     cause: ExchangeFailure,
 ) -> ExchangeError {
     let can_retry = copy.is_some();
-    outgoing.request = copy.unwrap_or_default();
+    (outgoing.head.uri, outgoing.head.headers) = copy.unwrap_or_default();
     ExchangeError {
         cause,
         can_retry,

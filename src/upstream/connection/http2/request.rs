@@ -1,11 +1,13 @@
 //! A request as HTTP/2 frames it (RFC 9113 §8.3.1).
 
+use std::mem;
+
+use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Uri, header};
 
 use crate::upstream::connection::exchange::UpstreamRequest;
 use crate::upstream::headers::AddedHeaders;
-use crate::upstream::request_body::RequestBody;
 
 /// Where a request goes: its `:scheme` and `:authority`.
 pub(in crate::upstream) struct RequestTarget {
@@ -14,21 +16,23 @@ pub(in crate::upstream) struct RequestTarget {
     pub(in crate::upstream) host: Option<HeaderValue>,
 }
 
-/// Splits a request into a head that HTTP/2 can send and its body. `Host` becomes `:authority`.
-pub(super) fn into_parts(
-    request: Request<RequestBody>,
+/// Takes URI and headers out of `head`, for a request that HTTP/2 can send. `Host` becomes
+/// `:authority`.
+pub(super) fn take_head(
+    head: &mut Parts,
     added: &AddedHeaders,
     target: RequestTarget,
-) -> (Request<()>, RequestBody) {
-    let (mut parts, body) = request.into_parts();
-    let host = parts
-        .headers
+) -> Request<()> {
+    let mut headers = mem::take(&mut head.headers);
+    let host = headers
         .remove(header::HOST)
         .map(|passed| target.host.unwrap_or(passed));
-    parts.uri = absolute_uri(parts.uri, target.scheme, host.as_ref());
-    parts.extensions.clear();
-    added.append_to(&mut parts.headers);
-    (Request::from_parts(parts, ()), body)
+    added.append_to(&mut headers);
+    let mut request = Request::new(());
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = absolute_uri(mem::take(&mut head.uri), target.scheme, host.as_ref());
+    *request.headers_mut() = headers;
+    request
 }
 
 /// A URI with a scheme and an authority.
@@ -52,15 +56,9 @@ pub(in crate::upstream) fn absolute_uri(
     Uri::from_parts(parts).unwrap_or_default()
 }
 
-/// A copy of a request that may be sent twice. It has no body, so its head is all of it.
-pub(super) fn copy_if_repeatable(request: &UpstreamRequest<'_>) -> Option<Request<RequestBody>> {
-    if !request.is_repeatable() {
-        return None;
-    }
-    let request = &request.request;
-    let mut copy = Request::new(RequestBody::default());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
+/// Copies the URI and the headers of a request that may be sent twice. It has no body.
+pub(super) fn copy_if_repeatable(request: &UpstreamRequest<'_>) -> Option<(Uri, HeaderMap)> {
+    request
+        .is_repeatable()
+        .then(|| (request.head.uri.clone(), request.head.headers.clone()))
 }
