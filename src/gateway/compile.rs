@@ -99,7 +99,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     })
 }
 
-// The cache of an earlier configuration goes on, unless its size changes.
+// An earlier configuration's cache is kept unless its size changes.
 fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>, Epoch) {
     let budget = cache_budget(config);
     match earlier.map(|earlier| earlier.verifier.memory()) {

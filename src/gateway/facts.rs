@@ -61,7 +61,7 @@ pub(super) enum Decision {
     Public,
     /// Its route is in shadow mode. This is what it would have been refused for.
     Shadowed(Refusal),
-    /// A step answered it.
+    /// A step responded to it.
     Replied,
 }
 

@@ -1,4 +1,4 @@
-//! A prepared request goes to its upstream, and the head of the response comes back.
+//! Sends a prepared request to its upstream, and waits for the head of the response.
 
 use std::future::poll_fn;
 use std::mem;
@@ -118,7 +118,7 @@ async fn unless_expired<T>(
 }
 
 fn token_ended() -> Refusal {
-    let detail = "the token ended before there was an answer".to_owned();
+    let detail = "the token expired before the response came".to_owned();
     Refusal::InvalidToken {
         reason: TOKEN_EXPIRED,
         detail,
@@ -143,7 +143,7 @@ fn rewrite_switching_response(response: &mut Response<()>) {
 }
 
 // RFC 9110 §15.2 has a proxy forward interim responses. A client of HTTP/1.0 does not know them, and
-// 100 responds to an `Expect` that the gateway has answered itself.
+// 100 is the response to an `Expect`, which the gateway has sent itself.
 fn forward_interim(interim: &Interim, status: StatusCode, headers: &HeaderMap) {
     if status != StatusCode::CONTINUE {
         let mut headers = headers.clone();

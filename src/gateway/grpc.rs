@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn calls_are_known_by_their_content_type() {
-        let told = [
+        let cases = [
             ("application/grpc", true),
             ("application/grpc+proto", true),
             ("Application/GRPC; charset=utf-8", true),
@@ -83,7 +83,7 @@ mod tests {
             ("application/grp", false),
             ("", false),
         ];
-        for (content_type, expected) in told {
+        for (content_type, expected) in cases {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             assert_eq!(is_call(&headers), expected, "{content_type:?}");

@@ -1,4 +1,4 @@
-//! May a request pass? A list of steps, each of which continues, replies or refuses.
+//! Decides whether a request may pass, by a list of steps. Each continues, replies or refuses.
 //!
 //! 1. The steps run in the order of [`STEPS`], and what they learn goes into [`Facts`].
 //! 2. Only two of them wait: the one that verifies the token, and the one that reads the request
@@ -53,13 +53,13 @@ pub(super) enum Step {
 pub(super) type Check =
     for<'h> fn(&RequestContext<'h>, &'h RequestHead<'_>, &mut Facts<'h>) -> Result<Flow, Refusal>;
 
-/// How the judgement goes on after a step.
+/// What follows a step.
 pub(super) enum Flow {
-    /// With the next step.
+    /// The next step.
     Continue,
-    /// It ends: the request may pass.
+    /// The judgement ends: the request may pass.
     Permit(Permit),
-    /// It ends: this is the response, and no refusal.
+    /// The judgement ends with this response, which is no refusal.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "no key of gateway.toml makes a step reply yet")
@@ -67,11 +67,11 @@ pub(super) enum Flow {
     Reply(Box<Response<Bytes>>),
 }
 
-/// What came of a request that was not refused.
+/// The outcome for a request that was not refused.
 pub(super) enum Judgement {
-    /// It goes to its upstream.
+    /// Forward it to its upstream.
     Forward(Judged),
-    /// It is answered here.
+    /// Respond without an upstream.
     Reply(Box<Response<Bytes>>),
 }
 
@@ -159,7 +159,7 @@ impl Judged {
     }
 }
 
-/// A request that servers read in one way, for a method that can be forwarded.
+/// Refuses requests that servers could read in different ways, and methods that are never forwarded.
 fn admit<'h>(
     _: &RequestContext<'h>,
     head: &'h RequestHead<'_>,
@@ -228,7 +228,7 @@ async fn verify_token<'h>(
     let snapshot = context.snapshot;
     let headers = &head.parts.headers;
     let last = context.connection_cache.last();
-    let token = match bearer::extract_or_reuse(headers, last.as_ref().map(|fact| fact.text())) {
+    let token = match bearer::extract_or_reuse(headers, last.as_ref().map(|last| last.text())) {
         Ok(token) => token,
         Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
             let scope = if snapshot.challenge.scope_when_unauthenticated {
@@ -242,7 +242,7 @@ async fn verify_token<'h>(
             return Err(Refusal::BadAuthorization(error));
         }
     };
-    let offer = VerificationRequest {
+    let request = VerificationRequest {
         token,
         connection_cache: context.connection_cache,
         accepts: |issuer: &str| found.route.accepts_issuer(issuer),
@@ -253,7 +253,7 @@ async fn verify_token<'h>(
         now: context.ticker.wall(),
         trace,
     };
-    let verified = snapshot.verifier.verify(&offer).await;
+    let verified = snapshot.verifier.verify(&request).await;
     let verified = verified.map_err(Refusal::from_verify_error)?;
     facts.token = Some(Arc::clone(verified.token()));
     facts.verified = Some(verified);

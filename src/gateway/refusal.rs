@@ -267,7 +267,7 @@ impl Refusal {
             }),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
-            Self::Conflict => Some("the authorization server answered 409".to_owned()),
+            Self::Conflict => Some("the authorization server responded with 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
             // The panic hook logs the cause of a panic.
             Self::NoToken { .. } | Self::BodyFault(_) | Self::Panicked => None,

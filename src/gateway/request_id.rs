@@ -52,7 +52,7 @@ impl RequestIds {
         let rest = random.len() - DIGITS / 2;
         write_hex(&mut room, &random[rest..]);
         random.truncate(rest);
-        // Hexadecimal digits are good in any header.
+        // Hexadecimal digits are valid in any header.
         HeaderValue::from_maybe_shared(room.split().freeze())
             .unwrap_or(HeaderValue::from_static(""))
     }

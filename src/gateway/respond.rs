@@ -19,7 +19,7 @@ use crate::upstream::{RequestBodyFault, UpstreamError};
 
 const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
 
-/// What a client reads of a refusal.
+/// Where a client looks for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClientProtocol {
     /// Status and body.
@@ -254,7 +254,7 @@ fn problem(refusal: &Refusal) -> Problem {
         ) => problem!(
             502,
             "Bad Gateway",
-            "The service behind this gateway did not answer."
+            "The service behind this gateway did not respond."
         ),
         Refusal::Upstream(UpstreamError::LocalSocket { .. }) => {
             problem!(
@@ -276,7 +276,7 @@ fn problem(refusal: &Refusal) -> Problem {
             problem!(
                 504,
                 "Gateway Timeout",
-                "The service behind this gateway did not answer in time."
+                "The service behind this gateway did not respond in time."
             )
         }
     }
@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_rounded_up_to_whole_seconds() {
-        for (millis, told) in [
+        for (millis, seconds) in [
             (0, "1"),
             (1, "1"),
             (1000, "1"),
@@ -347,7 +347,11 @@ mod tests {
                 &ChallengeSettings::default(),
                 ClientProtocol::Http,
             );
-            assert_eq!(response.headers()[header::RETRY_AFTER], told, "{millis} ms");
+            assert_eq!(
+                response.headers()[header::RETRY_AFTER],
+                seconds,
+                "{millis} ms"
+            );
         }
     }
 }

@@ -100,7 +100,7 @@ fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
     std::fs::copy(other.client_files().1, at("client.key")).expect("a file");
     std::fs::write(at("ca.pem"), "none").expect("a file");
     let refused =
-        || harness::logged("upstream renewing") && harness::logged("the old ones are used on");
+        || harness::logged("upstream renewing") && harness::logged("certificates rejected");
     eventually("they are looked at", refused);
     assert_eq!(ask(), 200);
 }

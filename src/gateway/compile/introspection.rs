@@ -28,7 +28,7 @@ pub(super) fn compile(
             Box::new(
                 written
                     .accept
-                    .fault("expected keys to verify answers with, but found none"),
+                    .fault("expected keys to verify signed responses with, but found none"),
             )
         };
         keys.cloned().ok_or_else(missing)

@@ -160,7 +160,7 @@ fn refusal_is_a_trailers_only_response_with_its_http_status() {
         let too_large = "The access token is larger than this gateway accepts.";
         let large = "x".repeat(17 * 1024);
         let no_keys = "The access token cannot be checked at the moment.";
-        let no_response = "The service behind this gateway did not answer.";
+        let no_response = "The service behind this gateway did not respond.";
         for (path, token, status, code, message, challenge) in [
             (CHECK, None, 401, "16", no_token, Some("Bearer")),
             (
