@@ -1,10 +1,9 @@
 //! Does a flood of distinct tokens leave memory bounded?
 //!
-//! A gateway in this process sees a million tokens, all different and all good. Its memory after
-//! the flood is held against its memory once its caches were full: the ratio is to be at most 1.2.
+//! A gateway in this process verifies a million distinct, valid tokens. The bench prints resident
+//! memory after the flood as a ratio to resident memory with full caches. It should be at most 1.2.
 //!
-//! The limits of the cache are the defaults; `CACHE` is put into the issuer's section in their
-//! place.
+//! Cache limits are the defaults. `CACHE` replaces them with keys for the issuer's section.
 //!
 //!     cargo bench --bench flood            # TOKENS=200000 for a short one
 //!     CACHE='cache_entries = 10000' cargo bench --bench flood
@@ -24,7 +23,7 @@ use scopegate::{config, gateway, verify};
 use serde_json::json;
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
-/// More than any tier holds by default: every tier is full then, and the allocator has settled.
+/// More than every tier holds by default: the caches are full, and the allocator has settled.
 const FULL: usize = 100_000;
 
 fn main() {
@@ -55,7 +54,7 @@ fn main() {
 fn flood(gateway: SocketAddr, numbers: std::ops::Range<usize>) {
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let mut socket = TcpStream::connect(gateway).expect("the gateway listens");
-    let mut answer = [0; 4096];
+    let mut response = [0; 4096];
     for number in numbers {
         let claims = json!({
             "iss": "flood", "aud": "https://api.test", "sub": "client", "client_id": "client", "scope": "read write",
@@ -66,11 +65,11 @@ fn flood(gateway: SocketAddr, numbers: std::ops::Range<usize>) {
         socket
             .write_all(request.as_bytes())
             .expect("the gateway reads");
-        let read = socket.read(&mut answer).expect("the gateway answers");
+        let read = socket.read(&mut response).expect("a response");
         assert!(
-            answer[..read].starts_with(b"HTTP/1.1 200"),
+            response[..read].starts_with(b"HTTP/1.1 200"),
             "{}",
-            String::from_utf8_lossy(&answer[..read])
+            String::from_utf8_lossy(&response[..read])
         );
     }
 }
@@ -83,20 +82,20 @@ fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
          {cache}\naccept_unbounded_expiry = true\n\
          [upstreams.up]\ntargets = \"http://{upstream}\"\n[[routes]]\npath = \"/\"\nscope = \"read\"\nupstream = \"up\"\n"
     );
-    let (config, _) = config::parse("flood.toml", &toml).expect("a good file");
-    let snapshot = gateway::compile(&config).expect("a good file");
+    let (config, _) = config::parse("flood.toml", &toml).expect("a valid file");
+    let snapshot = gateway::compile(&config).expect("a valid file");
     let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
     let address = listeners.addresses()[0];
-    let publisher = Arc::new(ArcSwap::from_pointee(snapshot));
+    let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let server = Server::start(
         listeners,
         &[CurrentCertificates::new(None)],
         &Settings::from(&config.server),
-        &publisher,
+        &snapshot,
         &Clock::system(),
         &Telemetry::new(),
     );
-    // It serves until the process ends.
+    // Serves until the process ends.
     std::mem::forget(server.expect("threads"));
     address
 }

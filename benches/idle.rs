@@ -1,5 +1,7 @@
-//! What an idle connection costs: the gateway as a process of its own, and its resident memory
-//! before and after so many clients have had an answer and stay.
+//! What does an idle connection cost?
+//!
+//! Starts the gateway as a process, and compares its resident memory before and after many clients
+//! have each had a response and stay connected.
 //!
 //!     ulimit -n 25000; cargo bench --bench idle [-- CONNECTIONS]
 
@@ -11,7 +13,7 @@ use std::time::{Duration, Instant};
 
 const ADDRESS: &str = "127.0.0.1:18090";
 
-/// Stopped when dropped.
+/// A gateway process, killed when dropped.
 struct Gateway(Child);
 
 impl Gateway {
@@ -32,7 +34,7 @@ impl Gateway {
         Ok(Self(child))
     }
 
-    /// Bytes.
+    /// Resident memory in bytes.
     fn resident(&self) -> Result<u64, Box<dyn Error>> {
         let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.0.id()))?;
         let pages: u64 = statm.split(' ').nth(1).ok_or("no pages")?.parse()?;
@@ -66,15 +68,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut clients = Vec::with_capacity(count);
     for index in 0..count {
         let mut client = TcpStream::connect(ADDRESS).map_err(|error| {
-            format!("connection {index}: {error}; `ulimit -n` has to be above {count}")
+            format!("connection {index}: {error}; `ulimit -n` must exceed {count}")
         })?;
-        ask(&mut client)?;
+        request_404(&mut client)?;
         clients.push(client);
     }
     let after = gateway.resident()?;
-    // They are held, and not merely accepted: each is answered once more.
+    // Proves that every connection is still served.
     for client in &mut clients {
-        ask(client)?;
+        request_404(client)?;
     }
     let each = (after - before) as f64 / count as f64;
     println!(
@@ -83,12 +85,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn ask(client: &mut TcpStream) -> Result<(), Box<dyn Error>> {
+fn request_404(client: &mut TcpStream) -> Result<(), Box<dyn Error>> {
     client.set_read_timeout(Some(Duration::from_secs(10)))?;
     client.write_all(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")?;
-    let mut answer = [0; 1024];
-    let read = client.read(&mut answer)?;
-    if answer[..read].starts_with(b"HTTP/1.1 404") {
+    let mut response = [0; 1024];
+    let read = client.read(&mut response)?;
+    if response[..read].starts_with(b"HTTP/1.1 404") {
         Ok(())
     } else {
         Err("expected 404, but found something else".into())

@@ -1,10 +1,9 @@
-//! What the parts of a request's way cost, each for itself: its path, route, token, signature,
-//! scopes and challenge.
+//! The cost of each part of a request: path, route, token, signature, scopes and challenge.
 //!
 //!     cargo bench --bench parts                  # or with a part of a name, such as `signature`
 //!
-//! At the end a token that is verified for the first time is held against its signature and its
-//! parsing, each for itself: what comes on top of them is to be at most 15 percent.
+//! At the end, the first verification of a token is compared with its signature and its parsing.
+//! The whole should cost at most 15 percent more than both together.
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
@@ -46,32 +45,32 @@ use scopegate::{config, gateway};
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
 
-/// How many tokens are verified for the first time at the end.
+/// Tokens that the comparison at the end verifies for the first time.
 const NEW_TOKENS: u64 = 1000;
 
 fn main() {
     install_cryptography();
     divan::main();
-    // Not where only some parts were asked for, by name.
+    // Skipped if an argument selects some parts.
     if std::env::args()
         .skip(1)
         .all(|argument| argument == "--bench")
     {
         ALGORITHMS
             .into_iter()
-            .for_each(hold_a_new_token_against_its_parts);
+            .for_each(compare_new_token_with_its_parts);
     }
 }
 
 /// A configuration with one issuer, and the issuer's key.
-struct Stand {
+struct TestBed {
     algorithm: Algorithm,
     key: EncodingKey,
     parsed: ParsedPublicKey,
     snapshot: Snapshot,
 }
 
-impl Stand {
+impl TestBed {
     fn new(algorithm: Algorithm) -> Self {
         Self::with_routes(algorithm, 0)
     }
@@ -95,16 +94,16 @@ impl Stand {
                 "[[routes]]\npath = {path:?}\nscope = \"messages.read\"\nupstream = \"up\"\n"
             );
         }
-        let (config, _) = config::parse("parts.toml", &toml).expect("a good file");
+        let (config, _) = config::parse("parts.toml", &toml).expect("a valid file");
         Self {
             algorithm,
             key,
             parsed,
-            snapshot: gateway::compile(&config).expect("a good file"),
+            snapshot: gateway::compile(&config).expect("a valid file"),
         }
     }
 
-    /// A request with the token of this number.
+    /// Request headers with the token of this number.
     fn headers(&self, number: u64) -> HeaderMap {
         let now = now().as_seconds();
         let claims = serde_json::json!({
@@ -125,7 +124,7 @@ impl Stand {
     ) -> Arc<VerifiedToken> {
         let token = bearer::extract(headers).expect("a token");
         let client = || IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let offer = VerificationRequest {
+        let request = VerificationRequest {
             token,
             connection_cache,
             accepts: |_: &str| true,
@@ -133,37 +132,37 @@ impl Stand {
             now: now(),
             trace: None,
         };
-        finished(self.snapshot.verifier.verify(&offer)).expect("a good token")
+        run(self.snapshot.verifier.verify(&request)).expect("a valid token")
     }
 
     fn keys(&self) -> &KeySet {
         match self.snapshot.verifier.issuers()[0].keys() {
             Some(IssuerKeys::Fixed(keys)) => keys,
-            Some(IssuerKeys::Published(_)) | None => unreachable!("the keys are those of a file"),
+            Some(IssuerKeys::Published(_)) | None => unreachable!("the keys come from a file"),
         }
     }
 
-    fn read(&self, headers: &HeaderMap) {
+    fn check_claims(&self, headers: &HeaderMap) {
         let jws = jws(headers);
         let claims = Claims::parse(jws.payload()).expect("claims");
         let expectation = &self.snapshot.verifier.issuers()[0].settings.expectation;
-        black_box(claims.check(expectation, now()).expect("good claims"));
+        black_box(claims.check(expectation, now()).expect("valid claims"));
     }
 }
 
 #[divan::bench]
-fn path_is_made_normal(bencher: Bencher) {
+fn path_is_normalized(bencher: Bencher) {
     bencher
         .bench(|| NormalPath::parse(black_box("/apps/com.acme/messages"), PathParameters::Refuse));
 }
 
 #[divan::bench(args = [10, 1_000, 10_000], sample_size = 1000)]
 fn route_is_found(bencher: Bencher, routes: usize) {
-    let stand = Stand::with_routes(Algorithm::ES256, routes);
+    let test_bed = TestBed::with_routes(Algorithm::ES256, routes);
     let text = format!("/service{}/apps/com.acme/messages", routes / 2);
-    let path = NormalPath::parse(&text, PathParameters::Refuse).expect("a good path");
+    let path = NormalPath::parse(&text, PathParameters::Refuse).expect("a valid path");
     bencher.bench(|| {
-        stand
+        test_bed
             .snapshot
             .routes
             .find("api.test", black_box(&path), &Method::GET)
@@ -173,66 +172,67 @@ fn route_is_found(bencher: Bencher, routes: usize) {
 
 #[divan::bench(sample_size = 1000)]
 fn token_is_extracted(bencher: Bencher) {
-    let headers = Stand::new(Algorithm::RS256).headers(0);
+    let headers = TestBed::new(Algorithm::RS256).headers(0);
     bencher.bench(|| bearer::extract(black_box(&headers)).map(|token| token.as_str().len()));
 }
 
 #[divan::bench]
-fn token_is_found_with_the_connection(bencher: Bencher) {
-    let (stand, connection_cache) = (Stand::new(Algorithm::RS256), new_memo());
-    let headers = stand.headers(0);
-    stand.verify(&headers, &connection_cache);
-    bencher.bench_local(|| stand.verify(black_box(&headers), &connection_cache));
+fn token_is_found_in_the_connection_cache(bencher: Bencher) {
+    let (test_bed, connection_cache) = (TestBed::new(Algorithm::RS256), new_connection_cache());
+    let headers = test_bed.headers(0);
+    test_bed.verify(&headers, &connection_cache);
+    bencher.bench_local(|| test_bed.verify(black_box(&headers), &connection_cache));
 }
 
 #[divan::bench]
-fn token_is_found_with_the_worker(bencher: Bencher) {
-    let (stand, connection_cache) = (Stand::new(Algorithm::RS256), new_memo());
-    // In turn: the connection remembers the one before.
-    let both = [stand.headers(0), stand.headers(1)];
+fn token_is_found_in_the_worker_cache(bencher: Bencher) {
+    let (test_bed, connection_cache) = (TestBed::new(Algorithm::RS256), new_connection_cache());
+    // Alternating: the connection cache holds only the last token.
+    let both = [test_bed.headers(0), test_bed.headers(1)];
     both.iter()
-        .for_each(|headers| drop(stand.verify(headers, &connection_cache)));
+        .for_each(|headers| drop(test_bed.verify(headers, &connection_cache)));
     let mut turn = 0;
     bencher.bench_local(|| {
         turn ^= 1;
-        stand.verify(black_box(&both[turn]), &connection_cache)
+        test_bed.verify(black_box(&both[turn]), &connection_cache)
     });
 }
 
 #[divan::bench]
-fn token_is_found_with_all_workers(bencher: Bencher) {
-    let stand = Stand::new(Algorithm::RS256);
-    let headers = stand.headers(0);
-    stand.verify(&headers, &new_memo());
-    // Each time another worker, which has not seen it.
+fn token_is_found_in_the_shared_cache(bencher: Bencher) {
+    let test_bed = TestBed::new(Algorithm::RS256);
+    let headers = test_bed.headers(0);
+    test_bed.verify(&headers, &new_connection_cache());
+    // A new worker each time, whose own caches are empty.
     bencher
-        .with_inputs(new_memo)
-        .bench_local_refs(|connection_cache| stand.verify(black_box(&headers), connection_cache));
+        .with_inputs(new_connection_cache)
+        .bench_local_refs(|connection_cache| {
+            test_bed.verify(black_box(&headers), connection_cache)
+        });
 }
 
 #[divan::bench(args = ALGORITHMS)]
 fn signature_is_verified(bencher: Bencher, algorithm: Algorithm) {
-    let stand = Stand::new(algorithm);
-    let headers = stand.headers(0);
+    let test_bed = TestBed::new(algorithm);
+    let headers = test_bed.headers(0);
     let jws = jws(&headers);
     bencher.bench_local(|| {
-        stand
+        test_bed
             .keys()
             .verify(black_box(&jws))
-            .expect("a good signature")
+            .expect("a valid signature")
     });
 }
 
-// As near to the arithmetic alone as one gets: the key was parsed once, and the signature decoded
-// before.
+// The arithmetic alone, as far as possible: the key is parsed and the signature decoded beforehand.
 #[divan::bench(args = ALGORITHMS)]
-fn signature_is_verified_by_a_parsed_key(bencher: Bencher, algorithm: Algorithm) {
-    let stand = Stand::new(algorithm);
-    let headers = stand.headers(0);
+fn signature_is_verified_with_a_parsed_key(bencher: Bencher, algorithm: Algorithm) {
+    let test_bed = TestBed::new(algorithm);
+    let headers = test_bed.headers(0);
     let jws = jws(&headers);
     let signature = URL_SAFE_NO_PAD.decode(jws.signature()).expect("base64url");
     bencher.bench_local(|| {
-        stand
+        test_bed
             .parsed
             .verify_sig(black_box(jws.signing_input()).as_bytes(), &signature)
             .is_ok()
@@ -240,30 +240,31 @@ fn signature_is_verified_by_a_parsed_key(bencher: Bencher, algorithm: Algorithm)
 }
 
 #[divan::bench(args = ALGORITHMS)]
-fn token_is_parsed_and_its_claims_are_judged(bencher: Bencher, algorithm: Algorithm) {
-    let stand = Stand::new(algorithm);
-    let headers = stand.headers(0);
-    bencher.bench_local(|| stand.read(black_box(&headers)));
+fn token_is_parsed_and_its_claims_are_checked(bencher: Bencher, algorithm: Algorithm) {
+    let test_bed = TestBed::new(algorithm);
+    let headers = test_bed.headers(0);
+    bencher.bench_local(|| test_bed.check_claims(black_box(&headers)));
 }
 
 #[divan::bench(args = ALGORITHMS, sample_count = 200, sample_size = 1)]
 fn new_token_is_verified(bencher: Bencher, algorithm: Algorithm) {
-    let (stand, connection_cache, mut number) = (Stand::new(algorithm), new_memo(), 0);
+    let (test_bed, connection_cache, mut number) =
+        (TestBed::new(algorithm), new_connection_cache(), 0);
     let next = || {
         number += 1;
-        stand.headers(number)
+        test_bed.headers(number)
     };
     bencher
         .with_inputs(next)
-        .bench_local_refs(|headers| stand.verify(headers, &connection_cache));
+        .bench_local_refs(|headers| test_bed.verify(headers, &connection_cache));
 }
 
 #[divan::bench(args = ["one", "one-of-twenty", "parameter", "granted-wildcard"])]
 fn scope_is_met(bencher: Bencher, case: &str) {
-    let stand = Stand::new(Algorithm::ES256);
+    let test_bed = TestBed::new(Algorithm::ES256);
     let path =
-        NormalPath::parse("/apps/com.acme/messages", PathParameters::Refuse).expect("a good path");
-    let found = stand
+        NormalPath::parse("/apps/com.acme/messages", PathParameters::Refuse).expect("a valid path");
+    let found = test_bed
         .snapshot
         .routes
         .find("api.test", &path, &Method::GET)
@@ -275,7 +276,7 @@ fn scope_is_met(bencher: Bencher, case: &str) {
         "parameter" => ("push.{id}", "push.com.acme".to_owned()),
         _ => ("push.{id}", "push.*".to_owned()),
     };
-    let pattern = RoutePattern::parse("/apps/{id}/messages").expect("a good pattern");
+    let pattern = RoutePattern::parse("/apps/{id}/messages").expect("a valid pattern");
     let required = ScopeRequirement::parse(required, &pattern).expect("scopes");
     let granted = ScopeSet::parse(&granted, GrantedWildcards::Honoured).expect("few scopes");
     assert_eq!(required.is_met_by(&granted, &found.parameters), Ok(true));
@@ -283,7 +284,7 @@ fn scope_is_met(bencher: Bencher, case: &str) {
 }
 
 #[divan::bench(sample_size = 1000)]
-fn challenge_is_made(bencher: Bencher) {
+fn challenge_is_written(bencher: Bencher) {
     let (error, scope) = (
         Some(ErrorCode::InsufficientScope),
         Some("messages.write push.application.com.acme"),
@@ -298,18 +299,18 @@ fn challenge_is_made(bencher: Bencher) {
     });
 }
 
-// Taken in turn, token by token, so that a machine whose speed drifts is slow for all three.
-fn hold_a_new_token_against_its_parts(algorithm: Algorithm) {
-    let (stand, connection_cache) = (Stand::new(algorithm), new_memo());
+// Interleaved token by token, so that a drifting machine speed affects all three alike.
+fn compare_new_token_with_its_parts(algorithm: Algorithm) {
+    let (test_bed, connection_cache) = (TestBed::new(algorithm), new_connection_cache());
     let [mut signature, mut parsing, mut whole] = [const { Vec::new() }; 3];
     for number in 0..NEW_TOKENS {
-        let headers = stand.headers(number);
+        let headers = test_bed.headers(number);
         let jws = jws(&headers);
         signature.push(timed(|| {
-            drop(stand.keys().verify(&jws).expect("a good signature"))
+            drop(test_bed.keys().verify(&jws).expect("a valid signature"))
         }));
-        parsing.push(timed(|| stand.read(&headers)));
-        whole.push(timed(|| drop(stand.verify(&headers, &connection_cache))));
+        parsing.push(timed(|| test_bed.check_claims(&headers)));
+        whole.push(timed(|| drop(test_bed.verify(&headers, &connection_cache))));
     }
     let [signature, parsing, whole] =
         [signature, parsing, whole].map(|mut times: Vec<Duration>| {
@@ -329,7 +330,7 @@ fn timed(work: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-fn new_memo() -> ConnectionCache {
+fn new_connection_cache() -> ConnectionCache {
     ConnectionCache::new(WorkerCache::new(Arc::default()))
 }
 
@@ -340,11 +341,11 @@ fn jws(headers: &HeaderMap) -> CompactJws<'_> {
     }
 }
 
-// Nothing that it waits for takes any time.
-fn finished<T>(work: impl Future<Output = T>) -> T {
-    let (mut work, mut context) = (pin!(work), Context::from_waker(Waker::noop()));
+// The future never waits: everything is in memory.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let (mut future, mut context) = (pin!(future), Context::from_waker(Waker::noop()));
     loop {
-        if let Poll::Ready(outcome) = work.as_mut().poll(&mut context) {
+        if let Poll::Ready(outcome) = future.as_mut().poll(&mut context) {
             return outcome;
         }
     }
@@ -354,24 +355,19 @@ fn now() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .expect("a time after 1970");
-    UnixTime::from_seconds(
-        since
-            .as_secs()
-            .try_into()
-            .expect("a time before the end of all times"),
-    )
+    UnixTime::from_seconds(since.as_secs().try_into().expect("a time within i64"))
 }
 
 #[allow(
     clippy::wildcard_enum_match_arm,
-    reason = "it is asked for these three only"
+    reason = "only these three are benched"
 )]
 fn new_key(algorithm: Algorithm) -> Result<(EncodingKey, ParsedPublicKey), Box<dyn Error>> {
     let random = SystemRandom::new();
     Ok(match algorithm {
         Algorithm::RS256 => {
             let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa2048)?;
-            // jsonwebtoken takes PKCS #8 out of PEM only.
+            // jsonwebtoken accepts PKCS #8 only as PEM.
             let text = STANDARD.encode(pair.as_der()?.as_ref());
             let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
             let parsed = ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, pair.public_key())?;

@@ -1,4 +1,4 @@
-//! A client that does not know which scope an API wants, and asks the API.
+//! A client that learns from the API which scope it needs.
 //!
 //! 1. It gets a token with an empty scope from the authorization server.
 //! 2. It sends its request. The gateway refuses it with 403 and names the scope (RFC 6750 §3.1).
@@ -19,7 +19,7 @@ use url::form_urlencoded::byte_serialize;
 
 const BODY: &str = r#"{"message":{"alert":"Good morning"}}"#;
 
-/// Where tokens come from, and who asks for them.
+/// The token endpoint, and the client's credentials.
 struct TokenSource {
     endpoint: String,
     client_id: String,
@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     };
     eprintln!("error: {error}");
-    // reqwest says "error sending request" and keeps what a person wants to know in the causes.
+    // reqwest's message is generic; the causes hold the details.
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
         eprintln!("  because: {cause}");
     }
@@ -49,27 +49,27 @@ async fn discover() -> Result<(), Box<dyn Error>> {
         client_secret: next_or("test"),
     };
 
-    // reqwest is built without a TLS provider of its own and takes the process's.
+    // reqwest is built without a TLS provider, so it uses the default of the process.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    // A redirect is not followed: the token is meant for this URL and nobody else's.
+    // Redirects are not followed: the token is for this URL only.
     let http = Client::builder()
         .redirect(redirect::Policy::none())
         .timeout(Duration::from_secs(10))
         .build()?;
 
-    println!("1. We do not know the scope yet, so we ask for a token without one.");
-    let token = ask_for_token(&http, &tokens, "").await?;
+    println!("1. We do not know the scope yet, so we request a token without one.");
+    let token = request_token(&http, &tokens, "").await?;
 
-    println!("\n2. We send the request with it.");
-    let answer = send(&http, &url, &token).await?;
-    if answer.status() != StatusCode::FORBIDDEN {
+    println!("\n2. We send the request with this token.");
+    let response = send(&http, &url, &token).await?;
+    if response.status() != StatusCode::FORBIDDEN {
         println!(
             "   No 403, so there is no scope to discover{}.",
-            explain(answer.status())
+            explain(response.status())
         );
         return Ok(());
     }
-    let challenges = answer
+    let challenges = response
         .headers()
         .get_all(WWW_AUTHENTICATE)
         .iter()
@@ -77,20 +77,20 @@ async fn discover() -> Result<(), Box<dyn Error>> {
     let scope = challenges
         .filter_map(required_scope)
         .next()
-        .ok_or("the 403 names no scope, so nobody can ask for it")?;
-    println!("   The token is good, but it lacks the scope {scope:?}.");
+        .ok_or("the 403 names no scope")?;
+    println!("   The token is valid, but it lacks the scope {scope:?}.");
 
-    println!("\n3. We ask for a token with that scope.");
-    let token = ask_for_token(&http, &tokens, &scope).await?;
+    println!("\n3. We request a token with this scope.");
+    let token = request_token(&http, &tokens, &scope).await?;
 
     println!("\n4. We send the same request again.");
-    let answer = send(&http, &url, &token).await?;
-    println!("   {}", answer.text().await?);
+    let response = send(&http, &url, &token).await?;
+    println!("   {}", response.text().await?);
     Ok(())
 }
 
-/// Asks for a token by the client credentials grant (RFC 6749 §4.4.2).
-async fn ask_for_token(
+/// Requests a token by the client credentials grant (RFC 6749 §4.4.2).
+async fn request_token(
     http: &Client,
     tokens: &TokenSource,
     scope: &str,
@@ -99,9 +99,9 @@ async fn ask_for_token(
         "   POST {} with grant_type=client_credentials and scope={scope:?}",
         tokens.endpoint
     );
-    // Both halves are form-encoded before they are joined with a colon (RFC 6749 §2.3.1).
+    // Client id and secret are form-encoded before they are joined by a colon (RFC 6749 §2.3.1).
     let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let answer = http
+    let response = http
         .post(&tokens.endpoint)
         .basic_auth(
             encode(&tokens.client_id),
@@ -110,8 +110,8 @@ async fn ask_for_token(
         .form(&[("grant_type", "client_credentials"), ("scope", scope)])
         .send()
         .await?;
-    let status = answer.status();
-    let body: Value = answer.json().await?;
+    let status = response.status();
+    let body: Value = response.json().await?;
     let Some(token) = body["access_token"].as_str() else {
         return Err(format!(
             "no token: {status}, {}: {}",
@@ -120,13 +120,13 @@ async fn ask_for_token(
         .into());
     };
     println!(
-        "   {status}: a token with scope={}, good for {} seconds",
+        "   {status}: a token with scope={}, valid for {} seconds",
         body["scope"], body["expires_in"]
     );
     Ok(token.to_owned())
 }
 
-/// Sends the request this is all about (RFC 6750 §2.1).
+/// Sends the API request with the token (RFC 6750 §2.1).
 async fn send(http: &Client, url: &str, token: &str) -> Result<Response, reqwest::Error> {
     println!(
         "   POST {url} with Authorization: Bearer … ({} characters)",
@@ -137,27 +137,27 @@ async fn send(http: &Client, url: &str, token: &str) -> Result<Response, reqwest
         .bearer_auth(token)
         .header("content-type", "application/json")
         .body(BODY);
-    let answer = request.send().await?;
-    println!("   {}", answer.status());
-    for challenge in answer.headers().get_all(WWW_AUTHENTICATE) {
+    let response = request.send().await?;
+    println!("   {}", response.status());
+    for challenge in response.headers().get_all(WWW_AUTHENTICATE) {
         println!(
             "   WWW-Authenticate: {}",
             String::from_utf8_lossy(challenge.as_bytes())
         );
     }
-    Ok(answer)
+    Ok(response)
 }
 
 fn explain(status: StatusCode) -> &'static str {
     match status {
-        StatusCode::UNAUTHORIZED => ": the gateway does not take this token at all",
-        StatusCode::NOT_FOUND => ": the gateway knows no such route",
-        _ if status.is_success() => ": any good token will do here",
+        StatusCode::UNAUTHORIZED => ": the gateway refuses this token",
+        StatusCode::NOT_FOUND => ": the gateway has no such route",
+        _ if status.is_success() => ": any valid token suffices here",
         _ => "",
     }
 }
 
-/// The scope that a `Bearer` challenge asks for (RFC 6750 §3).
+/// The scope that a `Bearer` challenge requires (RFC 6750 §3).
 ///
 /// The challenge must be the first of its header. Its attributes come in any order, quoted or bare
 /// (RFC 9110 §11.2).
@@ -205,7 +205,7 @@ mod tests {
     use super::required_scope;
 
     #[test]
-    fn scope_is_found_wherever_it_stands_in_the_challenge() {
+    fn scope_is_found_anywhere_in_the_challenge() {
         let cases = [
             (
                 r#"Bearer error="insufficient_scope", scope="a b""#,

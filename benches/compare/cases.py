@@ -1,18 +1,17 @@
-"""What is asked, and who takes part."""
+"""The cases: which requests are sent, and which products take part."""
 
 import dataclasses
 
-# scopegate as cargo builds it, and as benches/pgo does.
+# scopegate as cargo builds it, and as benches/pgo builds it.
 OURS = ["scopegate", "scopegate-pgo"]
-# Those who verify a JWT, and of them those who take a key of an elliptic curve; those who remember or ask about a token
-# that is none.
+# Products that verify JWTs, those of them that support ES256, and those that cache introspection responses.
 JWT = ["haproxy-jwt", "envoy-jwt", "apache-oidc", *OURS]
 BARE = ["nginx", "haproxy", "envoy"]
 ES256 = [name for name in JWT if name != "apache-oidc"]
 OPAQUE = ["nginx", "nginx-auth", "apache-oidc", *OURS]
 ALL = [*BARE, "haproxy-jwt", "envoy-jwt", "nginx-auth", "apache-oidc", *OURS]
 
-# How many tokens a round of the case `many` has in turn, and how many a round of `new`.
+# The tokens of the case `many`, used in turn, and the new tokens in each round of `new`.
 MANY, NEW = 10_000, 3_000
 
 
@@ -25,19 +24,19 @@ class Case:
     products: list
     # RS256, ES256, opaque, none or unscoped (it lacks the scope).
     token: str = "RS256"
-    # 1; or MANY, in turn; or 0, where each one is new.
+    # 1, or MANY in turn, or 0: every token is new.
     tokens: int = 1
     # http1, https1, h2c or h2.
     protocol: str = "http1"
     path: str = "/apps/com.acme/messages"
-    # Of those who judge; bare proxies answer 200.
+    # The status from products that verify tokens; bare proxies give 200.
     status: int = 200
     connections: int = 64
     # Of HTTP/2, on each connection.
     streams: int = 4
     body: int = 0
     closes: bool = False
-    # Beside the usual ones; for each number there is another process.
+    # Additional routes; each number has a process of its own.
     routes: int = 0
 
 
@@ -45,10 +44,10 @@ CASES = [
     Case("hot", "one RS256 token", ALL),
     Case("es256", "one ES256 token", ["nginx", *ES256], token="ES256"),
     Case("many", f"{MANY:,} RS256 tokens in turn", ["nginx", *JWT, "nginx-auth"], tokens=MANY),
-    # Who judges by a stub has nothing to show here.
+    # Without nginx-auth: its stub verifies nothing.
     Case("new", f"each RS256 token for the first time, {NEW:,} in a round", ["nginx", *JWT], tokens=0),
     Case("new-es256", f"each ES256 token for the first time, {NEW:,} in a round", ["nginx", *ES256], "ES256", tokens=0),
-    Case("introspected", "one opaque token that was asked about", OPAQUE, token="opaque"),
+    Case("introspected", "one opaque token whose introspection response is cached", OPAQUE, token="opaque"),
     Case("refused-401", "no token", ["nginx", *JWT, "nginx-auth"], token="none", status=401),
     Case("refused-403", "a token that lacks the scope", ["nginx", *JWT], token="unscoped", status=403),
     Case("connections-16", "one RS256 token", ALL, connections=16),
@@ -58,15 +57,15 @@ CASES = [
     Case("tls-closing", "the same, a connection for each request", ALL, protocol="https1", closes=True),
     Case("h2c", "one RS256 token, HTTP/2 in the clear, 4 streams on each connection", ALL, protocol="h2c"),
     Case("h2", "one RS256 token, HTTP/2 over TLS, 4 streams on each connection", ALL, protocol="h2"),
-    Case("answer-1k", "answers of 1 KiB", ALL, path="/files/1k"),
-    Case("answer-1m", "answers of 1 MiB", ALL, path="/files/1m"),
+    Case("response-1k", "responses of 1 KiB", ALL, path="/files/1k"),
+    Case("response-1m", "responses of 1 MiB", ALL, path="/files/1m"),
     Case("upload-1k", "requests of 1 KiB", ALL, path="/files/upload", body=1 << 10),
     Case("upload-1m", "requests of 1 MiB", ALL, path="/files/upload", body=1 << 20),
-    # The one in the middle is asked for.
+    # Requests go to the middle route.
     *(
         Case(
             f"routes-{number}",
-            f"one RS256 token, {number:,} routes, of which the one in the middle is asked for",
+            f"one RS256 token, {number:,} routes, requests for the middle one",
             ["nginx", "haproxy-jwt", "envoy-jwt", *OURS],
             path=f"/service{number // 2}/apps/com.acme/messages",
             routes=number,

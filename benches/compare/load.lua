@@ -1,6 +1,6 @@
--- Sends the requests of a file in turn, byte for byte, and tells what came of it as one line of JSON.
+-- Sends the requests of a file in turn, byte for byte, and prints the result as one line of JSON.
 --
---   wrk … -s load.lua URL FILE        in FILE, each request comes after a line with its length
+--   wrk … -s load.lua URL FILE        in FILE, a line with its length precedes each request
 local requests = {}
 local last = 0
 

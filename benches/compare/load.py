@@ -1,4 +1,4 @@
-"""Who asks: wrk for HTTP/1.1, h2load for HTTP/2, and a client of ours where each request is to be made exactly once."""
+"""Load generators: wrk for HTTP/1.1, h2load for HTTP/2, and a client of our own that sends each request exactly once."""
 
 import collections
 import json
@@ -11,16 +11,16 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 
-# What a round has come to. Latencies are in microseconds.
+# The result of a round. Latencies are in microseconds.
 Load = collections.namedtuple("Load", "requests seconds p50 p99")
 
 
 class Failed(Exception):
-    """The load is not what it should be."""
+    """A response is not the expected one."""
 
 
 def request(path, token=None, body=b"", close=False):
-    """A request of HTTP/1.1."""
+    """An HTTP/1.1 request."""
     lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "Host: api.test", "Accept: */*"]
     lines += [f"Authorization: Bearer {token}"] if token else []
     lines += [f"Content-Length: {len(body)}"] if body else []
@@ -29,57 +29,57 @@ def request(path, token=None, body=b"", close=False):
 
 
 def wrk(url, requests, status, connections, seconds, folder):
-    """The requests in turn, for so long."""
+    """Sends the requests in turn, for this many seconds."""
     file = pathlib.Path(folder, "requests")
     file.write_bytes(b"".join(b"%d\n%s" % (len(request), request) for request in requests))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", HERE / "load.lua", url, "--", file]
-    told = json.loads(_output(command, seconds).splitlines()[-1])
-    refused = told["requests"] if status >= 400 else 0
-    if told["not_2xx"] != refused or told["failed"]:
-        raise Failed(f"expected {status} each time, but found {told}")
-    return _load(told["requests"], told["seconds"], told["p50"], told["p99"])
+    result = json.loads(_output(command, seconds).splitlines()[-1])
+    refused = result["requests"] if status >= 400 else 0
+    if result["not_2xx"] != refused or result["failed"]:
+        raise Failed(f"expected {status} each time, but found {result}")
+    return _load(result["requests"], result["seconds"], result["p50"], result["p99"])
 
 
 def h2load(url, token, connections, streams, seconds, folder):
-    """One request again and again, over so many connections with so many streams on each."""
+    """Sends one request repeatedly over HTTP/2."""
     return _h2load([f"-m{streams}"], url, token, connections, seconds, folder)
 
 
-def at_rate(url, token, connections, rate, seconds, folder):
-    """One request of HTTP/1.1 again and again, so many of them a second, as long as answers come in time for that."""
+def send_at_rate(url, token, connections, rate, seconds, folder):
+    """Sends one HTTP/1.1 request repeatedly, at this rate if responses are fast enough."""
     return _h2load(["--h1", "-m1", f"--rps={rate / connections:.3f}"], url, token, connections, seconds, folder)
 
 
-def each_once(port, requests, status, connections):
-    """Every request once, as fast as they are answered."""
+def send_each_once(port, requests, status, connections):
+    """Sends every request once; each connection sends the next after a response."""
     waiting, selector, durations = collections.deque(requests), selectors.DefaultSelector(), []
     expected = b"HTTP/1.1 %d" % status
     began = time.monotonic()
 
-    def ask(connection):
-        connection.began, connection.answer = time.monotonic(), b""
+    def send_next(connection):
+        connection.began, connection.response = time.monotonic(), b""
         connection.socket.sendall(waiting.popleft())
 
     for _ in range(min(connections, len(requests))):
         connection = Connection(socket.create_connection(("127.0.0.1", port), timeout=10))
         selector.register(connection.socket, selectors.EVENT_READ, connection)
-        ask(connection)
+        send_next(connection)
     while selector.get_map():
         ready = selector.select(timeout=10)
         if not ready:
-            raise Failed("expected answers, but found none for ten seconds")
+            raise Failed("expected a response within ten seconds, but found none")
         for key, _ in ready:
             connection = key.data
             part = connection.socket.recv(65536)
-            connection.answer += part
-            if is_whole(connection.answer):
+            connection.response += part
+            if is_whole(connection.response):
                 durations.append((time.monotonic() - connection.began) * 1e6)
             elif part:
                 continue
-            if not part or not connection.answer.startswith(expected):
-                raise Failed(f"expected {status}, but found {connection.answer[:200]!r}")
+            if not part or not connection.response.startswith(expected):
+                raise Failed(f"expected {status}, but found {connection.response[:200]!r}")
             if waiting:
-                ask(connection)
+                send_next(connection)
             else:
                 selector.unregister(connection.socket)
                 connection.socket.close()
@@ -87,15 +87,15 @@ def each_once(port, requests, status, connections):
 
 
 class Connection:
-    """A connection and the answer that comes by it."""
+    """A connection, and the response read from it so far."""
 
     def __init__(self, connected):
-        self.socket, self.began, self.answer = connected, 0.0, b""
+        self.socket, self.began, self.response = connected, 0.0, b""
 
 
-def is_whole(answer):
-    """Whether an answer with a length, or in chunks, is all there."""
-    head, end, body = answer.partition(b"\r\n\r\n")
+def is_whole(response):
+    """Whether a response with a length or chunks is complete."""
+    head, end, body = response.partition(b"\r\n\r\n")
     for line in head.lower().split(b"\r\n"):
         if line.startswith(b"content-length:"):
             return len(body) >= int(line.partition(b":")[2])
@@ -103,11 +103,11 @@ def is_whole(answer):
 
 
 def status_of(port, message):
-    """The status that a request is answered with."""
+    """The status of the response to one request."""
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(message)
-        answer = connection.recv(65536)
-    return int(answer.split(b" ", 2)[1])
+        response = connection.recv(65536)
+    return int(response.split(b" ", 2)[1])
 
 
 def _h2load(how, url, token, connections, seconds, folder):
@@ -115,7 +115,7 @@ def _h2load(how, url, token, connections, seconds, folder):
     log.unlink(missing_ok=True)
     command = ["h2load", *how, "-t1", f"-c{connections}", "-D", str(seconds), f"--log-file={log}"]
     _output([*command, "-H", f"Authorization: Bearer {token}", url], seconds)
-    # When it began, status, microseconds.
+    # Start time, status, microseconds.
     lines = [line.split() for line in log.read_text().splitlines()]
     if any(status != "200" for _, status, _ in lines):
         raise Failed(f"expected 200 each time, but found {collections.Counter(status for _, status, _ in lines)}")
@@ -124,14 +124,14 @@ def _h2load(how, url, token, connections, seconds, folder):
 
 def _measured(durations, seconds):
     if len(durations) < 2:
-        raise Failed(f"expected answers, but found {len(durations)}")
+        raise Failed(f"expected responses, but found {len(durations)}")
     quantiles = statistics.quantiles(durations, n=100)
     return _load(len(durations), seconds, quantiles[49], quantiles[98])
 
 
 def _load(requests, seconds, p50, p99):
     if not requests:
-        raise Failed("expected answers, but found none")
+        raise Failed("expected responses, but found none")
     return Load(requests, seconds, p50, p99)
 
 

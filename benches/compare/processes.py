@@ -1,4 +1,4 @@
-"""Processes that are started here and ended here, and what they take."""
+"""Server processes, with their CPU time and memory."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ import time
 
 
 class Process:
-    """A server with whatever it starts itself, on the cores that it is given."""
+    """A server and its descendants, pinned to cores."""
 
     def __init__(self, command, cores, log):
         self.log = pathlib.Path(log)
@@ -17,9 +17,9 @@ class Process:
             pinned = ["taskset", "-c", ",".join(map(str, cores)), *map(str, command)]
             self.process = subprocess.Popen(pinned, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
-    def listens(self, ports, patience=20):
-        """Waits until it does; false where it never does."""
-        deadline = time.monotonic() + patience
+    def listens(self, ports, timeout=20):
+        """Waits until every port accepts connections; false after the timeout."""
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 for port in ports:
@@ -30,7 +30,7 @@ class Process:
         return False
 
     def end(self):
-        """Ends it and what it has started."""
+        """Stops the process and its descendants."""
         tree = self.tree()
         self.process.terminate()
         try:
@@ -44,11 +44,11 @@ class Process:
             self.process.wait()
 
     def tree(self):
-        """The process and all that descend from it."""
+        """The process and its descendants."""
         children = {}
         for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
             try:
-                # The name of the program, in parentheses, may hold anything.
+                # The program name in parentheses may contain any character.
                 parent = int(stat.read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
@@ -59,16 +59,16 @@ class Process:
         return tree
 
     def cpu_seconds(self):
-        """User and system time, of all together. In nanoseconds where the kernel tells them, else in its ticks."""
+        """User and system time of the tree; with the precision of schedstat if the kernel has it, else of clock ticks."""
         return sum(_cpu_seconds(pathlib.Path(f"/proc/{pid}")) for pid in self.tree())
 
     def forget_peak(self):
-        """Begins a new peak of resident memory."""
+        """Resets the peak of resident memory."""
         for pid in self.tree():
             pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def peak_bytes(self):
-        """The greatest resident memory, added up; what processes share counts for each."""
+        """The sum of the peaks; memory shared by processes counts for each."""
         return sum(_peak_bytes(pid) for pid in self.tree())
 
 
@@ -88,7 +88,7 @@ def _peak_bytes(pid):
 
 
 def free_ports(number):
-    """Ports where nobody listens: all of them at once, so that they differ."""
+    """Free ports. All are bound at the same time, so that they differ."""
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [listener.getsockname()[1] for listener in held]
     for listener in held:

@@ -1,7 +1,7 @@
-"""What is compared, and how each is started: alike, as far as that goes.
+"""The compared products, configured as alike as possible.
 
-Each has one worker on one core, no access log, connections to the upstream that are kept, and the token goes on to the
-upstream. Where a product cannot be set up like the others, its file of configuration says so.
+Each has one worker on one core, no access log, and persistent upstream connections, and forwards the token. The
+configuration file of a product names its differences.
 """
 
 import os
@@ -16,28 +16,28 @@ HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Product:
-    """One of those that are compared."""
+    """A compared product."""
 
-    def __init__(self, name, program, file, arguments, judges=None, routes=None, fragment=None, has_opaque_port=False):
+    def __init__(self, name, program, file, arguments, verifies=None, routes=None, fragment=None, has_opaque_port=False):
         self.name, self.program, self.file, self.arguments = name, program, file, arguments
-        # What it judges, in words; nothing where it is bare.
-        self.judges = judges
-        # How one more route is written; a file of its own for HAProxy.
+        # What it verifies, in words; None for a bare proxy.
+        self.verifies = verifies
+        # The text of an additional route. HAProxy uses a map file instead.
         self.routes = routes
         self.fragment = fragment
         self.has_opaque_port = has_opaque_port
 
     def where(self):
-        """The program, where it is installed."""
-        # Debian keeps servers where not everybody looks.
+        """The path of the program, if it is installed."""
+        # Debian installs servers outside the usual PATH.
         path = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
         return self.program if pathlib.Path(self.program).is_absolute() else shutil.which(self.program, path=path)
 
     def missing(self):
-        """What is not installed of it, if anything."""
+        """What is missing, if anything."""
         program = self.where()
         if program == SCOPEGATE_PGO and not pathlib.Path(program).exists():
-            return "what benches/pgo builds"
+            return "the build of benches/pgo"
         if not program or not pathlib.Path(program).exists():
             return self.program
         if self.program == "apache2":
@@ -45,12 +45,12 @@ class Product:
             return None if module.exists() else "mod_auth_openidc (libapache2-mod-auth-openidc)"
         return None
 
-    def start(self, stand, routes, workers=1):
-        """Runs it with so many routes beside the usual ones."""
-        folder = stand.folder / f"{self.name}-{routes}-{workers}"
+    def start(self, bed, routes, workers=1):
+        """Starts the product with this many additional routes."""
+        folder = bed.folder / f"{self.name}-{routes}-{workers}"
         folder.mkdir()
         ports = dict(zip(("plain", "tls", "h2c", "opaque"), free_ports(4)))
-        known = {**stand.known(), **ports, "folder": folder, "workers": workers}
+        known = {**bed.known(), **ports, "folder": folder, "workers": workers}
         if self.program == "apache2":
             known.update(modules=modules_of(self.where()), user=unprivileged())
         known.update(judge="", filters="", routes="", scopes="")
@@ -64,28 +64,28 @@ class Product:
         configuration = folder / self.file
         configuration.write_text(filled(HERE / self.file, known))
         command = [self.where(), *(str(configuration) if part == "FILE" else part for part in self.arguments)]
-        running = Running(self, stand.begin(command, stand.proxy_cores, folder / "output"), ports)
+        running = Running(self, bed.begin(command, bed.proxy_cores, folder / "output"), ports)
         if running.process.listens([ports["plain"], ports["tls"]]):
             return running
-        stand.end(running.process)
-        told = [running.process.log, folder / "error.log"]
-        raise NotStarted("".join(log.read_text(errors="replace")[-1000:] for log in told if log.exists()))
+        bed.end(running.process)
+        logs = [running.process.log, folder / "error.log"]
+        raise NotStarted("".join(log.read_text(errors="replace")[-1000:] for log in logs if log.exists()))
 
 
 class NotStarted(Exception):
-    """It is installed, and does not run."""
+    """The program is installed, but does not start."""
 
 
 class Running:
-    """A product that runs."""
+    """A running product."""
 
     def __init__(self, product, process, ports):
         self.product, self.process, self.ports = product, process, ports
 
     def port(self, protocol, is_opaque=False):
-        """Where a case asks."""
+        """The port for a case."""
         if protocol == "h2c":
-            # Only some tell HTTP/2 in the clear by how it begins.
+            # Only some products detect HTTP/2 without TLS by its preface.
             return self.ports["h2c" if self.product.program in ("nginx", "haproxy") else "plain"]
         if is_opaque and self.product.has_opaque_port:
             return self.ports["opaque"]
@@ -93,17 +93,17 @@ class Running:
 
 
 def filled(file, known):
-    """A file with what stands between two @ filled in."""
+    """The text of a file with each @name@ replaced."""
     return re.sub("@([a-z0-9]+)@", lambda place: str(known[place[1]]), pathlib.Path(file).read_text())
 
 
 def modules_of(apache):
-    """Where Debian keeps the modules of the Apache at this place."""
+    """The module folder of a Debian Apache."""
     return pathlib.Path(apache).resolve().parents[1] / "lib/apache2/modules"
 
 
 def unprivileged():
-    """Apache does not serve as root."""
+    """Directives for another user: Apache does not serve as root."""
     if os.getuid() != 0:
         return ""
     nobody = pwd.getpwnam("nobody")
@@ -111,7 +111,7 @@ def unprivileged():
 
 
 def haproxy_scopes(folder, routes):
-    """The rules about scopes: one for all, or by a table of prefixes, which HAProxy looks up in a tree."""
+    """The scope rules: one for all, or a map of prefixes, which HAProxy looks up in a tree."""
     if not routes:
         scope = "{ var(txn.token),jwt_payload_query('$.scope') -m reg (^|\\ )messages\\.read(\\ |$) }"
         return f"  http-request deny deny_status 403 unless {scope}"
@@ -142,31 +142,31 @@ PRODUCTS = [
     Product("envoy", "envoy", "envoy.yaml", ENVOY, routes=ENVOY_ROUTE),
     Product(
         "haproxy-jwt", "haproxy", "haproxy.cfg", HAPROXY,
-        judges=f"{ALL}; of each request anew",
+        verifies=f"{ALL}; verified for each request",
         fragment=("judge", "haproxy-jwt.cfg"),
     ),
     Product(
         "envoy-jwt", "envoy", "envoy.yaml", ENVOY,
-        judges=f"{ALL}; remembers tokens",
+        verifies=f"{ALL}; caches verified tokens",
         routes=ENVOY_ROUTE, fragment=("filters", "envoy-jwt.yaml"),
     ),
     Product(
         "nginx-auth", "nginx", "nginx-auth.conf", NGINX,
-        judges="nothing itself; it asks a stub that takes every token, and remembers that for a minute",
+        verifies="nothing itself; caches the verdict of a stub that accepts every token for a minute",
     ),
     Product(
         "apache-oidc", "apache2", "httpd.conf", ["-D", "FOREGROUND", "-f", "FILE"],
-        judges=f"{ALL}; remembers answers to introspection",
+        verifies=f"{ALL}; caches introspection responses",
         has_opaque_port=True,
     ),
     Product(
         "scopegate", SCOPEGATE, "scopegate.toml", ["--config", "FILE"],
-        judges=f"{ALL}; remembers tokens",
+        verifies=f"{ALL}; caches verified tokens",
         routes=SCOPEGATE_ROUTE,
     ),
     Product(
         "scopegate-pgo", SCOPEGATE_PGO, "scopegate.toml", ["--config", "FILE"],
-        judges=f"{ALL}; remembers tokens",
+        verifies=f"{ALL}; caches verified tokens",
         routes=SCOPEGATE_ROUTE,
     ),
 ]

@@ -1,7 +1,7 @@
-"""Access tokens for measurements, signed with keys that are made anew each time.
+"""Access tokens for measurements, signed with new keys in each run.
 
-Python's own library signs with no asymmetric key, and the `openssl` command takes ten milliseconds a token: OpenSSL's
-library, which Python's `hashlib` rests on anyway, is asked directly.
+Python's standard library has no asymmetric signatures, and the `openssl` command takes ten milliseconds per token. So
+this module calls OpenSSL's library, which `hashlib` uses anyway.
 """
 
 import base64
@@ -36,7 +36,7 @@ for _name, _result, _arguments in [
 
 
 class Signer:
-    """A key of one algorithm, and the files that the gateways read it from: KID.pem (private), KID.pub.pem."""
+    """A key pair in KID.pem and KID.pub.pem, from which the gateways read it."""
 
     def __init__(self, algorithm, folder):
         self.algorithm, self.kid = algorithm, algorithm.lower()
@@ -51,7 +51,7 @@ class Signer:
         assert self._key, "openssl reads the key that it made"
 
     def jwk(self):
-        """The public key as RFC 7517 has it."""
+        """The public key as a JWK (RFC 7517)."""
         common = {"kid": self.kid, "use": "sig", "alg": self.algorithm}
         der = _openssl("pkey", "-pubin", "-in", self.public, "-outform", "DER")
         if self.algorithm == "RS256":
@@ -61,7 +61,7 @@ class Signer:
         return {"kty": "EC", "crv": "P-256", "x": _base64url(der[-64:-32]), "y": _base64url(der[-32:]), **common}
 
     def token(self, number=0, scope=SCOPE):
-        """The access token of this number. It is good for a day."""
+        """The access token of this number, valid for a day."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,
@@ -81,16 +81,16 @@ class Signer:
     def _sign(self, text):
         context, length = _crypto.EVP_MD_CTX_new(), _SIZE(512)
         signature = ctypes.create_string_buffer(length.value)
-        good = _crypto.EVP_DigestSignInit(context, None, _crypto.EVP_sha256(), None, self._key)
-        good = good == 1 and _crypto.EVP_DigestSign(context, signature, ctypes.byref(length), text, len(text))
+        ok = _crypto.EVP_DigestSignInit(context, None, _crypto.EVP_sha256(), None, self._key)
+        ok = ok == 1 and _crypto.EVP_DigestSign(context, signature, ctypes.byref(length), text, len(text))
         _crypto.EVP_MD_CTX_free(context)
-        assert good == 1, "openssl signs with the key that it read"
+        assert ok == 1, "openssl signs with the key that it read"
         signature = signature.raw[: length.value]
-        return signature if self.algorithm == "RS256" else _as_jws_has_it(signature)
+        return signature if self.algorithm == "RS256" else _to_jws(signature)
 
 
-def _as_jws_has_it(signature):
-    # Two integers in DER there, two numbers of 32 bytes here (RFC 7518 section 3.4).
+def _to_jws(signature):
+    # From two DER integers to two numbers of 32 bytes (RFC 7518 section 3.4).
     first = 4 + signature[3]
     numbers = signature[4:first], signature[first + 2 : first + 2 + signature[first + 1]]
     return b"".join(number.lstrip(b"\0").rjust(32, b"\0") for number in numbers)

@@ -1,5 +1,5 @@
-// What `run` asks: an authorization server that others wrote and certified, and an upstream that counts its requests.
-// They are two processes, so that the one can be killed without the other. Each prints its address once it listens.
+// The servers of `run`: a certified authorization server, and an upstream that counts its requests. They are two
+// processes, so that one can be killed without the other. Each prints its address once it listens.
 
 import { generateKeyPairSync } from "node:crypto";
 import { createServer } from "node:http";
@@ -20,7 +20,7 @@ server.listen(0, "127.0.0.1", async () => {
 async function issuer(address) {
   const { Provider } = await import("oidc-provider");
 
-  // The last segment of a resource says in which form its tokens come.
+  // The last segment of a resource selects the format of its tokens.
   const forms = {
     rs256: { accessTokenFormat: "jwt", jwt: { sign: { alg: "RS256" } } },
     ps256: { accessTokenFormat: "jwt", jwt: { sign: { alg: "PS256" } } },
@@ -40,7 +40,7 @@ async function issuer(address) {
   });
 
   const provider = new Provider(address, {
-    // One RSA key for RS256 and PS256, as many servers have it.
+    // One RSA key for RS256 and PS256, as many servers do.
     jwks: {
       keys: [
         key("rsa", "rsa", { modulusLength: 2048 }),
@@ -58,14 +58,14 @@ async function issuer(address) {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       revocation: { enabled: true },
-      introspection: { enabled: true, allowedPolicy: (_context, asking) => asking.clientId === "gateway" },
+      introspection: { enabled: true, allowedPolicy: (_context, client) => client.clientId === "gateway" },
       jwtIntrospection: { enabled: true },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: (_context, resource, asking) => ({
+        getResourceServerInfo: (_context, resource, client) => ({
           scope,
           audience: resource,
-          accessTokenTTL: asking.clientId === "hasty" ? 2 : 600,
+          accessTokenTTL: client.clientId === "hasty" ? 2 : 600,
           ...forms[resource.split("/").pop()],
         }),
       },
@@ -87,7 +87,7 @@ async function upstream() {
   };
 }
 
-// Fresh at each start: nothing that is checked in can sign.
+// New keys at each start: no signing key is checked in.
 function key(kid, type, options) {
   const { privateKey } = generateKeyPairSync(type, options);
   return { ...privateKey.export({ format: "jwk" }), kid, use: "sig" };

@@ -1,4 +1,4 @@
-"""Upstream, keys and tokens: what everything that is measured has in common."""
+"""The upstream, keys and tokens that all measurements share."""
 
 import json
 import os
@@ -13,27 +13,27 @@ from products import filled
 from tokens import AUDIENCE, ISSUER, Signer
 
 HERE = pathlib.Path(__file__).resolve().parent
-# What everything here needs; Debian keeps servers where not everybody looks.
+# The tools of every measurement. Debian installs servers in /usr/sbin, outside the usual PATH.
 TOOLS = ("nginx", "wrk", "h2load", "taskset", "openssl")
 
 
 def missing_tool():
-    """Which of the tools that everything here needs is not installed, if any."""
+    """The first of TOOLS that is not installed, if any."""
     return next((tool for tool in TOOLS if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin")), None)
 
 
-class Stand:
-    """Upstream, keys, tokens, and the products that run. All of it ends with the block."""
+class TestBed:
+    """Upstream, keys, tokens, and running products. All processes stop at the end of the block."""
 
     def __init__(self, folder, proxy_cores, other_cores):
         self.folder, self.proxy_cores, self.other_cores = folder, proxy_cores, other_cores
-        # nginx and Apache read as somebody else than root.
+        # nginx and Apache read the folder as an unprivileged user.
         folder.chmod(0o755)
         self.processes = []
         self.signers = {algorithm: Signer(algorithm, folder) for algorithm in ("RS256", "ES256")}
         (folder / "jwks.json").write_text(json.dumps({"keys": [signer.jwk() for signer in self.signers.values()]}))
         self.make_certificate()
-        self.upstream_port, self.asked_port = free_ports(2)
+        self.upstream_port, self.introspection_port = free_ports(2)
 
     def __enter__(self):
         try:
@@ -55,10 +55,10 @@ class Stand:
         (self.folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
 
     def known(self):
-        """What files of configuration may name."""
+        """The values for @name@ in configuration files."""
         return {
             "upstream": self.upstream_port,
-            "asked": self.asked_port,
+            "endpoint": self.introspection_port,
             "certificate": self.folder / "cert.pem",
             "key": self.folder / "key.pem",
             "both": self.folder / "both.pem",
@@ -74,18 +74,18 @@ class Stand:
         (folder / "files").mkdir(parents=True)
         (folder / "files/1k").write_bytes(b"x" * (1 << 10))
         (folder / "files/1m").write_bytes(b"x" * (1 << 20))
-        answer = {"active": True, "iss": "https://opaque.test", "aud": AUDIENCE, "sub": "client", "client_id": "client"}
-        answer.update(scope="messages.read", exp=int(time.time()) + 86400, token_type="Bearer")
-        known = {**self.known(), "folder": folder, "body": "x" * 256, "introspection": json.dumps(answer)}
+        response = {"active": True, "iss": "https://opaque.test", "aud": AUDIENCE, "sub": "client", "client_id": "client"}
+        response.update(scope="messages.read", exp=int(time.time()) + 86400, token_type="Bearer")
+        known = {**self.known(), "folder": folder, "body": "x" * 256, "introspection": json.dumps(response)}
         configuration = folder / "upstream.conf"
         configuration.write_text(filled(HERE / "upstream.conf", known))
         nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         upstream = self.begin([nginx, "-c", configuration], self.other_cores, folder / "output")
         if not upstream.listens([self.upstream_port]):
-            sys.exit(f"the upstream does not start: {upstream.log.read_text()}")
+            sys.exit(f"the upstream failed to start: {upstream.log.read_text()}")
 
     def begin(self, command, cores, log):
-        """Starts a process that ends with the block, at the latest."""
+        """Starts a process that stops at the end of the block, at the latest."""
         process = Process(command, cores, log)
         self.processes.append(process)
         return process
