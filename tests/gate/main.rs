@@ -8,7 +8,7 @@ mod admin;
 mod admission;
 mod alerts;
 mod bypass;
-mod cached_verdicts;
+mod cached_tokens;
 mod challenges;
 mod concurrency;
 mod connection_limits;

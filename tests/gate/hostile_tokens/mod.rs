@@ -6,6 +6,8 @@
 //! Afterwards, the gateway still accepts a valid token.
 
 mod claims;
+mod critical_headers;
+mod encodings;
 mod forms;
 mod headers;
 mod keys;

@@ -10,6 +10,7 @@ mod frame_upstream;
 mod frames;
 mod identity;
 mod limits;
+mod malformed_requests;
 mod requests;
 mod responses;
 mod retries;
