@@ -155,7 +155,9 @@ fn markdown_reference_needs_no_file() {
         (output.status.code(), text(&output.stdout)),
         (Some(0), scopegate::config::markdown())
     );
-    assert!(text(&output.stdout).contains("\n| `retries` | integer from 0 to 10 | `1` |  | "));
+    assert!(text(&output.stdout).contains(
+        "\n| `retries` | integer from 0 to 10 | `1` | Maximum number of retries of a request. "
+    ));
 }
 
 #[test]
