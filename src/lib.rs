@@ -229,12 +229,12 @@
 //! ```
 //!
 //! **The matched path is the forwarded path.** A path has one normal form or is refused:
-//! `what_is_matched_is_what_is_forwarded`. A path that an upstream may read as a stricter route's
+//! `matched_path_is_the_forwarded_path`. A path that an upstream may read as a stricter route's
 //! is refused too: `path_that_an_upstream_may_take_for_another_routes_is_refused`.
 //!
 //! **The token cache holds facts, never decisions.** Every request is decided anew:
 //! `cve_2021_32701_cached_token_is_checked_against_each_routes_scope`. An entry ends with its token
-//! (`cached_token_ends_with_its_expiry_and_leeway`), its key
+//! (`cached_token_expires_after_exp_and_leeway`), its key
 //! (`r26_withdrawn_key_ends_its_tokens_cached_or_not`) and the
 //! configuration of its issuer (`cached_tokens_end_with_the_configuration_of_their_issuer`).
 //!
@@ -242,7 +242,7 @@
 //! upstream is a 5xx without a Bearer error:
 //! `r8_invalid_introspection_response_is_a_503_and_no_token_is_logged`,
 //! `issuer_without_keys_is_a_503_without_challenge_until_keys_arrive`,
-//! `upstream_that_fails_before_its_answer_is_a_502_or_a_504`.
+//! `upstream_that_fails_before_its_response_is_a_502_or_a_504`.
 //!
 //! **A request sees one configuration.** A reload loses no request:
 //! `thousand_reloads_under_load_lose_no_request_and_judge_each_by_one_file`. A faulty file
@@ -262,10 +262,10 @@
 //! checks of endpoints open connections of their own.
 //!
 //! **Every wait ends, and every input has a limit.** Clients:
-//! `client_that_dawdles_is_not_waited_for`, `client_that_does_not_read_is_not_waited_for`,
+//! `slow_client_times_out`, `client_that_does_not_read_times_out`,
 //! `endless_head_closes_the_connection`, `hpack_bomb_is_refused`.
 //! Authorization servers: `r43_server_that_hangs_or_refuses_is_a_503_in_bounded_time`. Upstreams:
-//! `upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504`,
+//! `upstream_that_never_reads_is_a_504`,
 //! `response_with_a_flood_of_headers_is_a_502`.
 //!
 //! **No token or secret is logged or printed.** Types that hold one do not show it in `Debug`:

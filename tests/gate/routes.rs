@@ -1,4 +1,4 @@
-//! Which route a request takes, and which requests take none (R40, R41).
+//! Which route a request matches, and which requests match none (R40, R41).
 
 use harness::{TestBed, send};
 
@@ -34,7 +34,7 @@ upstream = \"up\"
 ";
 
 #[test]
-fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
+fn request_without_a_route_is_404_and_a_wrong_method_405() {
     let test_bed = TestBed::routes(ROUTES);
     for (method, host, path, status, allow) in [
         ("GET", "a", "/", 404, None),
@@ -45,25 +45,25 @@ fn what_belongs_to_no_route_is_404_and_a_wrong_method_405() {
         ("GET", "a", "/only", 404, None),
         ("GET", "wild.test", "/wild", 404, None),
         ("DELETE", "a", "/things/a", 405, Some("GET, HEAD, POST")),
-        // Nothing falls through to the less specific route that would take a POST.
+        // The less specific route allows POST, but the most specific one decides.
         ("POST", "a", "/things/special", 405, Some("GET, HEAD")),
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         );
         assert_eq!(
-            (answer.status, answer.header("allow")),
+            (response.status, response.header("allow")),
             (status, allow),
             "{method} {host} {path}"
         );
-        assert_eq!(answer.challenge(), None);
+        assert_eq!(response.challenge(), None);
     }
     assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
-fn the_most_specific_route_answers() {
+fn most_specific_route_is_selected() {
     let test_bed = TestBed::routes(ROUTES);
     for (host, path, expected) in [
         ("a", "/open", 200),
@@ -75,11 +75,11 @@ fn the_most_specific_route_answers() {
         ("other.test.", "/only", 200),
         ("x.y.wild.test", "/wild", 200),
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
         );
-        assert_eq!(answer.status, expected, "{host} {path}");
+        assert_eq!(response.status, expected, "{host} {path}");
         assert_eq!(test_bed.last().target, path);
     }
     let special = test_bed.get("/things/special", Some(&test_bed.token("things")));
@@ -90,7 +90,7 @@ fn the_most_specific_route_answers() {
 }
 
 #[test]
-fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
+fn r41_ambiguous_paths_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for path in [
         "/files/../things/a",
@@ -110,16 +110,20 @@ fn r41_paths_that_can_be_read_in_two_ways_are_refused() {
         "/files/a;b",
         "/files/%0d%0a",
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
         );
-        assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
+        assert_eq!(
+            (response.status, response.challenge()),
+            (400, None),
+            "{path}"
+        );
     }
     assert_eq!(test_bed.hits(), 0);
 }
 
-// Servers that decode a path before they split it, or that fold Unicode, read these as `/files/..`, which no route takes.
+// Servers that decode a path before they split it, or that fold Unicode, read these as `/files/..`.
 #[test]
 fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
     let test_bed = TestBed::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
@@ -145,12 +149,12 @@ fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
         ] {
             for method in ["GET", "DELETE"] {
                 let path = format!("/files/{dots}{end}");
-                let answer = send(
+                let response = send(
                     test_bed.address,
                     format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
                 );
                 assert_eq!(
-                    (answer.status, answer.challenge()),
+                    (response.status, response.challenge()),
                     (400, None),
                     "{method} {path}"
                 );
@@ -158,7 +162,7 @@ fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
         }
     }
     assert_eq!(test_bed.hits(), 0);
-    for fine in [
+    for path in [
         "/files/...%23",
         "/files/.a%23",
         "/files/a..%23",
@@ -166,12 +170,12 @@ fn r41_dot_segments_before_an_encoded_delimiter_are_refused() {
         "/files/.hidden",
         "/files/a%EF%BC%8Fb",
     ] {
-        assert_eq!(test_bed.get(fine, None).status, 200, "{fine}");
+        assert_eq!(test_bed.get(path, None).status, 200, "{path}");
     }
 }
 
 #[test]
-fn what_is_matched_is_what_is_forwarded() {
+fn matched_path_is_the_forwarded_path() {
     let test_bed = TestBed::routes(ROUTES);
     for (sent, forwarded) in [
         ("/%6fpen", "/open"),
@@ -179,12 +183,12 @@ fn what_is_matched_is_what_is_forwarded() {
         ("/open?x=%2e%2e&y=a;b//", "/open?x=%2e%2e&y=a;b//"),
         ("http://a/open?q", "/open?q"),
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("GET {sent} HTTP/1.1\r\nHost: a\r\n\r\n"),
         );
         assert_eq!(
-            (answer.status, test_bed.last().target),
+            (response.status, test_bed.last().target),
             (200, forwarded.to_owned()),
             "{sent}"
         );
@@ -192,7 +196,7 @@ fn what_is_matched_is_what_is_forwarded() {
 }
 
 #[test]
-fn one_valid_host_is_needed() {
+fn exactly_one_valid_host_is_required() {
     let test_bed = TestBed::routes(ROUTES);
     for hosts in [
         "",
@@ -205,11 +209,11 @@ fn one_valid_host_is_needed() {
         "Host: a/open\r\n",
         "Host: \u{e4}\r\n",
     ] {
-        let answer = send(
+        let response = send(
             test_bed.address,
             format!("GET /open HTTP/1.1\r\n{hosts}\r\n"),
         );
-        assert_eq!(answer.status, 400, "{hosts:?}");
+        assert_eq!(response.status, 400, "{hosts:?}");
     }
     let other = send(
         test_bed.address,
@@ -220,7 +224,7 @@ fn one_valid_host_is_needed() {
 }
 
 #[test]
-fn semicolons_pass_where_they_are_allowed() {
+fn path_parameters_are_forwarded_where_allowed() {
     let test_bed = TestBed::toml("[server]\npath_parameters = \"allow\"\n", "", "", ROUTES);
     assert_eq!(test_bed.get("/files/a;v=1", None).status, 200);
     assert_eq!(test_bed.last().target, "/files/a;v=1");

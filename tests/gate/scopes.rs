@@ -1,4 +1,4 @@
-//! Which scopes suffice, with parameters and wildcards.
+//! Required and granted scopes, with path parameters and wildcards.
 
 use harness::TestBed;
 
@@ -21,9 +21,9 @@ upstream = \"up\"
 ";
 
 #[test]
-fn granted_scopes_meet_required_ones_with_wildcards_on_either_side() {
+fn granted_scopes_meet_required_ones_with_wildcards_on_both_sides() {
     let test_bed = TestBed::routes(ROUTES);
-    for (path, scope, passes) in [
+    for (path, scope, is_sufficient) in [
         (
             "/apps/com.acme/messages",
             "messages.write push.application.com.acme",
@@ -66,17 +66,21 @@ fn granted_scopes_meet_required_ones_with_wildcards_on_either_side() {
     ] {
         let hits = test_bed.hits();
         let status = test_bed.get(path, Some(&test_bed.token(scope))).status;
-        assert_eq!(status, if passes { 200 } else { 403 }, "{path} {scope:?}");
+        assert_eq!(
+            status,
+            if is_sufficient { 200 } else { 403 },
+            "{path} {scope:?}"
+        );
         assert_eq!(
             test_bed.hits() - hits,
-            usize::from(passes),
+            usize::from(is_sufficient),
             "{path} {scope:?}"
         );
     }
 }
 
 #[test]
-fn refusal_names_the_scope_of_the_request_at_hand() {
+fn refusal_names_the_scope_that_this_request_requires() {
     let test_bed = TestBed::routes(ROUTES);
     let token = test_bed.token("");
     for (path, scope) in [
@@ -91,10 +95,10 @@ fn refusal_names_the_scope_of_the_request_at_hand() {
         ("/any", "messages.read"),
         ("/wild", "files.*.read"),
     ] {
-        let answer = test_bed.get(path, Some(&token));
+        let response = test_bed.get(path, Some(&token));
         let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
         assert_eq!(
-            (answer.status, answer.challenge()),
+            (response.status, response.challenge()),
             (403, Some(&*challenge)),
             "{path}"
         );
@@ -103,7 +107,7 @@ fn refusal_names_the_scope_of_the_request_at_hand() {
 }
 
 #[test]
-fn parameter_that_would_widen_or_break_a_scope_is_refused() {
+fn path_parameter_that_is_no_literal_scope_character_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
     for path in [
         "/apps/*/messages",
@@ -111,14 +115,18 @@ fn parameter_that_would_widen_or_break_a_scope_is_refused() {
         "/apps/a%22/messages",
         "/apps/com.*/messages",
     ] {
-        let answer = test_bed.get(path, Some(&test_bed.token("*")));
-        assert_eq!((answer.status, answer.challenge()), (400, None), "{path}");
+        let response = test_bed.get(path, Some(&test_bed.token("*")));
+        assert_eq!(
+            (response.status, response.challenge()),
+            (400, None),
+            "{path}"
+        );
     }
     assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
-fn granted_wildcards_can_be_turned_off() {
+fn granted_wildcards_can_be_disabled() {
     let test_bed = TestBed::toml("", "granted_wildcards = false", "", ROUTES);
     assert_eq!(test_bed.get("/any", Some(&test_bed.token("*"))).status, 403);
     assert_eq!(
@@ -130,7 +138,7 @@ fn granted_wildcards_can_be_turned_off() {
 }
 
 #[test]
-fn scopes_of_an_array_and_of_another_claim_count() {
+fn scope_may_be_an_array_or_the_claim_scp() {
     let test_bed = TestBed::routes(ROUTES);
     let mut claims = test_bed.issuer.claims("");
     claims["scope"] = serde_json::json!(["messages.read", 7, "x y"]);
@@ -149,7 +157,7 @@ fn scopes_of_an_array_and_of_another_claim_count() {
             .status,
         200
     );
-    // The first that is there counts, even if it grants nothing.
+    // `scope` takes precedence over `scp`, even if it grants nothing.
     claims["scope"] = serde_json::json!("");
     assert_eq!(
         test_bed

@@ -1,4 +1,4 @@
-//! Shadow mode: a route that finds out whom it would turn away, and turns nobody away.
+//! Shadow mode (`enforce = false`): requests that lack a sufficient token are forwarded and recorded.
 
 use serde_json::json;
 
@@ -7,8 +7,8 @@ use harness::{Key, NOW, Reply, TestBed, logged, send};
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = \"GET\"\nscope = \"read thing.{id}\"\nupstream = \"up\"\n\
                      claim_headers = { X-Client = \"client_id\" }\n";
 
-fn shadow(of_issuer: &str) -> TestBed {
-    TestBed::toml("", of_issuer, "", &format!("{ROUTE}enforce = false\n"))
+fn shadow_mode(issuer_keys: &str) -> TestBed {
+    TestBed::toml("", issuer_keys, "", &format!("{ROUTE}enforce = false\n"))
 }
 
 fn series(test_bed: &TestBed, status: &str, decision: &str, reason: &str) -> Option<f64> {
@@ -18,8 +18,8 @@ fn series(test_bed: &TestBed, status: &str, decision: &str, reason: &str) -> Opt
 }
 
 #[test]
-fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
-    let test_bed = shadow("");
+fn request_without_a_sufficient_token_is_forwarded_and_recorded() {
+    let test_bed = shadow_mode("");
     let mut expired = test_bed.issuer.claims("");
     expired["exp"] = json!(NOW - 60);
     let tokens = [
@@ -33,9 +33,13 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
         (Some(test_bed.token("read")), "insufficient_scope"),
     ];
     for (token, reason) in tokens {
-        let answer = test_bed.get("/things/7", token.as_deref());
+        let response = test_bed.get("/things/7", token.as_deref());
         assert_eq!(
-            (answer.status, answer.text().as_str(), answer.challenge()),
+            (
+                response.status,
+                response.text().as_str(),
+                response.challenge()
+            ),
             (200, "hello", None),
             "{reason}"
         );
@@ -44,7 +48,8 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
             Some(1.0),
             "{reason}"
         );
-        // The upstream sees what it would without a gateway, and no claim: nobody vouches for one.
+        // The request is forwarded with its Authorization header and without claim headers: no claim
+        // is verified.
         let received = test_bed.last();
         assert_eq!(received.header("x-client"), Vec::<&str>::new(), "{reason}");
         assert_eq!(
@@ -54,7 +59,7 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
         );
     }
     assert!(logged("\"decision\":\"shadowed\""));
-    // A good token is what it always is.
+    // A sufficient token is permitted as usual.
     assert_eq!(
         test_bed
             .get("/things/7", Some(&test_bed.token("read thing.7")))
@@ -67,7 +72,7 @@ fn what_would_be_refused_for_lack_of_a_good_token_passes_and_is_told() {
 
 #[test]
 fn claim_headers_of_a_client_are_removed_in_shadow_mode_too() {
-    let test_bed = shadow("");
+    let test_bed = shadow_mode("");
     for name in ["X-Client", "x_client", "X.Client"] {
         let request = format!("GET /things/7 HTTP/1.1\r\nHost: a\r\n{name}: admin\r\n\r\n");
         assert_eq!(send(test_bed.gateway.address, &request).status, 200);
@@ -81,8 +86,8 @@ fn claim_headers_of_a_client_are_removed_in_shadow_mode_too() {
 }
 
 #[test]
-fn authorization_server_that_is_down_stops_nobody_in_shadow_mode() {
-    let test_bed = shadow("unknown_key_cooldown = \"1s\"");
+fn failing_authorization_server_stops_no_request_in_shadow_mode() {
+    let test_bed = shadow_mode("unknown_key_cooldown = \"1s\"");
     test_bed.issuer.fail(Reply::status(503));
     let unknown = Key::es256("second").token(&test_bed.issuer.claims("read"));
     assert_eq!(test_bed.get("/things/7", Some(&unknown)).status, 200);
@@ -93,8 +98,8 @@ fn authorization_server_that_is_down_stops_nobody_in_shadow_mode() {
 }
 
 #[test]
-fn what_is_wrong_with_the_request_itself_is_refused_in_shadow_mode_too() {
-    let test_bed = shadow("");
+fn malformed_requests_are_refused_in_shadow_mode_too() {
+    let test_bed = shadow_mode("");
     for (request, status) in [
         (
             "GET /things/7 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer\r\n\r\n",
@@ -117,32 +122,32 @@ fn what_is_wrong_with_the_request_itself_is_refused_in_shadow_mode_too() {
             "{request}"
         );
     }
-    // A parameter that cannot stand in a scope, too.
-    let answer = test_bed.get("/things/*", Some(&test_bed.token("read thing.*")));
-    assert_eq!(answer.status, 400);
+    // So is a path parameter that cannot be part of a scope.
+    let response = test_bed.get("/things/*", Some(&test_bed.token("read thing.*")));
+    assert_eq!(response.status, 400);
     assert_eq!(test_bed.hits(), 0);
 }
 
 #[test]
-fn route_may_be_enforced_where_the_server_is_not() {
+fn enforce_of_a_route_overrides_that_of_the_server() {
     let routes =
         format!("{ROUTE}[[routes]]\npath = \"/strict\"\nupstream = \"up\"\nenforce = true\n");
     let test_bed = TestBed::toml("[server]\nenforce = false\n", "", "", &routes);
     assert_eq!(test_bed.get("/things/7", None).status, 200);
     assert_eq!(test_bed.get("/strict", None).status, 401);
-    let told = test_bed.get_admin("/readyz").text();
+    let report = test_bed.get_admin("/readyz").text();
     assert!(
-        told.contains("[!] shadow mode")
-            && told.contains("/things/{id}")
-            && !told.contains("/strict"),
-        "{told}"
+        report.contains("[!] shadow mode")
+            && report.contains("/things/{id}")
+            && !report.contains("/strict"),
+        "{report}"
     );
-    // That route, and the one that the stand has for itself.
+    // That route, and the one that the test bed adds.
     assert_eq!(test_bed.metric("scopegate_shadow_routes{}"), Some(2.0));
 }
 
 #[test]
-fn shadow_mode_opens_no_lookalike_of_a_path_that_is_enforced() {
+fn lookalike_of_an_enforced_path_is_refused_in_shadow_mode() {
     let routes = "[[routes]]\npath = \"/admin\"\nscope = \"api\"\nupstream = \"up\"\n\
                   [[routes]]\npath = \"/{*rest}\"\nscope = \"api\"\nupstream = \"up\"\nenforce = false\n";
     let test_bed = TestBed::routes(routes);

@@ -1,5 +1,5 @@
-//! Server-sent events and long polls: what an upstream says comes through as it says it, whatever both sides speak, and a
-//! client that goes away is gone for the upstream, too.
+//! Server-sent events and long polls over every pair of protocols: events are forwarded at once, and
+//! a client that disconnects cancels the request to the upstream.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -25,20 +25,22 @@ use tokio::time::sleep;
 
 use harness::{TestBed, bounded};
 
-/// How long a stream may be silent. This, and longer than this, is waited for in earnest.
-const IDLE: Duration = Duration::from_secs(1);
+/// The idle timeout under test. The tests wait for it in real time.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Between heartbeats.
 const PAUSE: Duration = Duration::from_millis(150);
+/// Longer than the idle timeout.
 const TOO_LONG: Duration = Duration::from_millis(1500);
 const SHORT_IDLE_TIMEOUT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
 
-/// A request that has come, and what it is answered by. That is closed when the request is cancelled.
-struct Asked {
+/// A received request, and the channel for its response, which closes when the request is cancelled.
+struct ReceivedRequest {
     head: Parts,
     body: Bytes,
-    answer: oneshot::Sender<Response<ChannelBody>>,
+    responder: oneshot::Sender<Response<ChannelBody>>,
 }
 
-/// A body that is told piece by piece.
+/// A body whose pieces come from a channel.
 #[derive(Debug)]
 struct ChannelBody(mpsc::Receiver<Bytes>);
 
@@ -56,10 +58,10 @@ impl Body for ChannelBody {
     }
 }
 
-/// An upstream that hands over what it is asked.
-async fn upstream(version: Version) -> (SocketAddr, UnboundedReceiver<Asked>) {
+/// An upstream that hands its requests to the test.
+async fn upstream(version: Version) -> (SocketAddr, UnboundedReceiver<ReceivedRequest>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let (address, (tell, asked)) = (
+    let (address, (sender, received)) = (
         listener.local_addr().expect("bound"),
         mpsc::unbounded_channel(),
     );
@@ -72,63 +74,68 @@ async fn upstream(version: Version) -> (SocketAddr, UnboundedReceiver<Asked>) {
             } else {
                 builder.http1_only()
             };
-            let tell = tell.clone();
+            let sender = sender.clone();
             tokio::spawn(async move {
-                let service = service_fn(move |request| hand_over(request, tell.clone()));
-                // An error is the other side going away, which is its right.
+                let service = service_fn(move |request| hand_over(request, sender.clone()));
+                // An error means that the gateway closed the connection, which it may.
                 let _ = builder
                     .serve_connection(TokioIo::new(socket), service)
                     .await;
             });
         }
     });
-    (address, asked)
+    (address, received)
 }
 
 async fn hand_over(
     request: Request<Incoming>,
-    tell: UnboundedSender<Asked>,
+    sender: UnboundedSender<ReceivedRequest>,
 ) -> Result<Response<ChannelBody>, Box<dyn std::error::Error + Send + Sync>> {
     let (head, body) = request.into_parts();
-    let (answer, answered) = oneshot::channel();
+    let (responder, response) = oneshot::channel();
     let body = body.collect().await?.to_bytes();
-    tell.send(Asked { head, body, answer })
-        .map_err(|_| "the test is over")?;
-    Ok(answered.await?)
+    sender
+        .send(ReceivedRequest {
+            head,
+            body,
+            responder,
+        })
+        .map_err(|_| "the test has ended")?;
+    Ok(response.await?)
 }
 
-/// A client and an upstream, and what each of them speaks.
+/// A client and an upstream, each with its protocol.
 struct Pair {
     name: String,
     client: Client,
     url: String,
     token: String,
     version: Version,
-    asked: UnboundedReceiver<Asked>,
+    received: UnboundedReceiver<ReceivedRequest>,
 }
 
 const VERSIONS: [(&str, Version); 2] = [("http1", Version::HTTP_11), ("http2", Version::HTTP_2)];
 
 impl Pair {
-    /// One of each kind, with a gateway between them.
-    async fn each(front: &str) -> (TestBed, Vec<Self>) {
+    /// Every pair of protocols, with a gateway between client and upstream.
+    async fn each(top: &str) -> (TestBed, Vec<Self>) {
         let (mut routes, mut kinds) = (String::new(), Vec::new());
         for (of_client, client_version) in VERSIONS {
             for (protocol, version) in VERSIONS {
-                let (name, (address, asked)) =
+                let (name, (address, received)) =
                     (format!("{of_client}-{protocol}"), upstream(version).await);
                 routes.push_str(&format!(
                     "[upstreams.{name}]\ntargets = \"http://{address}\"\nprotocol = \"{protocol}\"\n\
                      response_timeout = \"5s\"\n\
                      [[routes]]\npath = \"/{name}\"\nscope = \"read\"\nupstream = \"{name}\"\n"
                 ));
-                kinds.push((name, client_version, version, asked));
+                kinds.push((name, client_version, version, received));
             }
         }
-        let test_bed = TestBed::toml(front, "", "", &routes);
+        let test_bed = TestBed::toml(top, "", "", &routes);
         let pairs = kinds
             .into_iter()
-            .map(|(name, client_version, version, asked)| {
+            .map(|(name, client_version, version, received)| {
                 let tls = scopegate::transport::tls::client(rustls::RootCertStore::empty(), None)
                     .expect("a configuration");
                 let client = Client::builder().tls_backend_preconfigured(tls).no_proxy();
@@ -147,7 +154,7 @@ impl Pair {
                     url,
                     token: test_bed.token("read"),
                     version,
-                    asked,
+                    received,
                 }
             });
         let pairs = pairs.collect();
@@ -161,98 +168,101 @@ impl Pair {
     async fn ask(
         &mut self,
         request: RequestBuilder,
-    ) -> (Asked, JoinHandle<reqwest::Result<reqwest::Response>>) {
-        let asking = tokio::spawn(request.send());
-        (self.asked.recv().await.expect("a request"), asking)
+    ) -> (
+        ReceivedRequest,
+        JoinHandle<reqwest::Result<reqwest::Response>>,
+    ) {
+        let response = tokio::spawn(request.send());
+        (self.received.recv().await.expect("a request"), response)
     }
 
-    /// Opens a stream of events: what is told on the one comes out of the other.
+    /// Opens a stream of events.
     async fn open(&mut self) -> Stream {
         let request = self
             .get()
             .header("accept", "text/event-stream")
             .header("last-event-id", "6");
-        let (asked, asking) = self.ask(request).await;
-        assert_eq!(asked.head.version, self.version, "{}", self.name);
-        assert_eq!(asked.head.headers["last-event-id"], "6", "{}", self.name);
-        let (tell, told) = mpsc::channel(64);
+        let (received, response) = self.ask(request).await;
+        assert_eq!(received.head.version, self.version, "{}", self.name);
+        assert_eq!(received.head.headers["last-event-id"], "6", "{}", self.name);
+        let (sender, body) = mpsc::channel(64);
         let head = Response::builder()
             .header("content-type", "text/event-stream")
             .header("cache-control", "no-store");
-        asked
-            .answer
-            .send(head.body(ChannelBody(told)).expect("an answer"))
-            .expect("it waits");
-        // Before the first event.
-        let answer = asking.await.expect("no panic").expect("a head");
-        assert_eq!(answer.status(), 200, "{}", self.name);
+        received
+            .responder
+            .send(head.body(ChannelBody(body)).expect("a response"))
+            .expect("a waiting request");
+        // The head is forwarded before the first event.
+        let response = response.await.expect("no panic").expect("a head");
+        assert_eq!(response.status(), 200, "{}", self.name);
         assert_eq!(
-            answer.headers()["content-type"],
+            response.headers()["content-type"],
             "text/event-stream",
             "{}",
             self.name
         );
         assert_eq!(
-            answer.headers()["cache-control"],
+            response.headers()["cache-control"],
             "no-store",
             "{}",
             self.name
         );
         assert!(
-            !answer.headers().contains_key("content-length"),
+            !response.headers().contains_key("content-length"),
             "{}",
             self.name
         );
         Stream {
             name: self.name.clone(),
-            tell,
-            answer,
+            sender,
+            response,
         }
     }
 }
 
-/// A stream of events from its teller to its listener.
+/// An open stream of events, from the upstream to the client.
 struct Stream {
     name: String,
-    tell: mpsc::Sender<Bytes>,
-    answer: reqwest::Response,
+    sender: mpsc::Sender<Bytes>,
+    response: reqwest::Response,
 }
 
 impl Stream {
-    async fn tells(&self, told: &'static str) {
-        self.tell
-            .send(Bytes::from_static(told.as_bytes()))
+    async fn send(&self, event: &'static str) {
+        self.sender
+            .send(Bytes::from_static(event.as_bytes()))
             .await
-            .expect("it is wanted");
+            .expect("an open stream");
     }
 
-    async fn hears(&mut self, told: &str) {
-        let mut heard = Vec::new();
-        while heard.len() < told.len() {
-            heard.extend(
-                self.answer
+    async fn receive(&mut self, event: &str) {
+        let mut received = Vec::new();
+        while received.len() < event.len() {
+            received.extend(
+                self.response
                     .chunk()
                     .await
                     .expect("no failure")
-                    .expect("no end"),
+                    .expect("another piece"),
             );
         }
-        assert_eq!(String::from_utf8_lossy(&heard), told, "{}", self.name);
+        assert_eq!(String::from_utf8_lossy(&received), event, "{}", self.name);
     }
 
-    async fn passes_on(&mut self, told: &'static str) {
-        self.tells(told).await;
-        self.hears(told).await;
+    async fn forward(&mut self, event: &'static str) {
+        self.send(event).await;
+        self.receive(event).await;
     }
 }
 
 #[test]
-fn event_is_heard_before_the_next_one_is_told() {
+fn each_event_is_forwarded_before_the_next_one_is_sent() {
     bounded(async {
-        let (_stand, pairs) = Pair::each("").await;
+        let (_test_bed, pairs) = Pair::each("").await;
         for mut pair in pairs {
             let mut stream = pair.open().await;
-            for told in [
+            for event in [
                 "data: first\n\n",
                 ": a comment\n\n",
                 "\n",
@@ -261,11 +271,11 @@ fn event_is_heard_before_the_next_one_is_told() {
                 "\n",
                 "id: 7\ndata: x\n\n",
             ] {
-                stream.passes_on(told).await;
+                stream.forward(event).await;
             }
-            drop(stream.tell);
+            drop(stream.sender);
             assert_eq!(
-                stream.answer.bytes().await.expect("an end that is one"),
+                stream.response.bytes().await.expect("a complete body"),
                 "",
                 "{}",
                 pair.name
@@ -275,28 +285,29 @@ fn event_is_heard_before_the_next_one_is_told() {
 }
 
 #[test]
-fn stream_lives_on_heartbeats() {
+fn heartbeats_keep_a_stream_open() {
     bounded(async {
-        let ((_stand, mut pairs), mut streams) = (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
+        let ((_test_bed, mut pairs), mut streams) =
+            (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
         for pair in &mut pairs {
             let stream = pair.open().await;
-            let beating = tokio::spawn({
-                let tell = stream.tell.clone();
+            let heartbeats = tokio::spawn({
+                let sender = stream.sender.clone();
                 async move {
                     for _ in 0..10 {
                         // Paces the events within the idle timeout under test.
                         sleep(PAUSE).await;
-                        tell.send(":\n\n".into()).await.expect("it is wanted");
+                        sender.send(":\n\n".into()).await.expect("an open stream");
                     }
                 }
             });
-            streams.push((stream, beating));
+            streams.push((stream, heartbeats));
         }
-        for (stream, beating) in streams {
-            beating.await.expect("no panic");
-            drop(stream.tell);
+        for (stream, heartbeats) in streams {
+            heartbeats.await.expect("no panic");
+            drop(stream.sender);
             assert_eq!(
-                stream.answer.text().await.expect("an end that is one"),
+                stream.response.text().await.expect("a complete body"),
                 ":\n\n".repeat(10),
                 "{}",
                 stream.name
@@ -306,86 +317,92 @@ fn stream_lives_on_heartbeats() {
 }
 
 #[test]
-fn silent_stream_breaks_off_and_looks_broken() {
+fn silent_stream_times_out_and_looks_truncated() {
     bounded(async {
-        let ((_stand, mut pairs), mut streams) = (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
+        let ((_test_bed, mut pairs), mut streams) =
+            (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
         let began = Instant::now();
         for pair in &mut pairs {
             let stream = pair.open().await;
-            stream.tells("data: the last\n\n").await;
+            stream.send("data: the last\n\n").await;
             streams.push(stream);
         }
         for mut stream in streams {
-            stream.hears("data: the last\n\n").await;
-            let outcome = stream.answer.chunk().await;
+            stream.receive("data: the last\n\n").await;
+            let outcome = stream.response.chunk().await;
             assert!(outcome.is_err(), "{}: {outcome:?}", stream.name);
             assert!(
-                began.elapsed() >= IDLE,
+                began.elapsed() >= IDLE_TIMEOUT,
                 "{}: after {:?}",
                 stream.name,
                 began.elapsed()
             );
-            stream.tell.closed().await;
+            stream.sender.closed().await;
         }
     });
 }
 
 #[test]
-fn long_poll_may_be_silent_for_longer_than_a_body() {
+fn long_poll_may_be_silent_for_longer_than_the_idle_timeout() {
     bounded(async {
-        let ((_stand, mut pairs), mut polls) = (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
+        let ((_test_bed, mut pairs), mut polls) =
+            (Pair::each(SHORT_IDLE_TIMEOUT).await, Vec::new());
         for pair in &mut pairs {
             polls.push((pair.name.clone(), pair.ask(pair.get()).await, ""));
-            let asking = pair
+            let request = pair
                 .client
                 .post(&pair.url)
                 .bearer_auth(&pair.token)
                 .body("since=7");
-            polls.push((pair.name.clone(), pair.ask(asking).await, "since=7"));
+            polls.push((pair.name.clone(), pair.ask(request).await, "since=7"));
         }
-        // The polls have to stay open beyond the timeout that must not end them.
+        // Shows an absence: the idle timeout does not end the polls.
         sleep(TOO_LONG).await;
-        for (name, (asked, asking), expected) in polls {
+        for (name, (received, response), expected) in polls {
             assert_eq!(
-                (&*asked.body, asking.is_finished()),
+                (&*received.body, response.is_finished()),
                 (expected.as_bytes(), false),
                 "{name}"
             );
-            let (tell, told) = mpsc::channel(1);
-            asked
-                .answer
-                .send(Response::new(ChannelBody(told)))
-                .expect("it waits");
-            tell.send("news".into()).await.expect("it is wanted");
-            drop(tell);
-            let answer = asking.await.expect("no panic").expect("an answer");
-            assert_eq!(answer.status(), 200, "{name}");
-            assert_eq!(answer.text().await.expect("a whole body"), "news", "{name}");
+            let (sender, body) = mpsc::channel(1);
+            received
+                .responder
+                .send(Response::new(ChannelBody(body)))
+                .expect("a waiting request");
+            sender.send("news".into()).await.expect("an open stream");
+            drop(sender);
+            let response = response.await.expect("no panic").expect("a response");
+            assert_eq!(response.status(), 200, "{name}");
+            assert_eq!(
+                response.text().await.expect("a complete body"),
+                "news",
+                "{name}"
+            );
         }
     });
 }
 
 #[test]
-fn client_that_goes_away_is_gone_for_the_upstream() {
+fn disconnecting_client_cancels_its_request_to_the_upstream() {
     bounded(async {
-        let (_stand, pairs) = Pair::each("").await;
+        let (_test_bed, pairs) = Pair::each("").await;
         for mut pair in pairs {
-            // Nobody says anything that could not be delivered, and silence is allowed for longer than this test is.
+            // No event fails to be sent and no idle timeout expires: the disconnect itself is noticed.
             let stream = pair.open().await;
-            drop(stream.answer);
-            stream.tell.closed().await;
+            drop(stream.response);
+            stream.sender.closed().await;
 
             let mut stream = pair.open().await;
-            stream.passes_on("data: first\n\n").await;
-            drop(stream.answer);
-            stream.tell.closed().await;
+            stream.forward("data: first\n\n").await;
+            drop(stream.response);
+            stream.sender.closed().await;
 
-            let (mut asked, asking) = pair.ask(pair.get()).await;
-            asking.abort();
-            asked.answer.closed().await;
+            let (mut received, response) = pair.ask(pair.get()).await;
+            response.abort();
+            received.responder.closed().await;
 
-            // The way is open to others.
-            pair.open().await.passes_on("data: first\n\n").await;
+            // Other requests still succeed.
+            pair.open().await.forward("data: first\n\n").await;
         }
     });
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use harness::{Authority, Gateway, Key, Reply, Server, claims, eventually, get, send};
 
 #[test]
-fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
+fn issuer_is_trusted_only_by_its_configured_roots() {
     let (authority, other) = (Authority::generate(), Authority::generate());
     let key = Key::es256("k");
     let jwks = json!({ "keys": [key.jwk()] });
@@ -26,7 +26,7 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
             ca.ca_file().display(),
             upstream.address
         ));
-        eventually("an answer", || {
+        eventually("the expected status", || {
             get(gateway.address, "/", Some(&token)).status == status
         });
     }
@@ -34,21 +34,21 @@ fn issuer_is_reached_over_tls_by_the_roots_it_was_given_and_no_others() {
 }
 
 #[test]
-fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
+fn upstream_is_reached_over_tls_only_with_valid_certificates_on_both_sides() {
     let (authority, other) = (Authority::generate(), Authority::generate());
     let upstream = Server::start_tls(authority.server_config("inner.test", true), |_| {
         Reply::text("hello")
     });
     let (certificate, key) = authority.client_files();
-    let shown = format!(
+    let client_certificate = format!(
         "tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n",
         certificate.display(),
         key.display()
     );
     for (ca, name, client, status) in [
-        (&authority, "inner.test", &*shown, 200),
-        (&other, "inner.test", &*shown, 502),
-        (&authority, "outer.test", &*shown, 502),
+        (&authority, "inner.test", &*client_certificate, 200),
+        (&other, "inner.test", &*client_certificate, 502),
+        (&authority, "outer.test", &*client_certificate, 502),
         (&authority, "inner.test", "", 502),
     ] {
         let hits = upstream.hits();
@@ -58,49 +58,49 @@ fn upstream_is_reached_over_tls_only_where_its_certificate_is_good() {
             upstream.address,
             ca.ca_file().display(),
         ));
-        let answer = send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_eq!(answer.status, status, "{name} {client}");
+        let response = send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(response.status, status, "{name} {client}");
         assert_eq!(upstream.hits() - hits, usize::from(status == 200));
     }
 }
 
 #[test]
-fn renewed_certificates_towards_an_upstream_are_used_and_bad_ones_are_not() {
+fn renewed_certificates_towards_an_upstream_are_used_and_invalid_ones_are_not() {
     let (authority, other) = (Authority::generate(), Authority::generate());
     let upstream = Server::start_tls(authority.server_config("inner.test", true), |_| {
         Reply::text("hello")
     });
     let folder = tempfile::tempdir().expect("a folder");
-    let at = |name: &str| folder.path().join(name);
-    let show = |authority: &Authority| {
+    let path = |name: &str| folder.path().join(name);
+    let install = |authority: &Authority| {
         let (certificate, key) = authority.client_files();
         for (file, name) in [
             (authority.ca_file(), "ca.pem"),
             (certificate, "client.crt"),
             (key, "client.key"),
         ] {
-            std::fs::copy(file, at(name)).expect("a file");
+            std::fs::copy(file, path(name)).expect("a file");
         }
     };
-    show(&other);
+    install(&other);
     let gateway = Gateway::start(&format!(
         "[upstreams.renewing]\ntargets = \"https://{}\"\ntls_server_name = \"inner.test\"\ntls_ca = \"{}\"\npool_idle = 0\n\
          tls_client = {{ certificate = \"{}\", key = \"{}\" }}\n\
          [[routes]]\npath = \"/\"\npublic = true\nupstream = \"renewing\"\n",
         upstream.address,
-        at("ca.pem").display(),
-        at("client.crt").display(),
-        at("client.key").display(),
+        path("ca.pem").display(),
+        path("client.crt").display(),
+        path("client.key").display(),
     ));
-    let ask = || send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status;
-    assert_eq!(ask(), 502);
-    show(&authority);
-    eventually("the new ones are used", || ask() == 200);
-    // A key of another certificate, and no roots at all.
-    std::fs::copy(other.client_files().1, at("client.key")).expect("a file");
-    std::fs::write(at("ca.pem"), "none").expect("a file");
-    let refused =
-        || harness::logged("upstream renewing") && harness::logged("certificates rejected");
-    eventually("they are looked at", refused);
-    assert_eq!(ask(), 200);
+    let status = || send(gateway.address, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").status;
+    assert_eq!(status(), 502);
+    install(&authority);
+    eventually("the new certificates are used", || status() == 200);
+    // The key of another certificate, and a file without roots.
+    std::fs::copy(other.client_files().1, path("client.key")).expect("a file");
+    std::fs::write(path("ca.pem"), "none").expect("a file");
+    let rejected =
+        "certificates rejected; the previous ones stay active name=\"upstream renewing\"";
+    eventually("the rejection is logged", || harness::logged(rejected));
+    assert_eq!(status(), 200);
 }

@@ -1,4 +1,4 @@
-//! Tokens that do not count (R15-R23, R43).
+//! Invalid tokens (R15-R23, R43).
 
 use serde_json::{Value, json};
 
@@ -8,16 +8,16 @@ const ROUTES: &str = "[[routes]]\npath = \"/things\"\nupstream = \"up\"\n";
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
 fn assert_refused(test_bed: &TestBed, token: &str, what: &str) {
-    let answer = test_bed.get("/things", Some(token));
+    let response = test_bed.get("/things", Some(token));
     assert_eq!(
-        (answer.status, answer.challenge()),
+        (response.status, response.challenge()),
         (401, INVALID),
         "{what}"
     );
 }
 
 #[test]
-fn claims_that_are_wrong_are_an_invalid_token() {
+fn wrong_claims_are_an_invalid_token() {
     let test_bed = TestBed::routes(ROUTES);
     for (name, value) in [
         ("iss", json!("https://other.test")), // R16
@@ -66,7 +66,7 @@ fn claims_that_are_wrong_are_an_invalid_token() {
 }
 
 #[test]
-fn headers_that_are_wrong_are_an_invalid_token() {
+fn wrong_headers_are_an_invalid_token() {
     let test_bed = TestBed::routes(ROUTES);
     let claims = test_bed.issuer.claims("");
     for header in [
@@ -108,21 +108,21 @@ fn headers_that_are_wrong_are_an_invalid_token() {
 }
 
 #[test]
-fn token_above_max_token_size_is_a_431_that_asks_for_no_other_token() {
+fn token_above_max_token_size_is_a_431_without_a_challenge() {
     let test_bed = TestBed::toml("[server]\nmax_token_size = \"1KiB\"", "", "", ROUTES);
     let padded = |length: usize| {
         let mut claims = test_bed.issuer.claims("");
         claims["padding"] = json!("x".repeat(length));
         test_bed.key.token(&claims)
     };
-    // Within the limit it is judged; the same with a longer padding is not.
+    // Within the limit the token is verified; with a longer padding it is not.
     assert_eq!(test_bed.get("/things", Some(&padded(300))).status, 200);
     let opaque = "o".repeat(1025);
     for token in [padded(1024), opaque] {
-        let answer = test_bed.get("/things", Some(&token));
-        assert_eq!((answer.status, answer.challenge()), (431, None));
+        let response = test_bed.get("/things", Some(&token));
+        assert_eq!((response.status, response.challenge()), (431, None));
         assert_eq!(
-            answer.header("content-type"),
+            response.header("content-type"),
             Some("application/problem+json")
         );
         let line = test_bed.requests.lines().pop().expect("a line");
@@ -143,20 +143,20 @@ fn token_above_max_token_size_is_a_431_that_asks_for_no_other_token() {
     assert_eq!(
         test_bed.get("/things", Some(&"o".repeat(1024))).status,
         401,
-        "of the largest size it is judged"
+        "a token of the maximum size is verified"
     );
     assert_eq!(test_bed.hits(), 1);
 }
 
 #[test]
-fn r18_r21_signature_of_another_key_is_an_invalid_token_whatever_it_brings_along() {
+fn r18_r21_signature_of_another_key_is_an_invalid_token_even_with_jwk_or_jku() {
     let test_bed = TestBed::routes(ROUTES);
     let stranger = Key::es256("first");
     let claims = test_bed.issuer.claims("");
     assert_refused(
         &test_bed,
         &stranger.token(&claims),
-        "a stranger's key of the same name",
+        "another key with the same kid",
     );
     let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "first", "jwk": stranger.jwk() });
     assert_refused(
@@ -169,25 +169,25 @@ fn r18_r21_signature_of_another_key_is_an_invalid_token_whatever_it_brings_along
     assert_refused(
         &test_bed,
         &stranger.token_with(&header, &claims),
-        "a key somewhere else",
+        "a key at a URL",
     );
 
-    let good = test_bed.token("");
-    let (signed, signature) = good.rsplit_once('.').expect("a JWT");
+    let valid = test_bed.token("");
+    let (signed, signature) = valid.rsplit_once('.').expect("a JWT");
     assert_refused(&test_bed, &format!("{signed}."), "no signature");
     assert_refused(&test_bed, signed, "two parts");
-    assert_refused(&test_bed, &format!("{good}.x"), "four parts");
+    assert_refused(&test_bed, &format!("{valid}.x"), "four parts");
     assert_refused(
         &test_bed,
         &format!("{signed}.{}", signature.to_lowercase()),
         "another signature",
     );
     assert_eq!(test_bed.hits(), 0);
-    assert_eq!(test_bed.get("/things", Some(&good)).status, 200);
+    assert_eq!(test_bed.get("/things", Some(&valid)).status, 200);
 }
 
 #[test]
-fn cached_token_ends_with_its_expiry_and_leeway() {
+fn cached_token_expires_after_exp_and_leeway() {
     let test_bed = TestBed::routes(ROUTES);
     let token = test_bed.token("");
     for (seconds, status) in [
@@ -208,7 +208,7 @@ fn cached_token_ends_with_its_expiry_and_leeway() {
 }
 
 #[test]
-fn unbounded_expiry_milliseconds_and_bound_tokens_pass_where_configured() {
+fn unbounded_expiry_cnf_and_missing_audience_are_accepted_where_configured() {
     let lenient =
         "accept_unbounded_expiry = true\ninsecure_ignore_cnf = true\naudience_required = false\n";
     let test_bed = TestBed::toml("", lenient, "", ROUTES);
@@ -230,7 +230,7 @@ fn unbounded_expiry_milliseconds_and_bound_tokens_pass_where_configured() {
 }
 
 #[test]
-fn token_types_can_be_narrowed() {
+fn token_types_restricts_the_typ_header() {
     let test_bed = TestBed::toml("", "token_types = [\"at+jwt\"]", "", ROUTES);
     let claims = test_bed.issuer.claims("");
     for (header, status) in [

@@ -1,4 +1,4 @@
-//! Spans as a collector sees them, and what the upstream is told of the trace it is in (W3C Trace Context).
+//! Exported spans, and the trace context sent to the upstream (W3C Trace Context).
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
@@ -27,7 +27,7 @@ upstream = \"up\"
 const OPAQUE: &str = "
 [[routes]]
 path = \"/opaque\"
-issuers = \"asks\"
+issuers = \"introspected\"
 upstream = \"up\"
 ";
 
@@ -38,19 +38,19 @@ struct Traced {
 }
 
 impl Traced {
-    fn start(telemetry: &str, front: &str) -> Self {
+    fn start(telemetry_keys: &str, top: &str) -> Self {
         let collector =
             Server::start(|_| Reply::new(200, &[("content-type", "application/x-protobuf")], ""));
-        let front = format!(
-            "[telemetry]\notlp_endpoint = \"http://{}\"\nservice_name = \"gate\"\n{telemetry}\n{front}",
+        let top = format!(
+            "[telemetry]\notlp_endpoint = \"http://{}\"\nservice_name = \"gate\"\n{telemetry_keys}\n{top}",
             collector.address
         );
-        let opaque = if front.contains("[issuers.asks]") {
+        let opaque = if top.contains("[issuers.introspected]") {
             OPAQUE
         } else {
             ""
         };
-        let test_bed = TestBed::toml(&front, "", "", &format!("{ROUTES}{opaque}"));
+        let test_bed = TestBed::toml(&top, "", "", &format!("{ROUTES}{opaque}"));
         Self {
             collector,
             test_bed,
@@ -64,7 +64,7 @@ impl Traced {
         )
     }
 
-    /// The spans of a trace that came so far.
+    /// The exported spans of a trace.
     fn spans(&self, trace: &str) -> Vec<Span> {
         let mut spans = spans(&self.collector);
         spans.retain(|span| hex(&span.trace_id) == trace);
@@ -122,18 +122,18 @@ fn parent(flags: &str) -> String {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
+fn request_is_a_server_span_with_child_spans_and_the_upstream_continues_the_trace() {
     let traced = Traced::start("", "");
     let token = traced.test_bed.token("app.7");
     let authorization = format!("Authorization: Bearer {token}\r\n{}", parent("00"));
-    let answer = traced.ask("/apps/7?secret=query", &authorization);
-    assert_eq!(answer.status, 200);
+    let response = traced.ask("/apps/7?secret=query", &authorization);
+    assert_eq!(response.status, 200);
     let sent = traced.test_bed.last();
-    let [told] = sent.header("traceparent")[..] else {
-        panic!("one traceparent: {:?}", sent.headers)
+    let [traceparent] = sent.header("traceparent")[..] else {
+        panic!("expected one traceparent: {:?}", sent.headers)
     };
     assert_eq!(sent.header("tracestate"), ["vendor=1"]);
-    eventually("the spans are there", || traced.spans(TRACE).len() == 3);
+    eventually("the spans are exported", || traced.spans(TRACE).len() == 3);
     let spans = traced.spans(TRACE);
     let named = |name: &str| {
         spans
@@ -155,7 +155,10 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
         (upstream.kind(), &upstream.parent_span_id),
         (SpanKind::Client, &server.span_id)
     );
-    assert_eq!(told, format!("00-{TRACE}-{}-01", hex(&upstream.span_id)));
+    assert_eq!(
+        traceparent,
+        format!("00-{TRACE}-{}-01", hex(&upstream.span_id))
+    );
     for (name, value) in [
         ("http.request.method", "GET"),
         ("http.route", "/apps/{id}"),
@@ -168,7 +171,7 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
         ("scopegate.issuer", "corp"),
         (
             "scopegate.request_id",
-            answer.header("x-request-id").expect("a name"),
+            response.header("x-request-id").expect("an id"),
         ),
     ] {
         assert_eq!(attribute(server, name).as_deref(), Some(value), "{name}");
@@ -193,19 +196,16 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
         );
     }
     let line = traced.test_bed.requests.lines().pop().expect("a line");
-    assert_eq!(
-        line["trace_id"], TRACE,
-        "the log and the traces are about the same"
-    );
+    assert_eq!(line["trace_id"], TRACE, "the access log names the trace");
 
-    // A token that is known takes no time to verify.
+    // A cached token has no span of a verification.
     assert_eq!(
         traced
             .ask("/apps/7", &authorization.replace(TRACE, &"7".repeat(32)))
             .status,
         200
     );
-    eventually("its spans are there", || {
+    eventually("its spans are exported", || {
         !traced.spans(&"7".repeat(32)).is_empty()
     });
     let mut names: Vec<_> = traced
@@ -216,7 +216,7 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
     names.sort_unstable();
     assert_eq!(names, ["GET", "GET /apps/{id}"]);
 
-    // Nothing that is nobody's business is in any of it.
+    // No export contains the token, the path, the query or the client id.
     for request in traced.collector.received() {
         let body = String::from_utf8_lossy(&request.body).into_owned();
         assert!(
@@ -231,10 +231,10 @@ fn request_is_a_server_span_with_its_steps_and_the_upstream_continues_it() {
 }
 
 #[test]
-fn refusal_is_a_span_that_tells_why() {
+fn span_of_a_refusal_names_the_reason() {
     let traced = Traced::start("", "");
     assert_eq!(traced.ask("/apps/7", &parent("00")).status, 401);
-    eventually("the span is there", || traced.spans(TRACE).len() == 1);
+    eventually("the span is exported", || traced.spans(TRACE).len() == 1);
     let span = &traced.spans(TRACE)[0];
     assert_eq!(attribute(span, "error.type").as_deref(), Some("no_token"));
     assert_eq!(
@@ -248,22 +248,22 @@ fn refusal_is_a_span_that_tells_why() {
     assert_eq!(
         span.status.as_ref().map_or(0, |status| status.code),
         0,
-        "the client's fault is no error of the server's"
+        "a refusal is no server error"
     );
 }
 
 #[test]
-fn bad_token_and_introspection_have_their_spans() {
+fn verification_and_introspection_have_spans() {
     let authorization_server = Server::start(|_| Reply::json("{\"active\":false}"));
-    let asks = format!(
-        "[issuers.asks]\nissuer = \"https://asks.test\"\naudience = \"any\"\nvalidation = \"introspection\"\n\
-         [issuers.asks.introspection]\nendpoint = \"http://{}/\"\nclient_id = \"c\"\nclient_secret = \"s\"\n",
+    let issuer = format!(
+        "[issuers.introspected]\nissuer = \"https://introspected.test\"\naudience = \"any\"\nvalidation = \"introspection\"\n\
+         [issuers.introspected.introspection]\nendpoint = \"http://{}/\"\nclient_id = \"c\"\nclient_secret = \"s\"\n",
         authorization_server.address
     );
-    let traced = Traced::start("", &asks);
+    let traced = Traced::start("", &issuer);
     let fields = format!("Authorization: Bearer opaque-secret\r\n{}", parent("01"));
     assert_eq!(traced.ask("/opaque", &fields).status, 401);
-    eventually("the spans are there", || traced.spans(TRACE).len() == 3);
+    eventually("the spans are exported", || traced.spans(TRACE).len() == 3);
     let spans = traced.spans(TRACE);
     let named = |name: &str| {
         spans
@@ -271,7 +271,7 @@ fn bad_token_and_introspection_have_their_spans() {
             .find(|span| span.name == name)
             .unwrap_or_else(|| panic!("{name}: {spans:?}"))
     };
-    let (server, verification, asked) = (
+    let (server, verification, introspection) = (
         named("GET /opaque"),
         named("verify token"),
         named("introspect token"),
@@ -279,39 +279,39 @@ fn bad_token_and_introspection_have_their_spans() {
     assert_eq!(attribute(server, "error.type").as_deref(), Some("inactive"));
     assert_eq!(verification.parent_span_id, server.span_id);
     assert_eq!(
-        (asked.kind(), &asked.parent_span_id),
+        (introspection.kind(), &introspection.parent_span_id),
         (SpanKind::Client, &verification.span_id)
     );
     assert_eq!(
-        attribute(asked, "scopegate.issuer").as_deref(),
-        Some("asks")
+        attribute(introspection, "scopegate.issuer").as_deref(),
+        Some("introspected")
     );
 }
 
 #[test]
-fn only_a_trusted_proxy_says_what_is_recorded() {
+fn sampled_flag_counts_only_from_a_trusted_proxy() {
     let proxied = "[server]\ntrusted_proxies = \"127.0.0.1\"";
-    for (ratio, front, flags, is_recorded) in [
+    for (ratio, top, flags, is_sampled) in [
         ("0.0", "", "01", false),
         ("1.0", "", "00", true),
         ("0.0", proxied, "01", true),
         ("1.0", proxied, "00", false),
     ] {
-        let traced = Traced::start(&format!("sample_ratio = {ratio}"), front);
+        let traced = Traced::start(&format!("sample_ratio = {ratio}"), top);
         assert_eq!(traced.ask("/open", &parent(flags)).status, 200);
         let sent = traced.test_bed.last();
-        let told = sent.header("traceparent")[0].to_owned();
-        let expected = if is_recorded { "-01" } else { "-00" };
+        let traceparent = sent.header("traceparent")[0].to_owned();
+        let expected = if is_sampled { "-01" } else { "-00" };
         assert!(
-            told.starts_with(&format!("00-{TRACE}-")) && told.ends_with(expected),
-            "{told}"
+            traceparent.starts_with(&format!("00-{TRACE}-")) && traceparent.ends_with(expected),
+            "{traceparent}"
         );
-        assert!(!told.contains(PARENT));
+        assert!(!traceparent.contains(PARENT));
         let Traced {
             collector,
             test_bed,
         } = traced;
-        // What there is is sent before it ends.
+        // The gateway exports the remaining spans before it ends.
         drop(test_bed);
         let count = spans(&collector)
             .iter()
@@ -319,14 +319,14 @@ fn only_a_trusted_proxy_says_what_is_recorded() {
             .count();
         assert_eq!(
             count,
-            if is_recorded { 2 } else { 0 },
-            "{ratio} {front} {flags}"
+            if is_sampled { 2 } else { 0 },
+            "{ratio} {top} {flags}"
         );
     }
 }
 
 #[test]
-fn trace_begins_here_where_none_was_begun_and_takes_no_strangers_state_along() {
+fn request_without_a_valid_traceparent_starts_a_new_trace_without_tracestate() {
     let traced = Traced::start("", "");
     for fields in [
         "",
@@ -335,16 +335,18 @@ fn trace_begins_here_where_none_was_begun_and_takes_no_strangers_state_along() {
     ] {
         assert_eq!(traced.ask("/open", fields).status, 200);
         let sent = traced.test_bed.last();
-        let [told] = sent.header("traceparent")[..] else {
-            panic!("one traceparent: {:?}", sent.headers)
+        let [traceparent] = sent.header("traceparent")[..] else {
+            panic!("expected one traceparent: {:?}", sent.headers)
         };
         assert!(
-            told.len() == 55 && told.starts_with("00-") && !told.contains(TRACE),
-            "{told}"
+            traceparent.len() == 55
+                && traceparent.starts_with("00-")
+                && !traceparent.contains(TRACE),
+            "{traceparent}"
         );
         assert_eq!(sent.header("tracestate"), Vec::<&str>::new());
-        let id = told[3..35].to_owned();
-        eventually("its spans are there", || traced.spans(&id).len() == 2);
+        let id = traceparent[3..35].to_owned();
+        eventually("its spans are exported", || traced.spans(&id).len() == 2);
         let roots = traced
             .spans(&id)
             .into_iter()
@@ -357,18 +359,18 @@ fn trace_begins_here_where_none_was_begun_and_takes_no_strangers_state_along() {
 }
 
 #[test]
-fn spans_come_whether_or_not_the_request_has_a_line_in_the_log() {
+fn spans_do_not_depend_on_the_access_log() {
     for log in ["[log]\naccess = false", "[log]\nrefusals_per_second = 1"] {
         let traced = Traced::start("", log);
         for _ in 0..5 {
             assert_eq!(traced.ask("/apps/7", &parent("01")).status, 401);
         }
-        eventually("the spans are there", || traced.spans(TRACE).len() == 5);
+        eventually("the spans are exported", || traced.spans(TRACE).len() == 5);
     }
 }
 
 #[test]
-fn where_no_spans_are_wanted_traceparent_passes_as_it_comes() {
+fn traceparent_is_forwarded_unchanged_without_a_collector() {
     let test_bed = TestBed::routes(ROUTES);
     let fields = parent("01");
     assert_eq!(
@@ -388,7 +390,7 @@ fn where_no_spans_are_wanted_traceparent_passes_as_it_comes() {
 }
 
 #[test]
-fn collector_that_is_gone_costs_spans_and_no_request() {
+fn failing_collector_drops_spans_and_affects_no_request() {
     let upstream = Server::start(|_| Reply::text("hello"));
     let toml = |endpoint: &str| {
         format!(
@@ -408,14 +410,14 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
             send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status,
             200
         );
-        eventually("they are counted", || dropped(&gateway) == 2);
+        eventually("dropped spans are counted", || dropped_spans(&gateway) == 2);
     }
     for error in [
         "no response: Connection refused",
         "expected status 200, but found 500",
     ] {
         let line = format!("span export failed error={error}");
-        assert!(logged(&line), "the operator is told: {error}");
+        assert!(logged(&line), "not logged: {error}");
     }
     let gateway = Gateway::start(&toml(&format!("http://{}/other/path", hanging.address)));
     for _ in 0..100 {
@@ -424,7 +426,7 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
             200
         );
     }
-    eventually("it was asked", || {
+    eventually("the collector receives an export", || {
         hanging
             .received()
             .iter()
@@ -432,7 +434,7 @@ fn collector_that_is_gone_costs_spans_and_no_request() {
     });
 }
 
-fn dropped(gateway: &Gateway) -> u64 {
+fn dropped_spans(gateway: &Gateway) -> u64 {
     let metrics = send(
         gateway.admin,
         "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",

@@ -1,4 +1,4 @@
-//! What breaks, hangs or dawdles: the right answer, nothing let in that should not be, and recovery by itself.
+//! Upstreams, issuers and clients that fail, hang or are slow: the status, and the recovery.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use harness::{Connection, Gateway, Issuer, Key, Reply, Server, TestBed, eventually, get, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/open/{*rest}\"\npublic = true\nupstream = \"up\"\n\
-                      [[routes]]\npath = \"/kept\"\nupstream = \"up\"\n";
-const SHORT: &str = "[server]\nheader_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"\nkeep_alive_timeout = \"300ms\"\n";
+                      [[routes]]\npath = \"/protected\"\nupstream = \"up\"\n";
+/// Short timeouts towards clients.
+const SHORT_TIMEOUTS: &str = "[server]\nheader_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"\nkeep_alive_timeout = \"300ms\"\n";
 const GET: &str = "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn test_bed() -> TestBed {
     TestBed::toml(
-        SHORT,
+        SHORT_TIMEOUTS,
         "",
         "response_timeout = \"300ms\"\nconnect_timeout = \"300ms\"",
         ROUTES,
@@ -20,7 +21,7 @@ fn test_bed() -> TestBed {
 }
 
 #[test]
-fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
+fn upstream_that_fails_before_its_response_is_a_502_or_a_504() {
     let test_bed = test_bed();
     for (reply, status) in [
         (Reply::RawThenClose(Vec::new()), 502),
@@ -47,9 +48,9 @@ fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
             let reply = reply.clone();
             move |_| reply.clone()
         });
-        let answer = send(test_bed.address, GET);
+        let response = send(test_bed.address, GET);
         assert_eq!(
-            (answer.status, answer.challenge()),
+            (response.status, response.challenge()),
             (status, None),
             "{reply:?}"
         );
@@ -59,12 +60,13 @@ fn upstream_that_fails_before_its_answer_is_a_502_or_a_504() {
 }
 
 #[test]
-fn upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504() {
-    // It accepts and then neither reads nor writes: a TLS handshake that never ends, an upload that nobody takes.
+fn upstream_that_never_reads_is_a_504() {
+    // The kernel accepts the connections, and nothing reads or writes: the TLS handshake never ends,
+    // and the upload stalls.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
     let gateway = Gateway::start(&format!(
-        "{SHORT}[upstreams.tls]\ntargets = \"https://{address}\"\nconnect_timeout = \"200ms\"\n\
+        "{SHORT_TIMEOUTS}[upstreams.tls]\ntargets = \"https://{address}\"\nconnect_timeout = \"200ms\"\n\
          [upstreams.plain]\ntargets = \"http://{address}\"\nresponse_timeout = \"300ms\"\n\
          [[routes]]\npath = \"/tls\"\npublic = true\nupstream = \"tls\"\n\
          [[routes]]\npath = \"/plain\"\npublic = true\nupstream = \"plain\"\n"
@@ -83,14 +85,14 @@ fn upstream_that_hangs_before_or_while_the_request_is_sent_is_a_504() {
         );
         let _ = writer.write_all(&vec![b'x'; size]);
     });
-    let answer = connection.read(false);
-    assert_eq!((answer.status, answer.challenge()), (504, None));
+    let response = connection.read(false);
+    assert_eq!((response.status, response.challenge()), (504, None));
     drop(connection);
     upload.join().expect("no panic");
 }
 
 #[test]
-fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
+fn truncated_response_body_is_truncated_towards_the_client_too() {
     let test_bed = test_bed();
     for reply in [
         Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".to_vec()),
@@ -112,10 +114,10 @@ fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
         });
         let mut connection = Connection::open(test_bed.address);
         connection.write(GET);
-        // What breaks at once may break before its head is written, and is then no answer at all.
-        let answer = connection.try_read(false);
+        // If the body fails before the gateway has written the head, the client gets no response.
+        let response = connection.try_read(false);
         assert!(
-            answer.is_none_or(|answer| answer.status == 200 && !answer.complete),
+            response.is_none_or(|response| response.status == 200 && !response.complete),
             "{reply:?}"
         );
         assert!(connection.is_closed(), "{reply:?}");
@@ -123,7 +125,7 @@ fn upstream_body_that_breaks_off_breaks_off_towards_the_client_too() {
 }
 
 #[test]
-fn issuer_that_fails_at_start_lets_nobody_in_and_is_asked_again() {
+fn issuer_that_fails_at_start_is_a_503_and_is_tried_again() {
     let key = Key::es256("k");
     for failure in [
         Reply::status(500),
@@ -147,17 +149,21 @@ fn issuer_that_fails_at_start_lets_nobody_in_and_is_asked_again() {
             issuer.url, upstream.address
         ));
         let token = key.token(&issuer.claims(""));
-        let status = || get(gateway.address, "/kept", Some(&token)).status;
-        eventually("the issuer is asked", || issuer.server.hits() > 0);
+        let status = || get(gateway.address, "/protected", Some(&token)).status;
+        eventually("the issuer gets a request", || issuer.server.hits() > 0);
         assert_eq!((status(), upstream.hits()), (503, 0), "{failure:.80?}");
-        assert_eq!(send(gateway.address, GET).status, 200, "others are served");
+        assert_eq!(
+            send(gateway.address, GET).status,
+            200,
+            "other routes are served"
+        );
         issuer.recover();
-        eventually("the keys are here", || status() == 200);
+        eventually("the JWKS is fetched", || status() == 200);
     }
 }
 
 #[test]
-fn request_that_may_be_repeated_survives_a_connection_that_was_closed_while_idle() {
+fn idempotent_request_survives_a_stale_pooled_connection() {
     let test_bed = test_bed();
     for _ in 0..10 {
         test_bed.upstream.script(|_| {
@@ -170,7 +176,7 @@ fn request_that_may_be_repeated_survives_a_connection_that_was_closed_while_idle
 }
 
 #[test]
-fn request_that_had_an_effect_is_not_repeated() {
+fn request_that_may_have_had_an_effect_is_not_retried() {
     let test_bed = test_bed();
     test_bed
         .upstream
@@ -200,22 +206,22 @@ fn request_that_had_an_effect_is_not_repeated() {
         .script(|_| Reply::RawThenClose(b"HTTP/1.1 200 O".to_vec()));
     let hits = test_bed.hits();
     assert_eq!(send(test_bed.address, GET).status, 502);
-    assert_eq!(test_bed.hits() - hits, 1, "a byte of an answer had come");
+    assert_eq!(test_bed.hits() - hits, 1, "part of a response was received");
 }
 
 #[test]
-fn client_that_dawdles_is_not_waited_for() {
+fn slow_client_times_out() {
     let test_bed = test_bed();
     for (sent, what) in [
         ("", "nothing for keep_alive_timeout"),
         ("GET /open/x HTTP/1.1\r\nHo", "half a head"),
         (
             "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n",
-            "a whole request and nothing for keep_alive_timeout",
+            "a complete request and nothing for keep_alive_timeout",
         ),
         (
             "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\nGET /open/y HTTP",
-            "a whole request and half of one",
+            "a complete request and half of one",
         ),
     ] {
         let mut connection = Connection::open(test_bed.address);
@@ -231,12 +237,12 @@ fn client_that_dawdles_is_not_waited_for() {
             began.elapsed()
         );
     }
-    // A head that trickles has the header time-out as a whole.
+    // The header timeout bounds the whole head, not the pause between bytes.
     let mut connection = Connection::open(test_bed.address);
     let began = Instant::now();
     for byte in GET.bytes() {
         connection.try_write([byte]);
-        // A slow client: the timeout counts from the first byte, however steadily they come.
+        // Paces the slow client.
         thread::sleep(Duration::from_millis(20));
     }
     assert!(connection.is_closed());
@@ -244,31 +250,31 @@ fn client_that_dawdles_is_not_waited_for() {
 }
 
 #[test]
-fn client_whose_body_does_not_come_is_told_so() {
+fn incomplete_request_body_is_a_408_and_a_malformed_one_a_400() {
     let test_bed = test_bed();
     let head = "POST /open/x HTTP/1.1\r\nHost: a\r\n";
     let mut connection = Connection::open(test_bed.address);
-    let answer = connection.ask(format!("{head}Content-Length: 10\r\n\r\nhello"));
+    let response = connection.ask(format!("{head}Content-Length: 10\r\n\r\nhello"));
     assert_eq!(
-        (answer.status, answer.header("connection")),
+        (response.status, response.header("connection")),
         (408, Some("close"))
     );
     assert!(connection.is_closed());
     let mut connection = Connection::open(test_bed.address);
-    let answer = connection.ask(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
-    assert_eq!(answer.status, 400);
+    let response = connection.ask(format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n"));
+    assert_eq!(response.status, 400);
     assert!(connection.is_closed());
     assert_eq!(send(test_bed.address, GET).status, 200);
 }
 
 #[test]
-fn client_that_goes_away_cancels_its_request() {
+fn disconnecting_client_cancels_its_request() {
     let test_bed = TestBed::routes(ROUTES);
     test_bed.upstream.script(|_| Reply::RawThenHang(Vec::new()));
     let closed = test_bed.upstream.closed();
     let mut connection = Connection::open(test_bed.address);
     connection.write(GET);
-    eventually("the upstream has it", || test_bed.hits() == 1);
+    eventually("the request reaches the upstream", || test_bed.hits() == 1);
     drop(connection);
     eventually("the upstream's connection is closed", || {
         test_bed.upstream.closed() > closed
@@ -276,13 +282,13 @@ fn client_that_goes_away_cancels_its_request() {
 }
 
 #[test]
-fn client_that_closes_its_sending_half_has_gone() {
+fn client_that_closes_its_sending_half_counts_as_disconnected() {
     let test_bed = TestBed::routes(ROUTES);
     test_bed.upstream.script(|_| Reply::RawThenHang(Vec::new()));
     let closed = test_bed.upstream.closed();
     let mut connection = Connection::open(test_bed.address);
     connection.write(GET);
-    eventually("the upstream has it", || test_bed.hits() == 1);
+    eventually("the request reaches the upstream", || test_bed.hits() == 1);
     connection.shutdown_write();
     eventually("the upstream's connection is closed", || {
         test_bed.upstream.closed() > closed
@@ -291,12 +297,12 @@ fn client_that_closes_its_sending_half_has_gone() {
 }
 
 #[test]
-fn body_that_nobody_reads_ends_its_connection_and_is_never_taken_for_a_request() {
+fn unread_body_ends_its_connection_and_is_never_parsed_as_a_request() {
     let test_bed = TestBed::routes(ROUTES);
     let mut connection = Connection::open(test_bed.address);
     let smuggled = GET.repeat(4000);
     connection.try_write(format!(
-        "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{smuggled}"
+        "POST /protected HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{smuggled}"
     ));
     assert_eq!(connection.read(false).status, 401);
     assert!(connection.is_closed());
@@ -304,7 +310,7 @@ fn body_that_nobody_reads_ends_its_connection_and_is_never_taken_for_a_request()
 }
 
 #[test]
-fn client_that_does_not_read_is_not_waited_for() {
+fn client_that_does_not_read_times_out() {
     let test_bed = test_bed();
     let body = vec![b'x'; 64 * 1024 * 1024];
     test_bed.upstream.script(move |_| Reply::Response {
@@ -321,7 +327,7 @@ fn client_that_does_not_read_is_not_waited_for() {
 }
 
 #[test]
-fn too_large_a_head_is_431() {
+fn oversized_head_is_a_431() {
     let test_bed = TestBed::toml(
         "[server]\nmax_headers = 20\nmax_header_size = \"8KiB\"\n",
         "",
@@ -339,18 +345,18 @@ fn too_large_a_head_is_431() {
 }
 
 #[test]
-fn connections_beyond_the_limit_wait_for_a_place() {
+fn connections_beyond_the_limit_wait_for_a_free_one() {
     let test_bed = TestBed::toml("[server]\nmax_connections = 2\n", "", "", ROUTES);
     let (mut first, mut second) = (
         Connection::open(test_bed.address),
         Connection::open(test_bed.address),
     );
-    // They have begun a request, and so make no room.
+    // They have started a request, so they are not evicted.
     first.write("GET");
     second.write("GET");
     let mut third = Connection::open(test_bed.address);
     third.write(GET);
-    // Shows that the third request waits: an absence has no condition to wait for.
+    // Shows that the third request waits: an absence is no condition to poll for.
     thread::sleep(Duration::from_millis(150));
     assert_eq!(test_bed.hits(), 0);
     drop(first);
@@ -358,8 +364,8 @@ fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[test]
-fn early_answer_reaches_a_client_that_is_still_sending() {
-    let early =
+fn early_response_reaches_a_client_that_is_still_sending() {
+    let response =
         b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno".to_vec();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
@@ -368,8 +374,8 @@ fn early_answer_reaches_a_client_that_is_still_sending() {
         let (mut socket, _) = listener.accept().expect("a connection");
         let mut head = [0; 1024];
         let _ = socket.read(&mut head);
-        let _ = socket.write_all(&early);
-        // Closing with unread bytes would reset the connection and may take the answer with it.
+        let _ = socket.write_all(&response);
+        // Closing with unread bytes would reset the connection, and the response could be lost.
         let _ = socket.set_read_timeout(Some(Duration::from_secs(2)));
         while socket.read(&mut head).is_ok_and(|read| read > 0) {}
     });
@@ -378,25 +384,25 @@ fn early_answer_reaches_a_client_that_is_still_sending() {
     ));
     let mut connection = Connection::open(gateway.address);
     connection.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nhello");
-    let answer = connection.read(false);
-    assert_eq!((answer.status, answer.text()), (413, "no".to_owned()));
+    let response = connection.read(false);
+    assert_eq!((response.status, response.text()), (413, "no".to_owned()));
     drop(connection);
     upstream.join().expect("no panic");
 }
 
 #[test]
-fn no_answer_goes_to_another_request_than_its_own() {
-    // A ledger: every answer bears the id of its request, while the upstream breaks off every third.
+fn every_response_reaches_its_own_request() {
+    // Every response contains the id of its request; the upstream truncates every third.
     let upstream = Server::start(|received| {
         let id = received.target.trim_start_matches("/open/").to_owned();
-        let whole = format!(
+        let complete = format!(
             "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{id}",
             id.len()
         );
         match id.len() % 3 {
-            0 => Reply::RawThenClose(whole.as_bytes()[..whole.len() - 1].to_vec()),
-            1 => Reply::RawThenClose(whole.into_bytes()),
-            _ => Reply::Raw(whole.into_bytes()),
+            0 => Reply::RawThenClose(complete.as_bytes()[..complete.len() - 1].to_vec()),
+            1 => Reply::RawThenClose(complete.into_bytes()),
+            _ => Reply::Raw(complete.into_bytes()),
         }
     });
     let gateway = Gateway::start(&format!(
@@ -409,16 +415,16 @@ fn no_answer_goes_to_another_request_than_its_own() {
             scope.spawn(move || {
                 for number in 0..750_usize {
                     let id = format!("{client}-{number}-{}", "x".repeat((client + number) % 3));
-                    let answer = send(
+                    let response = send(
                         address,
                         format!("GET /open/{id} HTTP/1.1\r\nHost: a\r\n\r\n"),
                     );
-                    assert_eq!(answer.status, 200);
+                    assert_eq!(response.status, 200);
                     if id.len() % 3 == 0 {
-                        assert!(!answer.complete, "{id}: a broken body was taken for whole");
-                        assert!(id.as_bytes().starts_with(&answer.body));
+                        assert!(!response.complete, "{id}: a truncated body looks complete");
+                        assert!(id.as_bytes().starts_with(&response.body));
                     } else {
-                        assert_eq!((answer.complete, answer.text()), (true, id));
+                        assert_eq!((response.complete, response.text()), (true, id));
                     }
                 }
             });

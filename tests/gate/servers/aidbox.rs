@@ -1,7 +1,9 @@
 //! Aidbox.
 //!
-//! Token requests in JSON, answers without `expires_in` and `scope`, opaque tokens that are the base64 of a UUID or JWTs
-//! without `kid`, a key set without `kid`, refresh tokens signed with the same keys, `DELETE /Session` to revoke.
+//! - Token requests are JSON; token responses have no `expires_in` and no `scope`.
+//! - Tokens are JWTs without `kid`, or opaque: the base64 of a UUID.
+//! - The JWKS has no `kid`; refresh tokens are signed with the same keys.
+//! - `DELETE /Session` revokes.
 
 use std::net::SocketAddr;
 
@@ -10,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::authorization_server::{AuthorizationServer, Grant, basic, bearer, error, form, uuid};
-use super::{Kind, Want};
+use super::{Kind, TokenRequest};
 use harness::{Received, Reply, send};
 
 pub(super) fn reply(
@@ -58,24 +60,24 @@ fn token(authorization_server: &AuthorizationServer, url: &str, request: &Receiv
     );
     let audience = body["audience"].as_str().map(str::to_owned);
     let mut claims = json!({
-        "iss": url, "sub": client.0, "iat": issued, "jti": uuid(authorization_server.number()), "exp": expires, "scope": text("scope"),
+        "iss": url, "sub": client.0, "iat": issued, "jti": uuid(authorization_server.next_number()), "exp": expires, "scope": text("scope"),
         "atv": 2,
     });
     if let Some(audience) = &audience {
         claims["aud"] = json!(audience);
     }
     let header = json!({ "alg": "RS256", "typ": "JWT" });
-    let mut told = json!({ "token_type": "Bearer" });
+    let mut response = json!({ "token_type": "Bearer" });
     let token = if body["token_format"] == "jwt" {
         let mut refresh = claims.clone();
         refresh["typ"] = json!("refresh");
         refresh.as_object_mut().expect("an object").remove("exp");
-        told["refresh_token"] = json!(authorization_server.key.token_with(&header, &refresh));
+        response["refresh_token"] = json!(authorization_server.key.token_with(&header, &refresh));
         authorization_server.key.token_with(&header, &claims)
     } else {
-        STANDARD.encode(uuid(authorization_server.number()))
+        STANDARD.encode(uuid(authorization_server.next_number()))
     };
-    told["access_token"] = json!(token);
+    response["access_token"] = json!(token);
     authorization_server.grant(
         &token,
         Grant {
@@ -86,7 +88,7 @@ fn token(authorization_server: &AuthorizationServer, url: &str, request: &Receiv
             expires,
         },
     );
-    Reply::json(told)
+    Reply::json(response)
 }
 
 fn introspect(authorization_server: &AuthorizationServer, url: &str, request: &Received) -> Reply {
@@ -96,44 +98,44 @@ fn introspect(authorization_server: &AuthorizationServer, url: &str, request: &R
     Reply::json(match authorization_server.active(&form(request)["token"]) {
         None => json!({ "active": false }),
         Some(grant) => {
-            let mut told = json!({
+            let mut body = json!({
                 "active": true, "iss": url, "sub": grant.client, "client_id": grant.client, "scope": grant.scope,
                 "exp": grant.expires, "iat": grant.issued,
             });
             if let Some(audience) = grant.audience {
-                told["aud"] = json!(audience);
+                body["aud"] = json!(audience);
             }
-            told
+            body
         }
     })
 }
 
-/// The whole answer of the token endpoint.
-pub(super) fn session(base: SocketAddr, want: &Want<'_>) -> Value {
-    let (id, secret) = want.client();
+/// The JSON of the token response.
+pub(super) fn session(base: SocketAddr, token_request: &TokenRequest<'_>) -> Value {
+    let (id, secret) = token_request.client();
     let body = json!({
-        "grant_type": "client_credentials", "client_id": id, "client_secret": secret, "scope": want.scope,
-        "audience": if want.for_another { "https://other.example.com" } else { "https://api.example.com" },
-        "token_format": if want.kind == Kind::Jwt { "jwt" } else { "opaque" },
+        "grant_type": "client_credentials", "client_id": id, "client_secret": secret, "scope": token_request.scope,
+        "audience": if token_request.for_another { "https://other.example.com" } else { "https://api.example.com" },
+        "token_format": if token_request.kind == Kind::Jwt { "jwt" } else { "opaque" },
     })
     .to_string();
-    let answer = send(
+    let response = send(
         base,
         format!(
             "POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         ),
     );
-    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let body: Value = serde_json::from_slice(&response.body).expect("JSON");
     assert!(
-        told.get("expires_in").is_none() && told.get("scope").is_none(),
-        "{told}"
+        body.get("expires_in").is_none() && body.get("scope").is_none(),
+        "{body}"
     );
-    told
+    body
 }
 
-pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
-    session(base, want)["access_token"]
+pub(super) fn ask(base: SocketAddr, token_request: &TokenRequest<'_>) -> String {
+    session(base, token_request)["access_token"]
         .as_str()
         .expect("a token")
         .to_owned()

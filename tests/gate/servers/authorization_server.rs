@@ -1,4 +1,4 @@
-//! What every emulated authorization server keeps: who its clients are, what it has granted, what time it is.
+//! State that every emulated authorization server has: clients, grants and a clock.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ pub(super) struct Grant {
     pub(super) scope: String,
     pub(super) audience: Option<String>,
     pub(super) issued: i64,
-    /// In seconds; `i64::MAX` is never.
+    /// In seconds since the epoch; `i64::MAX` means never.
     pub(super) expires: i64,
 }
 
@@ -36,7 +36,7 @@ const CLIENTS: [(&str, &str, &str); 3] = [
     ("gateway", GATEWAY_SECRET, "authorization.introspect"),
 ];
 
-/// As the examples name it by an environment variable.
+/// The examples read it from an environment variable.
 pub(super) const GATEWAY_SECRET: &str = "a secret of the gateway's: 100% & more";
 
 impl AuthorizationServer {
@@ -58,8 +58,8 @@ impl AuthorizationServer {
         self.now.store(NOW + seconds, Ordering::SeqCst);
     }
 
-    /// Another number each time, for ids.
-    pub(super) fn number(&self) -> usize {
+    /// A fresh number, for ids.
+    pub(super) fn next_number(&self) -> usize {
         self.number.fetch_add(1, Ordering::SeqCst)
     }
 
@@ -74,13 +74,13 @@ impl AuthorizationServer {
         self.grants.lock().expect("no panic").remove(token);
     }
 
-    /// What an active token was granted.
+    /// The grant of a token, if it is active.
     pub(super) fn active(&self, token: &str) -> Option<Grant> {
         let grant = self.grants.lock().expect("no panic").get(token).cloned();
         grant.filter(|grant| self.now() < grant.expires)
     }
 
-    /// Whether this client exists, and may ask for the scope.
+    /// Whether the credentials are valid and the client may request the scope.
     pub(super) fn allows(&self, client: &(String, String), scope: &str) -> bool {
         let known = CLIENTS
             .iter()
@@ -95,7 +95,7 @@ impl AuthorizationServer {
     }
 }
 
-/// The parameters of a form, each named once.
+/// The parameters of a form, none of which occurs twice.
 pub(super) fn form(request: &Received) -> HashMap<String, String> {
     assert_eq!(
         request.header("content-type"),
@@ -107,7 +107,7 @@ pub(super) fn form(request: &Received) -> HashMap<String, String> {
     for (name, value) in url::form_urlencoded::parse(&request.body).into_owned() {
         assert!(
             form.insert(name.clone(), value).is_none(),
-            "{name} stands twice"
+            "{name} occurs twice"
         );
     }
     form
@@ -138,12 +138,12 @@ pub(super) fn bearer(request: &Received) -> Option<&str> {
         .strip_prefix("Bearer ")
 }
 
-/// JSON with another status than 200.
+/// A JSON response with an error status.
 pub(super) fn error(status: u16, body: &Value) -> Reply {
     Reply::new(status, &[("content-type", "application/json")], body)
 }
 
-/// A UUID, all but its number the same.
+/// A UUID that ends in the number.
 pub(super) fn uuid(number: usize) -> String {
     format!("4c27f899-6f9c-3217-b974-{number:012x}")
 }

@@ -1,14 +1,15 @@
 //! The Curity Identity Server.
 //!
-//! Opaque tokens, `token_type` in lower case, `scope` only where one was asked for; introspection in JSON or, for who
-//! accepts `application/jwt`, as a phantom token: 200 and a bare JWT, or an empty 204.
+//! - Tokens are opaque; `token_type` is in lower case; `scope` is returned only if requested.
+//! - Introspection responses are JSON.
+//! - With `Accept: application/jwt` they are phantom tokens: a 200 with a JWT, or an empty 204.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use super::authorization_server::{AuthorizationServer, Grant, basic, error, form, uuid};
-use super::{Kind, Want, post};
+use super::{Kind, TokenRequest, post};
 use harness::{Received, Reply};
 
 pub(super) fn reply(
@@ -79,22 +80,22 @@ fn token(authorization_server: &AuthorizationServer, issuer: &str, request: &Rec
         issued: authorization_server.now(),
         expires: authorization_server.now() + 300,
     };
-    // Which it is, is a setting of the client's there.
+    // There, a setting of the client decides between JWT and opaque.
     let token = if form.contains_key("jwt") {
         authorization_server
             .key
             .token_with(&header(), &claims(authorization_server, issuer, &grant))
-    } else if authorization_server.number().is_multiple_of(2) {
-        format!("_0XBPWQQ_{}", uuid(authorization_server.number()))
+    } else if authorization_server.next_number().is_multiple_of(2) {
+        format!("_0XBPWQQ_{}", uuid(authorization_server.next_number()))
     } else {
-        uuid(authorization_server.number())
+        uuid(authorization_server.next_number())
     };
     authorization_server.grant(&token, grant);
-    let mut told = json!({ "access_token": token, "token_type": "bearer", "expires_in": 299 });
+    let mut body = json!({ "access_token": token, "token_type": "bearer", "expires_in": 299 });
     if !scope.is_empty() {
-        told["scope"] = json!(scope);
+        body["scope"] = json!(scope);
     }
-    Reply::json(told)
+    Reply::json(body)
 }
 
 fn header() -> Value {
@@ -103,7 +104,7 @@ fn header() -> Value {
 
 fn claims(authorization_server: &AuthorizationServer, issuer: &str, grant: &Grant) -> Value {
     json!({
-        "jti": uuid(authorization_server.number()), "delegationId": uuid(0), "exp": grant.expires, "nbf": grant.issued,
+        "jti": uuid(authorization_server.next_number()), "delegationId": uuid(0), "exp": grant.expires, "nbf": grant.issued,
         "scope": grant.scope, "iss": issuer, "sub": grant.client, "aud": grant.audience, "iat": grant.issued,
         "purpose": "access_token",
     })
@@ -141,24 +142,24 @@ fn introspect(
     Reply::json(match grant {
         None => json!({ "active": false }),
         Some(grant) => {
-            let mut told = claims(authorization_server, issuer, &grant);
-            told["active"] = json!(true);
-            told["token_type"] = json!("bearer");
-            told["client_id"] = json!(grant.client);
-            told
+            let mut body = claims(authorization_server, issuer, &grant);
+            body["active"] = json!(true);
+            body["token_type"] = json!("bearer");
+            body["client_id"] = json!(grant.client);
+            body
         }
     })
 }
 
-pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
-    let client = want.client();
+pub(super) fn ask(base: SocketAddr, token_request: &TokenRequest<'_>) -> String {
+    let client = token_request.client();
     let mut form = vec![
         ("grant_type", "client_credentials"),
         ("client_id", client.0),
         ("client_secret", client.1),
-        ("scope", want.scope),
+        ("scope", token_request.scope),
     ];
-    if want.kind == Kind::Jwt {
+    if token_request.kind == Kind::Jwt {
         form.push(("jwt", "true"));
     }
     super::access_token(&post(base, "/oauth/v2/oauth-token", None, &form), "bearer")

@@ -1,14 +1,15 @@
 //! ForgeRock Access Management, now PingAM.
 //!
-//! Opaque tokens of 27 characters or JWTs with `zip`, a `kid` in base64 and the scopes in an array; answers about a token
-//! have them in a string and name no audience; who may not know about a token is told that it is inactive.
+//! - Tokens are opaque with 27 characters, or JWTs with `zip`, a base64 `kid` and scopes in an array.
+//! - Introspection responses have scopes in a string and no audience.
+//! - A client that may not introspect a token gets `active: false`.
 
 use std::net::SocketAddr;
 
 use serde_json::json;
 
 use super::authorization_server::{AuthorizationServer, Grant, basic, error, form, uuid};
-use super::{Kind, Want, post};
+use super::{Kind, TokenRequest, post};
 use harness::{Received, Reply};
 
 const REALM: &str = "/am/oauth2/realms/root/realms/customers";
@@ -20,10 +21,10 @@ pub(super) fn reply(
     request: &Received,
 ) -> Reply {
     let issuer = format!("{url}{REALM}");
-    let Some(place) = request.target.strip_prefix(REALM) else {
+    let Some(path) = request.target.strip_prefix(REALM) else {
         return Reply::status(404);
     };
-    match (&*request.method, place) {
+    match (&*request.method, path) {
         ("GET", "/.well-known/openid-configuration") => Reply::json(json!({
             "issuer": issuer, "jwks_uri": format!("{issuer}/connect/jwk_uri"),
             "token_endpoint": format!("{issuer}/access_token"),
@@ -53,8 +54,8 @@ fn token(authorization_server: &AuthorizationServer, issuer: &str, request: &Rec
         form(request),
         basic(request).filter(|client| authorization_server.allows(client, "")),
     ) else {
-        let told = json!({ "error": "invalid_client", "error_description": "Client authentication failed" });
-        return error(401, &told);
+        let body = json!({ "error": "invalid_client", "error_description": "Client authentication failed" });
+        return error(401, &body);
     };
     let scope = form.get("scope").cloned().unwrap_or_default();
     let audience = if client.0 == "stranger" {
@@ -76,12 +77,12 @@ fn token(authorization_server: &AuthorizationServer, issuer: &str, request: &Rec
             "token_type": "Bearer", "authGrantId": "x", "aud": grant.audience, "nbf": grant.issued,
             "grant_type": "client_credentials", "scope": scope.split(' ').collect::<Vec<_>>(), "auth_time": grant.issued,
             "realm": "/customers", "exp": grant.expires, "iat": grant.issued, "expires_in": 3600,
-            "jti": uuid(authorization_server.number()),
+            "jti": uuid(authorization_server.next_number()),
         }))
     } else {
         format!(
             "sbQZuveFumUDV5R1vVBl6QAG{:03}",
-            authorization_server.number()
+            authorization_server.next_number()
         )
     };
     authorization_server.grant(&token, grant);
@@ -98,7 +99,7 @@ fn introspect(
     if !basic(request).is_some_and(|client| authorization_server.allows(&client, "")) {
         return error(401, &json!({ "error": "invalid_client" }));
     }
-    // Here the gateway may know of the tokens of one client, and not of the stranger's.
+    // The gateway may introspect the tokens of one client, and not those of `stranger`.
     let grant = authorization_server
         .active(&form(request)["token"])
         .filter(|grant| grant.client == "MedicationsClient");
@@ -113,16 +114,19 @@ fn introspect(
     })
 }
 
-pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
-    let mut form = vec![("grant_type", "client_credentials"), ("scope", want.scope)];
-    if want.kind == Kind::Jwt {
+pub(super) fn ask(base: SocketAddr, token_request: &TokenRequest<'_>) -> String {
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("scope", token_request.scope),
+    ];
+    if token_request.kind == Kind::Jwt {
         form.push(("jwt", "true"));
     }
     super::access_token(
         &post(
             base,
             &format!("{REALM}/access_token"),
-            Some(want.client()),
+            Some(token_request.client()),
             &form,
         ),
         "Bearer",
@@ -130,11 +134,11 @@ pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
 }
 
 pub(super) fn revoke(_: &AuthorizationServer, base: SocketAddr, token: &str) {
-    let answer = post(
+    let response = post(
         base,
         &format!("{REALM}/token/revoke"),
         Some(("app", "secret of app")),
         &[("token", token)],
     );
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
 }

@@ -1,12 +1,14 @@
 //! IBM MobileFirst Platform Foundation 8.0.
 //!
-//! JWTs that bring their key along and have neither `typ` nor `kid`, times in milliseconds, introspection for who shows
-//! an access token of its own, no metadata, no key set. It documents no revocation; an administrator may block a client.
+//! - Tokens are JWTs with their key in the header, without `typ` and `kid`, with times in milliseconds.
+//! - Introspection requires an access token of the resource server.
+//! - There is no metadata and no JWKS.
+//! - Revocation is undocumented; an administrator may block a client.
 
 use serde_json::json;
 
 use super::authorization_server::{AuthorizationServer, Grant, basic, bearer, error, form};
-use super::{Kind, Want};
+use super::{Kind, TokenRequest};
 use harness::{Received, Reply};
 
 const ISSUER: &str = "com.ibm.mfp";
@@ -40,7 +42,7 @@ fn token(authorization_server: &AuthorizationServer, request: &Received) -> Repl
         return error(400, &json!({ "errorCode": "INVALID_SCOPE" }));
     }
     let (issued, lifetime) = (authorization_server.now(), 3599);
-    // What no client can ask for there, so that there is a token for somebody else.
+    // No client can request another audience there; the test needs such a token.
     let audience = if client.0 == "stranger" {
         "com.example.other"
     } else {
@@ -50,7 +52,7 @@ fn token(authorization_server: &AuthorizationServer, request: &Received) -> Repl
     jwk["kid"] = json!("test");
     let claims = json!({
         "iss": ISSUER, "sub": client.0, "aud": audience, "exp": (issued + lifetime) * 1000 + 5, "scope": scope,
-        "jti": authorization_server.number(),
+        "jti": authorization_server.next_number(),
     });
     let token = authorization_server
         .key
@@ -69,8 +71,8 @@ fn token(authorization_server: &AuthorizationServer, request: &Received) -> Repl
 }
 
 fn introspect(authorization_server: &AuthorizationServer, request: &Received) -> Reply {
-    let asking = bearer(request).and_then(|token| authorization_server.active(token));
-    match asking.map(|grant| grant.scope) {
+    let gateway_grant = bearer(request).and_then(|token| authorization_server.active(token));
+    match gateway_grant.map(|grant| grant.scope) {
         None => return error(401, &json!({ "errorCode": "INVALID_TOKEN" })),
         Some(scope)
             if scope
@@ -97,9 +99,9 @@ fn introspect(authorization_server: &AuthorizationServer, request: &Received) ->
     }
 }
 
-pub(super) fn ask(base: std::net::SocketAddr, want: &Want<'_>) -> String {
-    assert_eq!(want.kind, Kind::Jwt);
-    super::token_by_basic(base, "/mfp/api/az/v1/token", want, "Bearer")
+pub(super) fn ask(base: std::net::SocketAddr, token_request: &TokenRequest<'_>) -> String {
+    assert_eq!(token_request.kind, Kind::Jwt);
+    super::token_by_basic(base, "/mfp/api/az/v1/token", token_request, "Bearer")
 }
 
 pub(super) fn revoke(

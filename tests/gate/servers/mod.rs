@@ -1,7 +1,8 @@
-//! Five authorization servers, each emulated as it is on the wire, with the configuration that is shipped for it.
+//! Five commercial authorization servers, each emulated on the wire, with its configuration in
+//! `examples`.
 //!
-//! They are commercial and none of them can be run here. What they do is taken from their documentation and from what
-//! others have seen of them; every one has its quirks, and its example has to cope with them.
+//! The products cannot run here. The emulations follow their documentation and published reports;
+//! each has quirks that its example configuration must handle.
 
 mod aidbox;
 mod authorization_server;
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 
 use authorization_server::{AuthorizationServer, GATEWAY_SECRET};
 use harness::{Gateway, Key, Reply, Response, Server, eventually, send};
-use vendors::{Kind, VENDORS, Vendor, Want};
+use vendors::{Kind, TokenRequest, VENDORS, Vendor};
 
 const INVALID: Option<&str> = Some("Bearer error=\"invalid_token\"");
 
@@ -37,7 +38,7 @@ struct TestBed<'v> {
 }
 
 impl<'v> TestBed<'v> {
-    /// Starts it with its example; of that, only the addresses and the secret are changed.
+    /// Starts it with its example configuration; only the addresses and the secret are replaced.
     fn start(vendor: &'v Vendor) -> Self {
         let authorization_server = Arc::new(AuthorizationServer::new(Key::rsa(
             vendor.key.0,
@@ -81,7 +82,7 @@ impl<'v> TestBed<'v> {
             upstream,
             gateway: Gateway::start(&toml),
         };
-        eventually("the issuer's keys are here", || {
+        eventually("the JWKS is fetched", || {
             let token = test_bed.token(vendor.kinds[0], vendor.scope);
             test_bed.status(&token) == 200
         });
@@ -91,7 +92,7 @@ impl<'v> TestBed<'v> {
     fn token(&self, kind: Kind, scope: &str) -> String {
         (self.vendor.ask)(
             self.server.address,
-            &Want {
+            &TokenRequest {
                 kind,
                 scope,
                 for_another: false,
@@ -121,29 +122,31 @@ impl<'v> TestBed<'v> {
         self.gateway.set_time(seconds);
     }
 
-    /// What the client is told, in short; a request that reached the upstream without a good answer is told as such.
+    /// Status and relevant headers of the response, in one line.
+    ///
+    /// Says so if the request reached the upstream without a 200, or the reverse.
     fn outcome(&self, token: Option<&str>) -> String {
         let hits = self.upstream.hits();
-        let answer = self.ask(token);
-        let mut told = answer.status.to_string();
+        let response = self.ask(token);
+        let mut outcome = response.status.to_string();
         for name in ["www-authenticate", "retry-after"] {
-            if let Some(value) = answer.header(name) {
-                write!(told, " {name}: {value}").expect("a string");
+            if let Some(value) = response.header(name) {
+                write!(outcome, " {name}: {value}").expect("a string");
             }
         }
-        if (self.upstream.hits() > hits) != (answer.status == 200) {
-            told.push_str(" and the upstream was reached");
+        if (self.upstream.hits() > hits) != (response.status == 200) {
+            outcome.push_str(" and the upstream was reached");
         }
-        told
+        outcome
     }
 }
 
-/// Every question, with its answer.
+/// Runs every scenario; returns its name, the outcome and the expected outcome.
 #[expect(
     clippy::too_many_lines,
     reason = "one scenario, in the order of its events"
 )]
-fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
+fn outcomes(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, String)> {
     let Vendor {
         scope,
         wildcard,
@@ -153,28 +156,28 @@ fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, S
         ..
     } = *test_bed.vendor;
     let invalid = "401 www-authenticate: Bearer error=\"invalid_token\"".to_owned();
-    let mut told = Vec::new();
-    told.push((
+    let mut outcomes = Vec::new();
+    outcomes.push((
         "no token",
         test_bed.outcome(None),
         "401 www-authenticate: Bearer".to_owned(),
     ));
 
-    let good = test_bed.token(kind, scope);
-    told.push(("good", test_bed.outcome(Some(&good)), "200".to_owned()));
+    let valid = test_bed.token(kind, scope);
+    outcomes.push(("valid", test_bed.outcome(Some(&valid)), "200".to_owned()));
 
-    // A client that does not know the scope asks without one, and reads it off the 403.
+    // A client that does not know the scope learns it from the 403.
     let narrow = test_bed.token(kind, "");
     let insufficient =
         format!("403 www-authenticate: Bearer error=\"insufficient_scope\", scope=\"{scope}\"");
-    told.push((
+    outcomes.push((
         "too little scope",
         test_bed.outcome(Some(&narrow)),
         insufficient,
     ));
 
     let wide = test_bed.token(kind, wildcard);
-    told.push((
+    outcomes.push((
         "wildcard scope",
         test_bed.outcome(Some(&wide)),
         "200".to_owned(),
@@ -182,13 +185,13 @@ fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, S
 
     let foreign = ask(
         test_bed.server.address,
-        &Want {
+        &TokenRequest {
             kind,
             scope,
             for_another: true,
         },
     );
-    told.push((
+    outcomes.push((
         "wrong audience",
         test_bed.outcome(Some(&foreign)),
         invalid.clone(),
@@ -200,61 +203,61 @@ fn questions(test_bed: &TestBed<'_>, kind: Kind) -> Vec<(&'static str, String, S
         test_bed.server.address,
         &revoked,
     );
-    told.push(("revoked", test_bed.outcome(Some(&revoked)), invalid.clone()));
+    outcomes.push(("revoked", test_bed.outcome(Some(&revoked)), invalid.clone()));
 
-    // One that was in use when it was revoked ends within cache_ttl.
+    // A cached token that is revoked is refused after cache_ttl.
     revoke(
         &test_bed.authorization_server,
         test_bed.server.address,
-        &good,
+        &valid,
     );
     test_bed.set_time(60);
-    told.push((
-        "revoked in use, after 60 s",
-        test_bed.outcome(Some(&good)),
+    outcomes.push((
+        "revoked while cached, after 60 s",
+        test_bed.outcome(Some(&valid)),
         invalid.clone(),
     ));
 
     test_bed.set_time(expired_after);
-    told.push((
-        "expired in use",
+    outcomes.push((
+        "expired while cached",
         test_bed.outcome(Some(&wide)),
         invalid.clone(),
     ));
     test_bed.set_time(0);
     let unused = test_bed.token(kind, scope);
     test_bed.set_time(expired_after);
-    told.push(("expired", test_bed.outcome(Some(&unused)), invalid));
+    outcomes.push(("expired", test_bed.outcome(Some(&unused)), invalid));
     test_bed.set_time(0);
 
-    let (known, fresh) = (test_bed.token(kind, scope), test_bed.token(kind, scope));
-    assert_eq!(test_bed.status(&known), 200);
+    let (cached, fresh) = (test_bed.token(kind, scope), test_bed.token(kind, scope));
+    assert_eq!(test_bed.status(&cached), 200);
     test_bed.server.script(|_| Reply::RawThenClose(Vec::new()));
-    told.push((
+    outcomes.push((
         "server down",
         test_bed.outcome(Some(&fresh)),
         "503 retry-after: 5".to_owned(),
     ));
-    told.push((
-        "server down, token known",
-        test_bed.outcome(Some(&known)),
+    outcomes.push((
+        "server down, token cached",
+        test_bed.outcome(Some(&cached)),
         "200".to_owned(),
     ));
-    told
+    outcomes
 }
 
 #[test]
-fn every_server_is_asked_every_question() {
-    let (mut asked, mut wrong) = (0, String::new());
+fn every_server_and_token_kind_passes_every_scenario() {
+    let (mut count, mut failures) = (0, String::new());
     for vendor in &VENDORS {
         for &kind in vendor.kinds {
             let test_bed = TestBed::start(vendor);
-            for (question, found, expected) in questions(&test_bed, kind) {
-                asked += 1;
+            for (scenario, found, expected) in outcomes(&test_bed, kind) {
+                count += 1;
                 if found != expected {
                     writeln!(
-                        wrong,
-                        "{} {kind:?}, {question}: expected {expected}, but found {found}",
+                        failures,
+                        "{} {kind:?}, {scenario}: expected {expected}, but found {found}",
                         vendor.name
                     )
                     .expect("a string");
@@ -262,11 +265,11 @@ fn every_server_is_asked_every_question() {
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong}");
-    assert_eq!(asked, 9 * 11);
+    assert!(failures.is_empty(), "{failures}");
+    assert_eq!(count, 9 * 11);
 }
 
-/// Posts a form, with Basic credentials if there are any.
+/// Sends a form, with Basic credentials if there are any.
 fn post(
     base: SocketAddr,
     path: &str,
@@ -295,17 +298,25 @@ fn post(
     )
 }
 
-fn token_by_basic(base: SocketAddr, path: &str, want: &Want<'_>, token_type: &str) -> String {
-    let form = [("grant_type", "client_credentials"), ("scope", want.scope)];
-    access_token(&post(base, path, Some(want.client()), &form), token_type)
+fn token_by_basic(
+    base: SocketAddr,
+    path: &str,
+    request: &TokenRequest<'_>,
+    token_type: &str,
+) -> String {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("scope", request.scope),
+    ];
+    access_token(&post(base, path, Some(request.client()), &form), token_type)
 }
 
-fn access_token(answer: &Response, token_type: &str) -> String {
-    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
+fn access_token(response: &Response, token_type: &str) -> String {
+    let body: Value = serde_json::from_slice(&response.body).expect("JSON");
     assert_eq!(
-        (answer.status, &told["token_type"]),
+        (response.status, &body["token_type"]),
         (200, &json!(token_type)),
-        "{told}"
+        "{body}"
     );
-    told["access_token"].as_str().expect("a token").to_owned()
+    body["access_token"].as_str().expect("a token").to_owned()
 }

@@ -8,23 +8,23 @@ use super::authorization_server::AuthorizationServer;
 use super::{aidbox, curity, forgerock, mobilefirst, wso2};
 use harness::{Received, Reply};
 
-/// What a token is.
+/// The form of an access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Jwt,
     Opaque,
 }
 
-/// The token that a client asks for.
-pub(super) struct Want<'w> {
+/// The token that a client requests.
+pub(super) struct TokenRequest<'w> {
     pub(super) kind: Kind,
     pub(super) scope: &'w str,
-    /// Whether it is for another API.
+    /// Whether its audience is another API.
     pub(super) for_another: bool,
 }
 
-impl Want<'_> {
-    /// Who asks for it.
+impl TokenRequest<'_> {
+    /// Id and secret of the client.
     pub(super) fn client(&self) -> (&'static str, &'static str) {
         if self.for_another {
             ("stranger", "secret of stranger")
@@ -34,23 +34,23 @@ impl Want<'_> {
     }
 }
 
-/// An authorization server, and one request to an API behind the gateway.
+/// An emulated authorization server, and one request through the gateway that its example protects.
 pub(super) struct Vendor {
     pub(super) name: &'static str,
-    /// Where the example says that it is.
+    /// Its URL in the example.
     pub(super) base: &'static str,
-    /// The key of its tokens.
+    /// `kid` and algorithm of its signing key.
     pub(super) key: (Option<&'static str>, Algorithm),
     pub(super) kinds: &'static [Kind],
     pub(super) reply: fn(&AuthorizationServer, &str, &Received) -> Reply,
-    pub(super) ask: fn(SocketAddr, &Want<'_>) -> String,
+    pub(super) ask: fn(SocketAddr, &TokenRequest<'_>) -> String,
     pub(super) revoke: fn(&AuthorizationServer, SocketAddr, &str),
     pub(super) method: &'static str,
     pub(super) path: &'static str,
-    /// What the request needs, and a granted wildcard that meets it.
+    /// The scope that the request requires, and a granted wildcard that meets it.
     pub(super) scope: &'static str,
     pub(super) wildcard: &'static str,
-    /// When a token has expired for sure, in seconds after it was issued.
+    /// Seconds after which a token has expired, leeway included.
     pub(super) expired_after: i64,
 }
 

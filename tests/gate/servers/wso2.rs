@@ -1,14 +1,16 @@
 //! WSO2 Identity Server and API Manager.
 //!
-//! Opaque UUIDs or JWTs of type `at+jwt`; `aud` is the client's id; scopes in a string or an array; lifetimes by
-//! `validity_period`, up to for ever; every question about a token that is no good is answered `{"active":false}`.
+//! - Tokens are opaque UUIDs, or JWTs of type `at+jwt` whose `aud` is the client id.
+//! - Scopes are a string or an array.
+//! - `validity_period` sets the lifetime, which may be unlimited.
+//! - The introspection response for any invalid token is `{"active":false}`.
 
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
 use super::authorization_server::{AuthorizationServer, Grant, basic, error, form, uuid};
-use super::{Kind, Want, post};
+use super::{Kind, TokenRequest, post};
 use harness::{Received, Reply};
 
 const KID: &str = "OTg1ZmU3MmI4OWE4ZjU4YjJkN2Y2MDk1NjI2ZGI_RS256";
@@ -57,7 +59,7 @@ fn token(authorization_server: &AuthorizationServer, url: &str, request: &Receiv
         .filter(|scope| !scope.is_empty())
         .cloned()
         .unwrap_or_else(|| "default".to_owned());
-    // Names that the configuration has for ours, and one that it has not.
+    // The audience of the example configuration, and another one.
     let audience = if client.0 == "stranger" {
         "stranger"
     } else {
@@ -81,10 +83,10 @@ fn token(authorization_server: &AuthorizationServer, url: &str, request: &Receiv
         authorization_server.key.token_with(&header, &json!({
             "sub": grant.client, "aut": "APPLICATION", "iss": format!("{url}/oauth2/token"), "client_id": grant.client,
             "aud": grant.audience, "nbf": grant.issued, "azp": grant.client, "scope": scopes, "exp": grant.expires,
-            "iat": grant.issued, "jti": uuid(authorization_server.number()),
+            "iat": grant.issued, "jti": uuid(authorization_server.next_number()),
         }))
     } else {
-        uuid(authorization_server.number())
+        uuid(authorization_server.next_number())
     };
     authorization_server.grant(&token, grant);
     let expires_in = if period < 0 {
@@ -115,29 +117,36 @@ fn introspect(authorization_server: &AuthorizationServer, request: &Received) ->
     })
 }
 
-pub(super) fn ask(base: SocketAddr, want: &Want<'_>) -> String {
-    ask_with(base, want, &[])
+pub(super) fn ask(base: SocketAddr, token_request: &TokenRequest<'_>) -> String {
+    ask_with(base, token_request, &[])
 }
 
-/// Asks with more parameters: `validity_period`, or the settings of the application.
-pub(super) fn ask_with(base: SocketAddr, want: &Want<'_>, more: &[(&str, &str)]) -> String {
-    let mut form = vec![("grant_type", "client_credentials"), ("scope", want.scope)];
-    if want.kind == Kind::Jwt {
+/// Requests a token with more parameters: `validity_period`, or settings of the application.
+pub(super) fn ask_with(
+    base: SocketAddr,
+    token_request: &TokenRequest<'_>,
+    more: &[(&str, &str)],
+) -> String {
+    let mut form = vec![
+        ("grant_type", "client_credentials"),
+        ("scope", token_request.scope),
+    ];
+    if token_request.kind == Kind::Jwt {
         form.push(("jwt", "true"));
     }
     form.extend(more);
-    let answer = post(base, "/oauth2/token", Some(want.client()), &form);
-    let told: Value = serde_json::from_slice(&answer.body).expect("JSON");
-    assert!(told.get("refresh_token").is_none());
-    super::access_token(&answer, "Bearer")
+    let response = post(base, "/oauth2/token", Some(token_request.client()), &form);
+    let body: Value = serde_json::from_slice(&response.body).expect("JSON");
+    assert!(body.get("refresh_token").is_none());
+    super::access_token(&response, "Bearer")
 }
 
 pub(super) fn revoke(_: &AuthorizationServer, base: SocketAddr, token: &str) {
-    let answer = post(
+    let response = post(
         base,
         "/oauth2/revoke",
         Some(("app", "secret of app")),
         &[("token", token)],
     );
-    assert_eq!(answer.status, 200);
+    assert_eq!(response.status, 200);
 }

@@ -1,4 +1,4 @@
-//! WebSocket and other protocols that a connection may go on in (RFC 9110 §7.8).
+//! Upgrades to WebSocket and other protocols (RFC 9110 §7.8).
 
 mod refused_switches;
 mod token_expiry;
@@ -14,16 +14,16 @@ use harness::{Connection, Reply, TIMEOUT, TestBed, eventually, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/ws\"\nscope = \"read\"\nupstream = \"up\"\n";
 
-const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Told: yes\r\n\r\n";
+const ACCEPTED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Custom: yes\r\n\r\n";
 
-/// An upstream that reads one head, does as it is told, and says what it read.
+/// An upstream that reads one head per connection, sends it to the test, then runs `serve`.
 fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let (address, (tell, heads)) = (listener.local_addr().expect("bound"), channel());
+    let (address, (sender, heads)) = (listener.local_addr().expect("bound"), channel());
     thread::spawn(move || {
         for socket in listener.incoming() {
             let Ok(mut socket) = socket else { return };
-            socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+            socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
             let mut head = Vec::new();
             while !head.ends_with(b"\r\n\r\n") {
                 let mut byte = [0];
@@ -32,7 +32,10 @@ fn upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> (SocketAddr, R
                     _ => break,
                 }
             }
-            if tell.send(String::from_utf8(head).expect("ASCII")).is_err() {
+            if sender
+                .send(String::from_utf8(head).expect("ASCII"))
+                .is_err()
+            {
                 return;
             }
             serve(socket);
@@ -50,13 +53,13 @@ fn echo(mut socket: TcpStream) {
     }
 }
 
-fn test_bed(upstream: SocketAddr, front: &str) -> TestBed {
+fn test_bed(upstream: SocketAddr, top: &str) -> TestBed {
     TestBed::toml(
-        front,
+        top,
         "",
         "",
-        &format!("{ROUTES}[upstreams.far]\ntargets = \"http://{upstream}\"\n")
-            .replace("upstream = \"up\"", "upstream = \"far\""),
+        &format!("{ROUTES}[upstreams.tunnel]\ntargets = \"http://{upstream}\"\n")
+            .replace("upstream = \"up\"", "upstream = \"tunnel\""),
     )
 }
 
@@ -74,43 +77,48 @@ fn read_exactly(connection: &mut TcpStream, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_go_both_ways_after_the_101_and_none_before() {
+fn bytes_are_forwarded_both_ways_after_the_101_and_none_before() {
     let (address, heads) = upstream(|mut socket| {
-        // Nothing may come before the 101.
+        // Shows an absence: no byte arrives before the 101.
         socket
             .set_read_timeout(Some(Duration::from_millis(200)))
-            .expect("a time-out");
+            .expect("a timeout");
         assert!(
             socket.read(&mut [0; 16]).is_err(),
-            "a byte came before the 101"
+            "a byte arrived before the 101"
         );
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
-        // The first bytes come with the head.
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        // The first bytes are sent together with the head.
         socket
             .write_all(format!("{ACCEPTED}first").as_bytes())
-            .expect("it reads");
+            .expect("an open connection");
         echo(socket);
     });
     let test_bed = test_bed(address, "");
     let mut connection = Connection::open(test_bed.address);
-    // Whoever is sure of the answer does not wait for it.
+    // A client may send before it has read the 101.
     connection.write(request(&test_bed.token("read"), UPGRADE) + "early");
-    let answer = connection.try_read(false).expect("an answer");
+    let response = connection.try_read(false).expect("a response");
     assert_eq!(
         (
-            answer.status,
-            answer.header("upgrade"),
-            answer.header("connection")
+            response.status,
+            response.header("upgrade"),
+            response.header("connection")
         ),
         (101, Some("echo"), Some("upgrade"))
     );
-    assert_eq!(answer.header("x-told"), Some("yes"));
+    assert_eq!(response.header("x-custom"), Some("yes"));
     assert!(connection.reads_until("firstearly"));
-    let big = vec![b'x'; 1 << 20];
-    let mut hand = connection.clone_socket();
+    let large = vec![b'x'; 1 << 20];
+    let mut socket = connection.clone_socket();
     thread::scope(|scope| {
-        scope.spawn(|| connection.clone_socket().write_all(&big).expect("it reads"));
-        assert!(read_exactly(&mut hand, big.len()) == big);
+        scope.spawn(|| {
+            connection
+                .clone_socket()
+                .write_all(&large)
+                .expect("an open connection")
+        });
+        assert!(read_exactly(&mut socket, large.len()) == large);
     });
     let head = heads.recv_timeout(TIMEOUT).expect("a head").to_lowercase();
     for line in [
@@ -124,46 +132,55 @@ fn bytes_go_both_ways_after_the_101_and_none_before() {
 }
 
 #[test]
-fn protocol_is_switched_for_who_has_the_scope_and_nobody_else() {
+fn protocol_is_switched_only_with_a_sufficient_token() {
     let (address, heads) = upstream(|mut socket| {
-        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        socket
+            .write_all(ACCEPTED.as_bytes())
+            .expect("an open connection");
         echo(socket);
     });
     let test_bed = test_bed(address, "");
-    let without = send(
+    let no_token = send(
         test_bed.address,
         format!("GET /ws HTTP/1.1\r\nHost: a\r\n{UPGRADE}\r\n"),
     );
-    assert_eq!((without.status, without.challenge()), (401, Some("Bearer")));
+    assert_eq!(
+        (no_token.status, no_token.challenge()),
+        (401, Some("Bearer"))
+    );
     let narrow = send(test_bed.address, request(&test_bed.token("other"), UPGRADE));
     assert_eq!(narrow.status, 403);
     assert!(heads.try_recv().is_err(), "the upstream was reached");
 }
 
 #[test]
-fn end_that_finishes_is_told_to_the_other_which_may_go_on() {
+fn closed_sending_half_is_forwarded_and_the_other_half_stays_open() {
     let (address, _heads) = upstream(|mut socket| {
-        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        socket
+            .write_all(ACCEPTED.as_bytes())
+            .expect("an open connection");
         let mut all = Vec::new();
         socket.read_to_end(&mut all).expect("an end");
-        socket.write_all(&all).expect("it reads");
+        socket.write_all(&all).expect("an open connection");
     });
     let test_bed = test_bed(address, "");
     let mut connection = Connection::open(test_bed.address);
     connection.write(request(&test_bed.token("read"), UPGRADE));
-    assert_eq!(connection.try_read(false).expect("an answer").status, 101);
-    let mut hand = connection.clone_socket();
-    hand.write_all(b"all of it").expect("it reads");
-    hand.shutdown(Shutdown::Write).expect("open");
+    assert_eq!(connection.try_read(false).expect("a response").status, 101);
+    let mut socket = connection.clone_socket();
+    socket.write_all(b"all of it").expect("an open connection");
+    socket.shutdown(Shutdown::Write).expect("open");
     let mut all = String::new();
-    hand.read_to_string(&mut all).expect("an end");
+    socket.read_to_string(&mut all).expect("an end");
     assert_eq!(all, "all of it");
 }
 
 #[test]
-fn silence_ends_it() {
+fn idle_tunnel_times_out() {
     let (address, _heads) = upstream(|mut socket| {
-        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        socket
+            .write_all(ACCEPTED.as_bytes())
+            .expect("an open connection");
         echo(socket);
     });
     let test_bed = test_bed(
@@ -172,12 +189,12 @@ fn silence_ends_it() {
     );
     let mut connection = Connection::open(test_bed.address);
     connection.write(request(&test_bed.token("read"), UPGRADE));
-    assert_eq!(connection.try_read(false).expect("an answer").status, 101);
-    let (mut hand, began) = (connection.clone_socket(), Instant::now());
+    assert_eq!(connection.try_read(false).expect("a response").status, 101);
+    let (mut socket, began) = (connection.clone_socket(), Instant::now());
     for _ in 0..6 {
-        hand.write_all(b"ping").expect("it reads");
-        assert_eq!(read_exactly(&mut hand, 4), b"ping");
-        // Paces the echoes.
+        socket.write_all(b"ping").expect("an open connection");
+        assert_eq!(read_exactly(&mut socket, 4), b"ping");
+        // Paces the echoes: together they outlast the idle timeout, but no pause does.
         thread::sleep(Duration::from_millis(100));
     }
     assert!(connection.is_closed());
@@ -189,13 +206,13 @@ fn silence_ends_it() {
 }
 
 #[test]
-fn upstream_that_declines_answers_as_usual() {
+fn response_of_an_upstream_that_declines_is_forwarded() {
     let test_bed = TestBed::routes(ROUTES);
     test_bed.upstream.script(|_| Reply::text("no"));
     let mut connection = Connection::open(test_bed.address);
     for _ in 0..2 {
-        let answer = connection.ask(request(&test_bed.token("read"), UPGRADE));
-        assert_eq!((answer.status, answer.text()), (200, "no".to_owned()));
+        let response = connection.ask(request(&test_bed.token("read"), UPGRADE));
+        assert_eq!((response.status, response.text()), (200, "no".to_owned()));
     }
     let received = test_bed.last();
     assert_eq!(
@@ -205,13 +222,15 @@ fn upstream_that_declines_answers_as_usual() {
 }
 
 #[test]
-fn head_of_a_switch_has_no_length() {
+fn head_of_a_101_has_no_length() {
     let (address, _heads) = upstream(|mut socket| {
         let head = ACCEPTED.replace(
-            "X-Told: yes",
+            "X-Custom: yes",
             "Content-Length: 5\r\nTransfer-Encoding: chunked",
         );
-        socket.write_all(head.as_bytes()).expect("it reads");
+        socket
+            .write_all(head.as_bytes())
+            .expect("an open connection");
         echo(socket);
     });
     let test_bed = test_bed(address, "");
@@ -234,17 +253,17 @@ fn head_of_a_switch_has_no_length() {
 }
 
 #[test]
-fn upstream_that_is_gone_is_a_502_and_a_tunnel_is_logged_at_its_end() {
-    let gone = TcpListener::bind("127.0.0.1:0")
+fn upgrade_to_an_unreachable_upstream_is_a_502() {
+    let unreachable = TcpListener::bind("127.0.0.1:0")
         .expect("a port")
         .local_addr()
         .expect("bound");
-    let test_bed = test_bed(gone, "");
+    let test_bed = test_bed(unreachable, "");
     assert_eq!(
         send(test_bed.address, request(&test_bed.token("read"), UPGRADE)).status,
         502
     );
-    eventually("it is logged", || {
+    eventually("the failure is logged", || {
         harness::logged("upstream_connect_failed")
     });
 }

@@ -1,10 +1,10 @@
-//! Switches of protocols that the gateway does not forward or does not accept.
+//! Upgrades that the gateway does not forward, and 101 responses that it does not accept.
 
 use super::{ACCEPTED, ROUTES, request};
 use harness::{Reply, TestBed, eventually, send};
 
 #[test]
-fn other_versions_of_http_are_not_switched_to() {
+fn upgrade_to_other_http_versions_is_not_forwarded() {
     let test_bed = TestBed::routes(ROUTES);
     for lines in [
         "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA\r\n",
@@ -32,7 +32,7 @@ fn other_versions_of_http_are_not_switched_to() {
         );
         assert!(received.header("http2-settings").is_empty(), "{received:?}");
     }
-    // What is left of a list goes on.
+    // The rest of a list is forwarded.
     let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c, WebSocket\r\nHTTP2-Settings: AAMAAABk\r\n";
     assert_eq!(
         send(test_bed.address, request(&test_bed.token("read"), lines)).status,
@@ -47,19 +47,19 @@ fn other_versions_of_http_are_not_switched_to() {
 }
 
 #[test]
-fn switch_that_nobody_asked_for_is_a_broken_answer() {
+fn unrequested_101_is_a_502() {
     let test_bed = TestBed::routes(ROUTES);
     test_bed
         .upstream
         .script(|_| Reply::RawThenHang(ACCEPTED.as_bytes().to_vec()));
-    let answer = send(test_bed.address, request(&test_bed.token("read"), ""));
-    assert_eq!((answer.status, answer.challenge()), (502, None));
+    let response = send(test_bed.address, request(&test_bed.token("read"), ""));
+    assert_eq!((response.status, response.challenge()), (502, None));
 }
 
 #[test]
-fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its_connection() {
+fn switch_to_another_protocol_than_requested_is_a_502_and_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
-    for (asked, head) in [
+    for (requested, head) in [
         (
             "websocket",
             "HTTP/1.1 101 X\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
@@ -90,12 +90,12 @@ fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its
         test_bed.upstream.script(move |_| {
             Reply::RawThenHang(format!("{head}HTTP/1.1 200 OK\r\n\r\nstray").into_bytes())
         });
-        let lines = format!("Connection: Upgrade\r\nUpgrade: {asked}\r\n");
+        let lines = format!("Connection: Upgrade\r\nUpgrade: {requested}\r\n");
         let response = send(test_bed.address, request(&test_bed.token("read"), &lines));
         assert_eq!(
             (response.status, response.text().contains("stray")),
             (502, false),
-            "{head:?} for {asked}"
+            "{head:?} for {requested}"
         );
     }
     test_bed.upstream.script(|_| Reply::text("hello"));
@@ -103,11 +103,11 @@ fn switch_to_another_protocol_than_was_asked_for_is_a_broken_answer_and_ends_its
         send(test_bed.address, request(&test_bed.token("read"), "")).text(),
         "hello"
     );
-    // The one that answers, at most, is open still.
+    // At most the connection that served the last request stays open.
     eventually("their connections are closed", || {
         test_bed.upstream.closed() + 2 >= test_bed.upstream.connections()
     });
-    eventually("it is logged", || {
+    eventually("the failure is logged", || {
         harness::logged("to switch to a requested protocol")
     });
 }

@@ -7,16 +7,18 @@ use super::{ACCEPTED, UPGRADE, echo, request, upstream};
 use harness::{Connection, Reply, TestBed, eventually};
 
 #[test]
-fn stream_ends_with_its_token_where_the_route_says_so() {
+fn streams_end_at_token_expiry_with_close_at_expiry() {
     let (address, _heads) = upstream(|mut socket| {
-        socket.write_all(ACCEPTED.as_bytes()).expect("it reads");
+        socket
+            .write_all(ACCEPTED.as_bytes())
+            .expect("an open connection");
         echo(socket);
     });
     let events = format!(
-        "[upstreams.far]\ntargets = \"http://{address}\"\n\
-         [[routes]]\npath = \"/ws\"\nupstream = \"far\"\nclose_at_expiry = true\n\
+        "[upstreams.tunnel]\ntargets = \"http://{address}\"\n\
+         [[routes]]\npath = \"/ws\"\nupstream = \"tunnel\"\nclose_at_expiry = true\n\
          [[routes]]\npath = \"/events\"\nupstream = \"up\"\nclose_at_expiry = true\n\
-         [[routes]]\npath = \"/patient\"\nupstream = \"up\"\n"
+         [[routes]]\npath = \"/unlimited\"\nupstream = \"up\"\n"
     );
     let test_bed = TestBed::toml(
         "[server]\nbody_idle_timeout = \"3s\"\n",
@@ -30,50 +32,53 @@ fn stream_ends_with_its_token_where_the_route_says_so() {
         .script(|_| Reply::RawThenHang(head.to_vec()));
     let mut claims = test_bed.issuer.claims("read");
     claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let brief = test_bed.key.token(&claims);
+    let expiring = test_bed.key.token(&claims);
     let ask = |path: &str, lines: &str| {
         let mut connection = Connection::open(test_bed.address);
-        connection.write(request(&brief, lines).replace("/ws", path));
+        connection.write(request(&expiring, lines).replace("/ws", path));
         connection
     };
-    let (mut switched, mut events, mut patient) =
-        (ask("/ws", UPGRADE), ask("/events", ""), ask("/patient", ""));
-    assert_eq!(switched.try_read(false).expect("an answer").status, 101);
+    let (mut switched, mut events, mut unlimited) = (
+        ask("/ws", UPGRADE),
+        ask("/events", ""),
+        ask("/unlimited", ""),
+    );
+    assert_eq!(switched.try_read(false).expect("a response").status, 101);
     let began = Instant::now();
     assert!(switched.is_closed());
     assert!(
         events.reads_until("\n\n\r\n") && !events.reads_until("0\r\n\r\n"),
-        "it breaks off"
+        "the body is truncated"
     );
     assert!(
         (800..2800).contains(&began.elapsed().as_millis()),
         "after {:?}",
         began.elapsed()
     );
-    assert!(!patient.reads_until("0\r\n\r\n"));
+    assert!(!unlimited.reads_until("0\r\n\r\n"));
     assert!(
         began.elapsed() > Duration::from_millis(2800),
-        "that one ends with its upstream's silence"
+        "without close_at_expiry, only the idle timeout ends the response"
     );
-    eventually("it is logged", || harness::logged("token_ended"));
+    eventually("the expiry is logged", || harness::logged("token_ended"));
 }
 
 #[test]
-fn upload_ends_with_its_token_where_the_route_says_so() {
+fn upload_ends_at_token_expiry_with_close_at_expiry() {
     let routes = "[[routes]]\npath = \"/up\"\nupstream = \"up\"\nclose_at_expiry = true\n";
     let test_bed = TestBed::toml("", "leeway = \"0s\"", "", routes);
     let mut claims = test_bed.issuer.claims("");
     claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let brief = test_bed.key.token(&claims);
+    let expiring = test_bed.key.token(&claims);
     let mut connection = Connection::open(test_bed.address);
     connection.write(format!(
-        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {brief}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
     ));
-    let mut hand = connection.clone_socket();
+    let mut socket = connection.clone_socket();
     let began = Instant::now();
-    // It goes on and on.
+    // Outlasts the token.
     let uploading = std::thread::spawn(move || {
-        while hand.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
+        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
             // Paces the upload.
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -89,6 +94,10 @@ fn upload_ends_with_its_token_where_the_route_says_so() {
         began.elapsed()
     );
     drop(connection);
-    uploading.join().expect("it ends");
-    assert_eq!(test_bed.hits(), 0, "half an upload is no request");
+    uploading.join().expect("no panic");
+    assert_eq!(
+        test_bed.hits(),
+        0,
+        "an incomplete upload reaches no upstream"
+    );
 }

@@ -13,7 +13,7 @@ use tungstenite::client::IntoClientRequest;
 use super::test_bed;
 use harness::{Authority, TIMEOUT};
 
-/// A WebSocket server that says everything back.
+/// A WebSocket server that echoes every message.
 fn websocket_upstream() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -36,34 +36,34 @@ fn websocket_upstream() -> SocketAddr {
     address
 }
 
-fn speaks_websocket<S: Read + Write>(stream: S, token: &str) {
+fn assert_websocket_works<S: Read + Write>(stream: S, token: &str) {
     let mut request = "ws://a.test/ws".into_client_request().expect("a request");
     let value = format!("Bearer {token}").parse().expect("a header value");
     request.headers_mut().insert("authorization", value);
-    let (mut session, answer) = tungstenite::client(request, stream).expect("a handshake");
-    assert_eq!(answer.status(), 101);
+    let (mut session, response) = tungstenite::client(request, stream).expect("a handshake");
+    assert_eq!(response.status(), 101);
     for length in [1, 125, 126, 65_535, 65_536, 1 << 20, 16 << 20] {
         let message = Message::binary(vec![7; length]);
-        session.send(message.clone()).expect("it reads");
+        session.send(message.clone()).expect("an open connection");
         assert!(
-            session.read().expect("an answer") == message,
+            session.read().expect("a message") == message,
             "{length} bytes"
         );
     }
     session
         .send(Message::Ping(vec![1].into()))
-        .expect("it reads");
+        .expect("an open connection");
     assert_eq!(
-        session.read().expect("an answer"),
+        session.read().expect("a message"),
         Message::Pong(vec![1].into())
     );
-    session.close(None).expect("it reads");
+    session.close(None).expect("an open connection");
     assert!(session.read().is_ok_and(|message| message.is_close()));
     assert!(session.read().is_err(), "both have closed");
 }
 
 #[test]
-fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
+fn tungstenite_websocket_works_plain_and_over_tls() {
     let authority = Authority::generate();
     let (certificate, key) = authority.server_files("a", "a.test");
     let listener = format!(
@@ -74,15 +74,15 @@ fn websocket_of_other_peoples_making_goes_through_plain_and_over_tls() {
     let test_bed = test_bed(websocket_upstream(), &format!("[server]\n{listener}"));
     let token = test_bed.token("read");
     let connect = |address: SocketAddr| {
-        let socket = TcpStream::connect(address).expect("it listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a time-out");
+        let socket = TcpStream::connect(address).expect("a listening gateway");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         socket
     };
-    speaks_websocket(connect(test_bed.address), &token);
+    assert_websocket_works(connect(test_bed.address), &token);
     let name = ServerName::try_from("a.test").expect("a name");
     let session =
         ClientConnection::new(Arc::new(authority.client_config(None)), name).expect("a session");
-    speaks_websocket(
+    assert_websocket_works(
         StreamOwned::new(session, connect(test_bed.gateway.addresses[1])),
         &token,
     );

@@ -9,37 +9,37 @@ use super::gateway;
 use harness::{Connection, Reply, Server, eventually};
 
 /// A server that can be killed: its port refuses, and its connections are reset or closed.
-struct Mortal {
+struct KillableServer {
     server: Option<Server>,
     address: String,
     received: Arc<Mutex<HashMap<String, usize>>>,
-    is_dying: Arc<AtomicBool>,
+    is_killed: Arc<AtomicBool>,
 }
 
-impl Mortal {
+impl KillableServer {
     fn start(received: &Arc<Mutex<HashMap<String, usize>>>) -> Self {
-        let mut mortal = Self {
+        let mut server = Self {
             server: None,
-            // No other test can take the port while nobody listens here.
+            // No other test uses this address, so the port stays free while the server is down.
             address: "127.0.0.77:0".to_owned(),
             received: Arc::clone(received),
-            is_dying: Arc::default(),
+            is_killed: Arc::default(),
         };
-        mortal.revive();
-        mortal
+        server.restart();
+        server
     }
 
-    fn revive(&mut self) {
-        self.is_dying = Arc::default();
-        let (received, is_dying) = (Arc::clone(&self.received), Arc::clone(&self.is_dying));
+    fn restart(&mut self) {
+        self.is_killed = Arc::default();
+        let (received, is_killed) = (Arc::clone(&self.received), Arc::clone(&self.is_killed));
         let server = Server::start_at(&self.address, move |request| {
             *received
                 .lock()
                 .expect("no panic")
                 .entry(request.target.clone())
                 .or_default() += 1;
-            // A process that is killed takes with it what it was about to answer.
-            if is_dying.load(Ordering::SeqCst) {
+            // A killed process does not send the responses of its requests in flight.
+            if is_killed.load(Ordering::SeqCst) {
                 Reply::RawThenReset(Vec::new())
             } else {
                 Reply::text("hello")
@@ -50,11 +50,11 @@ impl Mortal {
     }
 
     fn kill(&mut self) {
-        self.is_dying.store(true, Ordering::SeqCst);
-        let server = self.server.take().expect("it is alive");
+        self.is_killed.store(true, Ordering::SeqCst);
+        let server = self.server.take().expect("a running server");
         let address = server.address;
         drop(server);
-        eventually("its port refuses", || {
+        eventually("the port refuses", || {
             std::net::TcpStream::connect(address).is_err()
         });
     }
@@ -62,14 +62,17 @@ impl Mortal {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
+fn killed_and_restarted_target_costs_no_get_and_duplicates_no_post() {
     let received = Arc::default();
-    let (mut mortal, other) = (Mortal::start(&received), Mortal::start(&received));
+    let (mut killable, other) = (
+        KillableServer::start(&received),
+        KillableServer::start(&received),
+    );
     let addresses =
-        [&mortal.address, &other.address].map(|address| address.parse().expect("an address"));
+        [&killable.address, &other.address].map(|address| address.parse().expect("an address"));
     let gateway = gateway(&addresses, "");
     let (stop, sent) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let posts_that_failed = thread::scope(|scope| {
+    let failed_posts = thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
             .map(|client| {
                 let (gateway, stop, sent) = (&gateway, &stop, &sent);
@@ -82,14 +85,18 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
                         }
                         let path = format!("/{client}/{number}");
                         if number % 4 == 3 {
-                            let answer = connection.ask(format!(
+                            let response = connection.ask(format!(
                                 "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"
                             ));
-                            failed += usize::from(answer.status != 200);
+                            failed += usize::from(response.status != 200);
                         } else {
-                            let answer =
+                            let response =
                                 connection.ask(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-                            assert_eq!((answer.status, answer.complete), (200, true), "GET {path}");
+                            assert_eq!(
+                                (response.status, response.complete),
+                                (200, true),
+                                "GET {path}"
+                            );
                         }
                         sent.fetch_add(1, Ordering::SeqCst);
                     }
@@ -97,7 +104,7 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
                 })
             })
             .collect();
-        let some_more = |count: usize| {
+        let wait_for_requests = |count: usize| {
             let before = sent.load(Ordering::SeqCst);
             eventually("requests are answered", || {
                 sent.load(Ordering::SeqCst) >= before + count
@@ -105,10 +112,10 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
             });
         };
         for _ in 0..20 {
-            some_more(50);
-            mortal.kill();
-            some_more(50);
-            mortal.revive();
+            wait_for_requests(50);
+            killable.kill();
+            wait_for_requests(50);
+            killable.restart();
         }
         stop.store(true, Ordering::SeqCst);
         clients
@@ -129,7 +136,7 @@ fn target_that_is_killed_and_revived_costs_no_get_and_doubles_no_post() {
     }
     let posts = sent.load(Ordering::SeqCst) / 4;
     assert!(
-        posts_that_failed <= posts / 4,
-        "{posts_that_failed} of {posts} POSTs failed"
+        failed_posts <= posts / 4,
+        "{failed_posts} of {posts} POSTs failed"
     );
 }

@@ -3,29 +3,29 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{GET, POST, deserted, gateway};
+use super::{GET, POST, gateway, unused_address};
 use harness::{HyperServer, Reply, Server, eventually, logged, send};
 
-/// A health check's answer, and how often it was asked for.
-struct Checked {
+/// A server with a health check endpoint, whose status the test sets.
+struct CheckedServer {
     server: Server,
     status: Arc<AtomicUsize>,
 }
 
-impl Checked {
+impl CheckedServer {
     fn start() -> Self {
         let status = Arc::new(AtomicUsize::new(204));
-        let told = Arc::clone(&status);
+        let current = Arc::clone(&status);
         let server = Server::start(move |received| match &*received.target {
             "/healthz?all" => {
-                Reply::status(u16::try_from(told.load(Ordering::SeqCst)).expect("a status"))
+                Reply::status(u16::try_from(current.load(Ordering::SeqCst)).expect("a status"))
             }
             _ => Reply::text("hello"),
         });
         Self { server, status }
     }
 
-    fn says(&self, status: usize) {
+    fn set_status(&self, status: usize) {
         self.status.store(status, Ordering::SeqCst);
     }
 
@@ -42,14 +42,14 @@ impl Checked {
     }
 }
 
-const CHECKED: &str = "health = { path = \"/healthz?all\", interval = \"500ms\", unhealthy_after = 2, healthy_after = 2 }";
+const HEALTH: &str = "health = { path = \"/healthz?all\", interval = \"500ms\", unhealthy_after = 2, healthy_after = 2 }";
 
 #[test]
-fn active_checks_take_a_target_out_and_back_in() {
-    let (first, second) = (Checked::start(), Checked::start());
+fn failing_health_checks_remove_a_target_until_they_succeed_again() {
+    let (first, second) = (CheckedServer::start(), CheckedServer::start());
     let gateway = gateway(
         &[first.server.address, second.server.address],
-        &format!("{CHECKED}\nhost = \"target\""),
+        &format!("{HEALTH}\nhost = \"target\""),
     );
     eventually("both are checked", || {
         first.checks() > 0 && second.checks() > 0
@@ -65,12 +65,12 @@ fn active_checks_take_a_target_out_and_back_in() {
         first.requests() > 0 && second.requests() > 0
     });
 
-    // 3xx is as good as 2xx; a failure alone changes nothing.
-    first.says(302);
+    // 3xx is healthy like 2xx.
+    first.set_status(302);
     let checks = first.checks();
-    eventually("it is checked", || first.checks() > checks + 2);
-    first.says(503);
-    eventually("it is found unwell", || {
+    eventually("the target is checked", || first.checks() > checks + 2);
+    first.set_status(503);
+    eventually("the target is found unhealthy", || {
         logged(&format!(
             "upstream endpoint unhealthy upstream=up target={}",
             first.server.address
@@ -80,35 +80,37 @@ fn active_checks_take_a_target_out_and_back_in() {
     (0..50).for_each(|_| ask());
     assert_eq!(first.requests(), requests);
 
-    first.says(200);
-    eventually("it gets requests again", || {
+    first.set_status(200);
+    eventually("the target gets requests again", || {
         ask();
         first.requests() > requests
     });
 
-    // Nobody is well: nothing is sent to anybody.
-    first.says(500);
-    second.says(404);
-    eventually("there is nobody to ask", || {
+    // Without a healthy target, no request is forwarded.
+    first.set_status(500);
+    second.set_status(404);
+    eventually("no target is healthy", || {
         send(gateway.address, GET).status == 503
     });
     let requests = [first.requests(), second.requests()];
     assert_eq!(send(gateway.address, GET).status, 503);
     assert_eq!([first.requests(), second.requests()], requests);
-    second.says(200);
-    eventually("one is back", || send(gateway.address, GET).status == 200);
+    second.set_status(200);
+    eventually("a target is healthy again", || {
+        send(gateway.address, GET).status == 200
+    });
 }
 
 #[test]
-fn active_checks_know_a_target_that_is_gone_or_hangs() {
-    let (hanging, well) = (
+fn target_that_refuses_or_hangs_is_unhealthy() {
+    let (hanging, healthy) = (
         Server::start(|_| Reply::RawThenHang(Vec::new())),
-        Checked::start(),
+        CheckedServer::start(),
     );
-    let gone = deserted();
-    let gateway = gateway(&[gone, hanging.address, well.server.address], CHECKED);
-    for target in [gone, hanging.address] {
-        eventually("it is found unwell", || {
+    let refusing = unused_address();
+    let gateway = gateway(&[refusing, hanging.address, healthy.server.address], HEALTH);
+    for target in [refusing, hanging.address] {
+        eventually("the target is found unhealthy", || {
             logged(&format!(
                 "upstream endpoint unhealthy upstream=up target={target}"
             ))
@@ -129,13 +131,13 @@ fn active_checks_know_a_target_that_is_gone_or_hangs() {
 }
 
 #[test]
-fn active_checks_are_made_over_what_the_upstream_speaks() {
+fn health_checks_use_the_protocol_of_the_upstream() {
     let server = HyperServer::start(true, None);
     let _gateway = gateway(
         &[server.address],
         "protocol = \"http2\"\nhealth = { path = \"/\", interval = \"100ms\" }",
     );
-    eventually("it is checked twice", || server.seen().len() >= 2);
+    eventually("the target is checked twice", || server.seen().len() >= 2);
     assert!(
         server
             .seen()

@@ -1,4 +1,4 @@
-//! Several targets: which of them gets a request, and what becomes of it when they come and go.
+//! Several targets: load balancing, ejection, retries and idle connections.
 
 mod failover;
 mod health_checks;
@@ -15,7 +15,7 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 const POST: &str = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
 
-fn greet() -> Server {
+fn hello_server() -> Server {
     Server::start(|_| Reply::text("hello"))
 }
 
@@ -34,8 +34,8 @@ fn gateway(targets: &[SocketAddr], keys: &str) -> Gateway {
     Gateway::start(&toml(targets, keys))
 }
 
-/// An address at which nobody listens, and at which no other test will begin to.
-fn deserted() -> SocketAddr {
+/// An address without a listener, which no other test uses.
+fn unused_address() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.66:0").expect("a free port");
     listener.local_addr().expect("a bound socket")
 }
@@ -45,8 +45,8 @@ fn hits<const N: usize>(servers: &[Server; N]) -> [usize; N] {
 }
 
 #[test]
-fn round_robin_is_even() {
-    let servers = [greet(), greet(), greet()];
+fn round_robin_distributes_evenly() {
+    let servers = [hello_server(), hello_server(), hello_server()];
     let gateway = gateway(
         &servers.each_ref().map(|server| server.address),
         "balance = \"round_robin\"",
@@ -58,61 +58,74 @@ fn round_robin_is_even() {
     assert_eq!(hits(&servers), [100; 3]);
 }
 
-/// A request that waits at `busy` for ever, where `idle` answers what comes to it.
-fn keep_busy(gateway: &Gateway, busy: &Server, idle: &Server) -> Connection {
+/// Sends requests until one of them waits at `busy`, which never responds; `idle` serves the others.
+fn occupy(gateway: &Gateway, busy: &Server, idle: &Server) -> Connection {
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
         let mut connection = Connection::open(gateway.address);
         let before = (busy.hits(), idle.hits());
         connection.write(GET);
-        eventually("somebody has it", || (busy.hits(), idle.hits()) != before);
+        eventually("a target receives it", || {
+            (busy.hits(), idle.hits()) != before
+        });
         if busy.hits() > before.0 {
             return connection;
         }
         assert_eq!(connection.read(false).text(), "hello");
     }
-    panic!("the busy one is never drawn")
+    panic!("the busy target is never selected")
 }
 
 #[test]
-fn target_that_is_busy_gets_nothing_while_another_is_not() {
-    // The one before its answer, the other in the middle of it.
-    for begun in ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nh"] {
-        let (busy, idle) = (Server::start(|_| Reply::RawThenHang(begun.into())), greet());
+fn busy_target_gets_no_request_while_another_is_idle() {
+    // Busy before its response, and in the middle of one.
+    for partial_response in ["", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nh"] {
+        let (busy, idle) = (
+            Server::start(|_| Reply::RawThenHang(partial_response.into())),
+            hello_server(),
+        );
         let gateway = gateway(&[busy.address, idle.address], "");
-        let waiting = keep_busy(&gateway, &busy, &idle);
+        let waiting = occupy(&gateway, &busy, &idle);
         for _ in 0..200 {
             assert_eq!(send(gateway.address, GET).text(), "hello");
         }
         assert_eq!(busy.hits(), 1);
         drop(waiting);
-        // Nothing is under way at either any more.
-        keep_busy(&gateway, &busy, &idle);
+        // Now no request is in flight, so either target may be selected.
+        occupy(&gateway, &busy, &idle);
     }
 }
 
 #[test]
 fn at_most_half_of_the_targets_are_ejected() {
-    // Without retries, each request tells where it went: 502 is a target that is gone.
-    let (well, keys) = (greet(), "retries = 0\nbalance = \"round_robin\"");
-    let gateway = gateway(&[deserted(), deserted(), deserted(), well.address], keys);
+    // Without retries, the status shows the target: 502 means one that refuses.
+    let (healthy, keys) = (hello_server(), "retries = 0\nbalance = \"round_robin\"");
+    let gateway = gateway(
+        &[
+            unused_address(),
+            unused_address(),
+            unused_address(),
+            healthy.address,
+        ],
+        keys,
+    );
     let refused = |times: usize| {
         (0..times)
             .filter(|_| send(gateway.address, GET).status == 502)
             .count()
     };
-    // Three failures each eject two of the three.
+    // Two of the three are ejected, each after three failures.
     assert_eq!(refused(12), 9);
-    // A rest is half a second at least, and these take a few milliseconds.
+    // An ejection lasts half a second at least, and these requests take a few milliseconds.
     assert_eq!(
         refused(10),
         5,
-        "one of the three is in turn with the one that is well"
+        "the one that is not ejected alternates with the healthy one"
     );
 }
 
 #[test]
-fn retries_are_a_fifth_of_the_requests_and_some() {
+fn retry_budget_is_a_fifth_of_the_requests_and_a_minimum() {
     let server = Server::start(|_| Reply::RawThenClose(Vec::new()));
     let gateway = gateway(&[server.address], "");
     let began = Instant::now();
@@ -120,19 +133,20 @@ fn retries_are_a_fifth_of_the_requests_and_some() {
     for _ in 0..1500 {
         assert_eq!(connection.ask(GET).status, 502);
     }
-    let (attempts, most) = (
+    let (attempts, max_attempts) = (
         server.hits(),
         1500 + 300 + 100 + 10 * usize::try_from(began.elapsed().as_secs() + 1).expect("few"),
     );
     assert!(
-        (1500 + 300..=most).contains(&attempts),
-        "{attempts} attempts, at most {most}"
+        (1500 + 300..=max_attempts).contains(&attempts),
+        "{attempts} attempts, at most {max_attempts}"
     );
 }
 
 #[test]
-fn connections_that_were_closed_while_idle_cost_no_retry() {
-    // Each answers once and is closed: every other request finds a connection that is of no use.
+fn retry_after_a_stale_pooled_connection_does_not_use_the_retry_budget() {
+    // The server closes each connection after one response, so every other request finds a stale
+    // pooled connection.
     let server = Server::start(|_| {
         Reply::RawThenClose(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec())
     });
@@ -143,7 +157,7 @@ fn connections_that_were_closed_while_idle_cost_no_retry() {
 }
 
 #[test]
-fn connection_that_exchanges_shared_is_closed_when_it_was_idle_for_long() {
+fn idle_http2_connection_is_closed_after_pool_idle_timeout() {
     let server = HyperServer::start(true, None);
     let gateway = gateway(
         &[server.address],
@@ -151,6 +165,6 @@ fn connection_that_exchanges_shared_is_closed_when_it_was_idle_for_long() {
     );
     assert_eq!(send(gateway.address, GET).status, 200);
     assert_eq!(server.open(), 1);
-    eventually("it is closed", || server.open() == 0);
+    eventually("the connection is closed", || server.open() == 0);
     assert_eq!(send(gateway.address, GET).status, 200);
 }

@@ -8,22 +8,22 @@ use std::time::Duration;
 
 use scopegate::upstream::Resolver;
 
-use super::{GET, POST, ROUTE, greet};
+use super::{GET, POST, ROUTE, hello_server};
 use harness::{Connection, Gateway, Reply, Server, eventually, logged, send};
 
-type Known = Arc<Mutex<Vec<IpAddr>>>;
+type Addresses = Arc<Mutex<Vec<IpAddr>>>;
 
-/// A gateway to `http://api.test:PORT`, a name that has the addresses `known`.
-fn named(port: u16, keys: &str, known: &Known) -> Gateway {
+/// A gateway to `http://api.test:PORT`, a name that resolves to `addresses`.
+fn gateway_to_name(port: u16, keys: &str, addresses: &Addresses) -> Gateway {
     let text = format!("[upstreams.up]\ntargets = \"http://api.test:{port}\"\n{keys}\n{ROUTE}");
-    let known = Arc::clone(known);
+    let addresses = Arc::clone(addresses);
     let resolver = Resolver::of(Duration::from_millis(20), move |name, port| {
         assert_eq!(name, "api.test");
-        let known = known.lock().expect("no panic");
-        if known.is_empty() {
+        let addresses = addresses.lock().expect("no panic");
+        if addresses.is_empty() {
             Err(io::ErrorKind::NotFound.into())
         } else {
-            Ok(known
+            Ok(addresses
                 .iter()
                 .map(|&address| (address, port).into())
                 .collect())
@@ -31,32 +31,33 @@ fn named(port: u16, keys: &str, known: &Known) -> Gateway {
     });
     Gateway::start_altered(&text, |snapshot| {
         for upstream in &mut snapshot.upstreams {
-            let upstream = Arc::get_mut(upstream).expect("nobody has it yet");
+            let upstream = Arc::get_mut(upstream).expect("no other reference");
             upstream.set_resolver(resolver.clone());
         }
     })
 }
 
-fn at(last: u8) -> IpAddr {
+fn loopback(last: u8) -> IpAddr {
     [127, 0, 0, last].into()
 }
 
 #[test]
-fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
-    let first = greet();
+fn every_address_of_a_name_is_used_until_it_is_removed() {
+    let first = hello_server();
     let port = first.address.port();
     let [second, third] = [2, 3].map(|last| {
-        Server::start_at(&SocketAddr::from((at(last), port)).to_string(), |_| {
-            Reply::text("hello")
-        })
+        Server::start_at(
+            &SocketAddr::from((loopback(last), port)).to_string(),
+            |_| Reply::text("hello"),
+        )
     });
-    let known: Known = Arc::new(Mutex::new(vec![at(1)]));
-    let gateway = named(port, "pool_idle_timeout = \"1m\"", &known);
+    let addresses: Addresses = Arc::new(Mutex::new(vec![loopback(1)]));
+    let gateway = gateway_to_name(port, "pool_idle_timeout = \"1m\"", &addresses);
     let ask = || assert_eq!(send(gateway.address, GET).status, 200);
     ask();
     assert_eq!(first.hits(), 1);
 
-    *known.lock().expect("no panic") = vec![at(1), at(2), at(3)];
+    *addresses.lock().expect("no panic") = vec![loopback(1), loopback(2), loopback(3)];
     eventually("all three get requests", || {
         ask();
         [&first, &second, &third]
@@ -64,8 +65,8 @@ fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
             .all(|server| server.hits() > 1)
     });
 
-    // Its idle connections are closed, though nobody asks for anything.
-    *known.lock().expect("no panic") = vec![at(2), at(3)];
+    // Idle connections to a removed address are closed, even without a request.
+    *addresses.lock().expect("no panic") = vec![loopback(2), loopback(3)];
     eventually("its connections are closed", || {
         first.closed() == first.connections()
     });
@@ -73,8 +74,8 @@ fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
     (0..50).for_each(|_| ask());
     assert_eq!(first.hits(), hits);
 
-    // Who looks up and finds nothing goes on with what was known.
-    known.lock().expect("no panic").clear();
+    // After a failed lookup the previous addresses stay in use.
+    addresses.lock().expect("no panic").clear();
     eventually("the failure is logged", || {
         logged("DNS lookup failed; the previous addresses stay in use")
     });
@@ -82,52 +83,54 @@ fn every_address_of_a_name_is_used_and_one_that_leaves_gets_no_more() {
     (0..50).for_each(|_| ask());
     assert_eq!(second.hits() + third.hits(), before + 50);
 
-    *known.lock().expect("no panic") = vec![at(1)];
-    eventually("it is back", || {
+    *addresses.lock().expect("no panic") = vec![loopback(1)];
+    eventually("the address is used again", || {
         ask();
         first.hits() > hits
     });
 }
 
 #[test]
-fn exchange_with_an_address_that_leaves_ends_undisturbed() {
-    let go = Arc::new(AtomicBool::new(false));
-    let gone = Arc::clone(&go);
+fn exchange_with_a_removed_address_is_completed() {
+    let may_respond = Arc::new(AtomicBool::new(false));
+    let released = Arc::clone(&may_respond);
     let slow = Server::start(move |received| {
         if received.target == "/slow" {
-            eventually("it may answer", || gone.load(Ordering::SeqCst));
+            eventually("the test releases the response", || {
+                released.load(Ordering::SeqCst)
+            });
         }
         Reply::text("slow")
     });
     let port = slow.address.port();
-    let _other = Server::start_at(&SocketAddr::from((at(2), port)).to_string(), |_| {
+    let _other = Server::start_at(&SocketAddr::from((loopback(2), port)).to_string(), |_| {
         Reply::text("other")
     });
-    let known: Known = Arc::new(Mutex::new(vec![at(1)]));
-    let gateway = named(port, "pool_idle_timeout = \"1m\"", &known);
+    let addresses: Addresses = Arc::new(Mutex::new(vec![loopback(1)]));
+    let gateway = gateway_to_name(port, "pool_idle_timeout = \"1m\"", &addresses);
     let mut connection = Connection::open(gateway.address);
     connection.write("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
-    eventually("it has begun", || slow.hits() == 1);
-    *known.lock().expect("no panic") = vec![at(2)];
-    eventually("others go elsewhere", || {
+    eventually("the request arrives", || slow.hits() == 1);
+    *addresses.lock().expect("no panic") = vec![loopback(2)];
+    eventually("new requests go to the other address", || {
         send(gateway.address, GET).text() == "other"
     });
-    go.store(true, Ordering::SeqCst);
-    let answer = connection.read(false);
+    may_respond.store(true, Ordering::SeqCst);
+    let response = connection.read(false);
     assert_eq!(
-        (answer.status, answer.complete, answer.text()),
+        (response.status, response.complete, response.text()),
         (200, true, "slow".to_owned())
     );
-    eventually("its connection is not kept", || {
+    eventually("its connection is closed", || {
         slow.closed() == slow.connections()
     });
 }
 
 #[test]
-fn address_of_a_name_that_refuses_costs_no_request_even_without_retries() {
-    let server = greet();
-    let known: Known = Arc::new(Mutex::new(vec![at(9), at(1), at(8)]));
-    let gateway = named(server.address.port(), "retries = 0", &known);
+fn refusing_address_of_a_name_costs_no_request_even_without_retries() {
+    let server = hello_server();
+    let addresses: Addresses = Arc::new(Mutex::new(vec![loopback(9), loopback(1), loopback(8)]));
+    let gateway = gateway_to_name(server.address.port(), "retries = 0", &addresses);
     for _ in 0..100 {
         assert_eq!(send(gateway.address, POST).status, 200);
     }
