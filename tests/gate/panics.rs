@@ -1,7 +1,7 @@
 //! A panic ends only the request that causes it.
 //!
-//! Nothing in the gateway panics on purpose. These tests use a snapshot that no file compiles to: one
-//! route names an upstream that does not exist, and one has no forwarding entry.
+//! Nothing in the gateway panics on purpose. These tests use a snapshot that no file compiles to:
+//! one route names an upstream that does not exist, and one has no forwarding entry.
 
 use bytes::Bytes;
 use http::Request;

@@ -53,6 +53,7 @@ impl Upstream {
                 began.elapsed() < TIMEOUT,
                 "the upstream never stalls: {last} bytes"
             );
+            // Between two polls.
             thread::sleep(Duration::from_millis(20));
             let sent = self.sent.load(Ordering::SeqCst);
             if sent != last {

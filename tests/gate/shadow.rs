@@ -1,4 +1,4 @@
-//! Shadow mode (`enforce = false`): requests that lack a sufficient token are forwarded and recorded.
+//! Shadow mode (`enforce = false`): requests without a sufficient token are forwarded and recorded.
 
 use serde_json::json;
 

@@ -1,5 +1,6 @@
-//! Server-sent events and long polls over every pair of protocols: events are forwarded at once, and
-//! a client that disconnects cancels the request to the upstream.
+//! Server-sent events and long polls over every pair of protocols.
+//!
+//! Events are forwarded at once. A client that disconnects cancels the request to the upstream.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -33,7 +34,9 @@ const PAUSE: Duration = Duration::from_millis(150);
 const TOO_LONG: Duration = Duration::from_millis(1500);
 const SHORT_IDLE_TIMEOUT: &str = "[server]\nbody_idle_timeout = \"1s\"\n";
 
-/// A received request, and the channel for its response, which closes when the request is cancelled.
+/// A received request, and the channel for its response.
+///
+/// The channel closes when the request is cancelled.
 struct ReceivedRequest {
     head: Parts,
     body: Bytes,

@@ -1,6 +1,7 @@
 //! ForgeRock Access Management, now PingAM.
 //!
-//! - Tokens are opaque with 27 characters, or JWTs with `zip`, a base64 `kid` and scopes in an array.
+//! - Opaque tokens have 27 characters.
+//! - JWTs have `zip`, a base64 `kid` and scopes in an array.
 //! - Introspection responses have scopes in a string and no audience.
 //! - A client that may not introspect a token gets `active: false`.
 

@@ -1,6 +1,7 @@
 //! IBM MobileFirst Platform Foundation 8.0.
 //!
-//! - Tokens are JWTs with their key in the header, without `typ` and `kid`, with times in milliseconds.
+//! - Tokens are JWTs with their key in the header, without `typ` and `kid`.
+//! - Times are in milliseconds.
 //! - Introspection requires an access token of the resource server.
 //! - There is no metadata and no JWKS.
 //! - Revocation is undocumented; an administrator may block a client.

@@ -58,7 +58,9 @@ fn round_robin_distributes_evenly() {
     assert_eq!(hits(&servers), [100; 3]);
 }
 
-/// Sends requests until one of them waits at `busy`, which never responds; `idle` serves the others.
+/// Sends requests until one of them waits at `busy`, which never responds.
+///
+/// `idle` serves the others.
 fn occupy(gateway: &Gateway, busy: &Server, idle: &Server) -> Connection {
     let deadline = Instant::now() + TIMEOUT;
     while Instant::now() < deadline {
