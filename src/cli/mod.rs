@@ -8,7 +8,10 @@ mod check;
 mod completions;
 #[cfg(feature = "development")]
 mod development;
+mod discover;
 mod explain;
+mod inputs;
+mod man;
 mod missing_secrets;
 mod run;
 mod schema;
@@ -51,6 +54,8 @@ enum Command {
     Check,
     /// Explain what the gateway would do with a request, and why; nothing is forwarded
     Explain(explain::Arguments),
+    /// Request a token with the scope that an API asks for, and send the request with it
+    Discover(discover::Arguments),
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Arguments),
     /// Print a script that makes a shell complete commands and options
@@ -58,6 +63,8 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Print the man page
+    Man,
 }
 
 #[derive(Args, Debug)]
@@ -89,8 +96,10 @@ pub fn main() -> ExitCode {
         Command::Run => run::run(&arguments.options),
         Command::Check => check::check(&arguments.options.config),
         Command::Explain(request) => explain::explain(&arguments.options.config, &request),
+        Command::Discover(arguments) => discover::discover(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions { shell } => completions::completions(shell),
+        Command::Man => man::man(),
     }
 }
 

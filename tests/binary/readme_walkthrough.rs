@@ -2,8 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,36 +122,6 @@ fn readme_walkthrough_works() {
     assert!(
         log.contains(r#""decision":"permitted","issuer":"development","client_id":"test""#),
         "{log}"
-    );
-}
-
-#[test]
-fn example_client_discovers_the_scope_it_needs() {
-    let address = own_address();
-    let process = Process::start(address, &shipped_configuration(address));
-    wait_for("the JWKS is fetched", || {
-        process.printed().1.contains("JWKS fetched")
-    });
-    // `cargo test` builds the examples beside the binary.
-    let example = PathBuf::from(env!("CARGO_BIN_EXE_scopegate"))
-        .with_file_name("examples")
-        .join("discover_scope");
-    let output = Command::new(example)
-        .args([
-            format!("http://{address}:8080/push/apps/com.acme/messages"),
-            format!("http://{address}:9080/token"),
-        ])
-        .output()
-        .expect("the example");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{stdout}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert!(
-        stdout.contains("403") && stdout.contains(SCOPE) && stdout.contains("200"),
-        "{stdout}"
     );
 }
 

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
-use super::arguments::{Arguments, HeaderFrom};
+use super::arguments::Arguments;
 use crate::config::Config;
 use crate::oauth::bearer;
 
@@ -41,8 +41,8 @@ impl SampleRequest {
         } = Target::parse(&arguments.url, config)?;
 
         let mut headers = HeaderMap::new();
-        for HeaderFrom(text) in &arguments.headers {
-            let (name, value) = header_line(text)?;
+        for header in &arguments.headers {
+            let (name, value) = header.parse()?;
             headers.append(name, value);
         }
         if !headers.contains_key(header::HOST) {
@@ -52,7 +52,7 @@ impl SampleRequest {
         }
         if let Some(token) = &arguments.token {
             let mut text = Zeroizing::new(b"Bearer ".to_vec());
-            let token = token.read()?;
+            let token = token.read("--token", "a token")?;
             if token
                 .get(..7)
                 .is_some_and(|start| start.eq_ignore_ascii_case(b"Bearer "))
@@ -192,23 +192,6 @@ fn default_host(config: &Config) -> (bool, String) {
         });
     }
     (first.tls.is_some(), address.to_string())
-}
-
-fn header_line(text: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let (name, value) = text
-        .split_once(':')
-        .ok_or("--header: expected NAME: VALUE, but found no colon")?;
-    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(
-        |_| "--header: expected the name of a header before the colon, but found something else",
-    )?;
-    let mut value =
-        HeaderValue::from_bytes(value.trim_matches([' ', '\t']).as_bytes()).map_err(|_| {
-            format!(
-                "--header: expected a value on one line for {name}, but found control characters"
-            )
-        })?;
-    value.set_sensitive(name == header::AUTHORIZATION);
-    Ok((name, value))
 }
 
 #[cfg(test)]
