@@ -93,7 +93,7 @@ fn token_cache_uses_the_memory_it_reports_and_at_most_cache_bytes() {
         config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{faults:?}"));
     let (cache, stats) = (
-        snapshot.verifier.memory().0,
+        snapshot.verifier.cache_and_epoch().0,
         Arc::new(TokenCacheStats::default()),
     );
     let worker = WorkerCache::new(Arc::clone(&stats));

@@ -29,7 +29,7 @@ impl Admin {
                 return Some(text_response(StatusCode::BAD_REQUEST, format!("{error}\n")));
             }
         };
-        let snapshot = self.publisher.load();
+        let snapshot = self.shared_snapshot.load();
         let known = &snapshot.admin_hosts;
         if known.contains(&host)
             || !known.are_listed() && ANY_HOST_PATHS.contains(&parts.uri.path())

@@ -131,7 +131,13 @@ impl Admin {
                 *all = (all.0 + entries, all.1 + bytes);
             }
         }
-        let shared = self.publisher.load().verifier.memory().0.size();
+        let shared = self
+            .shared_snapshot
+            .load()
+            .verifier
+            .cache_and_epoch()
+            .0
+            .size();
         [
             ("connection", connection_tier),
             ("worker", in_workers),
@@ -141,7 +147,7 @@ impl Admin {
 
     #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     fn write_issuers(&self, page: &mut Page<'_>) -> fmt::Result {
-        let snapshot = self.publisher.load();
+        let snapshot = self.shared_snapshot.load();
         let reports: Vec<_> = snapshot
             .verifier
             .issuers()
@@ -207,7 +213,7 @@ impl Admin {
     }
 
     fn write_upstreams(&self, page: &mut Page<'_>) -> fmt::Result {
-        let (snapshot, now) = (self.publisher.load(), clock::now());
+        let (snapshot, now) = (self.shared_snapshot.load(), clock::now());
         let reports: Vec<_> = snapshot
             .upstreams
             .iter()
@@ -348,7 +354,7 @@ impl Admin {
                 [(Vec::new(), spans.dropped())],
             )?;
         }
-        let open = self.publisher.load().routes.unenforced().count();
+        let open = self.shared_snapshot.load().routes.unenforced().count();
         let help = "Routes in shadow mode (enforce = false)";
         page.gauge("scopegate_shadow_routes", help, [(Vec::new(), open as u64)])?;
         let is_ready = u64::from(self.readiness().is_ready());

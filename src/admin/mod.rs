@@ -53,7 +53,7 @@ const HANG_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Answers the requests of operators and their tools.
 pub struct Admin {
-    publisher: SharedSnapshot,
+    shared_snapshot: SharedSnapshot,
     telemetry: Arc<Telemetry>,
     reloads: Arc<Reloads>,
     liveness: Liveness,
@@ -69,7 +69,7 @@ impl Admin {
     /// Tells of a gateway that runs.
     #[must_use]
     pub fn new(
-        publisher: SharedSnapshot,
+        shared_snapshot: SharedSnapshot,
         telemetry: Arc<Telemetry>,
         reloads: Arc<Reloads>,
         liveness: Liveness,
@@ -78,7 +78,7 @@ impl Admin {
         let (stopping, closing) = (AtomicBool::new(false), Notify::new());
         let misdirected = Throttle::new(host::LOG_INTERVAL);
         Arc::new(Self {
-            publisher,
+            shared_snapshot,
             telemetry,
             reloads,
             liveness,

@@ -50,7 +50,7 @@ impl Readiness {
 
 impl Admin {
     pub(super) fn readiness(&self) -> Readiness {
-        let snapshot = self.publisher.load();
+        let snapshot = self.shared_snapshot.load();
         let routes = snapshot.routes.routes();
         let mut checks = vec![ok(format!(
             "configuration: {}",

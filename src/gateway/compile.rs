@@ -102,7 +102,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
 // An earlier configuration's cache is kept unless its size changes.
 fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>, Epoch) {
     let budget = cache_budget(config);
-    match earlier.map(|earlier| earlier.verifier.memory()) {
+    match earlier.map(|earlier| earlier.verifier.cache_and_epoch()) {
         Some((cache, epoch)) if cache.budget() == budget => (cache, epoch),
         Some((_, epoch)) => (Arc::new(TokenCache::new(budget)), epoch),
         None => (Arc::new(TokenCache::new(budget)), Epoch::default()),

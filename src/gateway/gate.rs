@@ -57,7 +57,15 @@ impl Gate {
             &telemetry,
         )));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
-        tokens.limit(worker.borrow().snapshot.verifier.memory().0.budget());
+        tokens.limit(
+            worker
+                .borrow()
+                .snapshot
+                .verifier
+                .cache_and_epoch()
+                .0
+                .budget(),
+        );
         let date = ResponseDate::new(ticker.clock());
         Self {
             shared_snapshot,
@@ -248,7 +256,8 @@ impl Gate {
         let published = self.shared_snapshot.load();
         let mut worker = self.worker.borrow_mut();
         if !Arc::ptr_eq(&published, &worker.snapshot) {
-            self.tokens.limit(published.verifier.memory().0.budget());
+            self.tokens
+                .limit(published.verifier.cache_and_epoch().0.budget());
             *worker = Rc::new(WorkerSnapshot::new(
                 Arc::clone(&published),
                 worker.upstreams(),

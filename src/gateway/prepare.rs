@@ -94,7 +94,7 @@ pub(super) fn prepare<'c>(
         upstream,
         added,
         is_upgrade,
-        token_end: token.and_then(|verified| verified.ends()),
+        token_end: token.and_then(|verified| verified.valid_until()),
         omitted,
     })
 }

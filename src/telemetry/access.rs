@@ -64,7 +64,7 @@ struct Refusals {
     in_second: AtomicU64,
     left_out: Counter,
     /// How many of those that were left out the log has told of.
-    told: AtomicU64,
+    reported: AtomicU64,
 }
 
 /// Of the number that a second and its count are packed in, so that both change at once; `refusals_per_second` is a million
@@ -155,12 +155,12 @@ impl Refusals {
             began: now,
             in_second: AtomicU64::new(0),
             left_out: Counter::default(),
-            told: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
         }
     }
 
-    fn take(&self, most: u32, now: Instant) -> bool {
-        if most == 0 {
+    fn take(&self, limit: u32, now: Instant) -> bool {
+        if limit == 0 {
             return true;
         }
         let second = now.saturating_duration_since(self.began).as_secs();
@@ -170,7 +170,7 @@ impl Refusals {
             if of < second {
                 Some(second << COUNT_BITS | 1)
             } else {
-                (count < most.into()).then_some(packed + 1)
+                (count < limit.into()).then_some(packed + 1)
             }
         };
         let is_taken = self
@@ -186,11 +186,11 @@ impl Refusals {
     // How many were left out that no line has told of yet.
     fn take_unreported(&self) -> u64 {
         let left_out = self.left_out.read();
-        if left_out == self.told.load(Ordering::Relaxed) {
+        if left_out == self.reported.load(Ordering::Relaxed) {
             return 0;
         }
         // Two workers may come at the same time; the greater number is the one that was told.
-        left_out.saturating_sub(self.told.fetch_max(left_out, Ordering::Relaxed))
+        left_out.saturating_sub(self.reported.fetch_max(left_out, Ordering::Relaxed))
     }
 }
 

@@ -42,11 +42,11 @@ pub struct Log {
     events: Arc<SinkLines>,
     access: AccessLog,
     level: reload::Handle<LevelFilter, Registry>,
-    lines: reload::Handle<Lines, Leveled>,
+    lines: reload::Handle<Lines, LevelFiltered>,
 }
 
-type Leveled = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
-type Lines = Box<dyn Layer<Leveled> + Send + Sync>;
+type LevelFiltered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
+type Lines = Box<dyn Layer<LevelFiltered> + Send + Sync>;
 
 impl Log {
     /// Starts logging to standard error, once for the process; what is logged by one started later goes nowhere.
@@ -57,11 +57,11 @@ impl Log {
         let sink = Sink::standard_error()?;
         let events = sink.lines();
         let access = AccessLog::styled(sink.clone(), style(format), level >= LevelFilter::INFO);
-        let (leveled, of_level) = reload::Layer::new(level);
+        let (level_filter, of_level) = reload::Layer::new(level);
         let (lines, of_lines) = reload::Layer::new(lines(format, &events));
         // An error here means that a log was started before, which is then the one to keep.
         if tracing_subscriber::registry()
-            .with(leveled)
+            .with(level_filter)
             .with(lines)
             .try_init()
             .is_ok()

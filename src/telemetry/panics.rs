@@ -22,7 +22,7 @@ pub fn log_panics() {
         let backtrace = Backtrace::capture();
         let is_captured = backtrace.status() == BacktraceStatus::Captured;
         tracing::error!(
-            panic_message = told(panic),
+            panic_message = redacted_message(panic),
             location = panic.location().map(ToString::to_string),
             thread = std::thread::current().name(),
             backtrace = is_captured.then(|| backtrace.to_string()),
@@ -35,7 +35,7 @@ pub fn log_panics() {
 
 // A literal is ours. One with something formatted into it may quote a token or a path, as that of a slice within a character
 // does: it is told as far as nothing is quoted or shown. The location tells the rest.
-fn told<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
+fn redacted_message<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
     match panic.payload().downcast_ref::<&'static str>() {
         Some(literal) => literal,
         None => panic
@@ -68,7 +68,7 @@ mod tests {
         if std::env::var_os(CHILD).is_some() {
             let _log = Log::start(LogFormat::Json, LevelFilter::ERROR);
             log_panics();
-            let _ = panic::catch_unwind(|| panic!("a literal: told"));
+            let _ = panic::catch_unwind(|| panic!("a literal: kept"));
             let _ = panic::catch_unwind(|| panic!("formatted: {}", "secret".to_owned()));
             return;
         }
@@ -90,11 +90,15 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"))
             .collect();
-        let told: Vec<_> = lines
+        let messages: Vec<_> = lines
             .iter()
             .map(|line| line["panic_message"].as_str())
             .collect();
-        assert_eq!(told, [Some("a literal: told"), Some("formatted")], "{log}");
+        assert_eq!(
+            messages,
+            [Some("a literal: kept"), Some("formatted")],
+            "{log}"
+        );
         for line in lines {
             assert_eq!(
                 (&line["level"], &line["message"]),

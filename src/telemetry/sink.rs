@@ -157,7 +157,7 @@ impl Shared {
     }
 
     fn run(&self, mut out: impl Write) {
-        let (mut buffer, mut told) = (Vec::new(), 0);
+        let (mut buffer, mut reported) = (Vec::new(), 0);
         loop {
             while !self.is_awake.swap(false, Ordering::Acquire) {
                 thread::park();
@@ -186,9 +186,9 @@ impl Shared {
             self.is_stuck.store(false, Ordering::Relaxed);
             let dropped = self.dropped.read();
             // Where nothing can be written, a line about that could not be either, and would be followed by one about itself.
-            if dropped > told && is_read {
-                tracing::warn!(lines = dropped - told, "log lines dropped");
-                told = dropped;
+            if dropped > reported && is_read {
+                tracing::warn!(lines = dropped - reported, "log lines dropped");
+                reported = dropped;
             }
         }
     }

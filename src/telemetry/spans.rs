@@ -289,7 +289,7 @@ impl FinishedRequest {
         let trace = &self.trace;
         let steps = [
             trace.verified.get().is_some(),
-            trace.asked.get().is_some(),
+            trace.introspected.get().is_some(),
             trace.sent.get().is_some(),
         ];
         1 + steps.into_iter().filter(|is_there| *is_there).count() as u64
@@ -312,7 +312,7 @@ impl FinishedRequest {
             "introspect token",
             SpanKind::Client,
             asking,
-            trace.asked.get(),
+            trace.introspected.get(),
         );
         let sent = trace
             .sent

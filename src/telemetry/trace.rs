@@ -39,7 +39,7 @@ pub struct Trace {
     flags: u8,
     pub(super) began: SystemTime,
     pub(super) verified: Cell<Option<Interval>>,
-    pub(super) asked: Cell<Option<Interval>>,
+    pub(super) introspected: Cell<Option<Interval>>,
     pub(super) sent: Cell<Option<Instant>>,
     /// Whether it came over TLS, as the client sees it.
     pub(super) is_https: bool,
@@ -105,7 +105,7 @@ impl Trace {
                 SystemTime::UNIX_EPOCH
             },
             verified: Cell::default(),
-            asked: Cell::default(),
+            introspected: Cell::default(),
             sent: Cell::default(),
             is_https: false,
             host: None,
@@ -145,8 +145,8 @@ impl Trace {
     }
 
     /// The authorization server was asked about the token, since `began`.
-    pub fn asked(&self, began: Option<Instant>) {
-        self.asked.set(began.zip(self.now()));
+    pub fn introspected(&self, began: Option<Instant>) {
+        self.introspected.set(began.zip(self.now()));
     }
 
     /// The request goes to the upstream.
@@ -274,15 +274,15 @@ mod tests {
     fn upstream_continues_the_trace_and_state_stays_with_its_own() {
         for (parents, keeps_state) in [(&[GOOD][..], true), (&[], false)] {
             let trace = begin(parents, 1.0, false);
-            let mut told = headers(parents);
-            told.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
-            trace.propagate(&mut told);
-            let sent = parent(&told).expect("a good one");
+            let mut forwarded = headers(parents);
+            forwarded.insert(TRACESTATE, HeaderValue::from_static("vendor=1"));
+            trace.propagate(&mut forwarded);
+            let sent = parent(&forwarded).expect("a good one");
             assert_eq!(
                 (sent.trace, sent.span, sent.flags & SAMPLED),
                 (trace.id, trace.upstream_span, SAMPLED)
             );
-            assert_eq!(told.contains_key(TRACESTATE), keeps_state);
+            assert_eq!(forwarded.contains_key(TRACESTATE), keeps_state);
         }
     }
 

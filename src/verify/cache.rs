@@ -1,13 +1,16 @@
-//! Tokens that were verified before: facts, never decisions.
+//! Caches verified tokens: facts, never decisions.
 //!
-//! 1. What is kept is that a token is active and what it says. Whether that suffices is decided anew for each request.
-//! 2. A fact is found by the whole token, compared byte for byte; a hash alone never identifies one.
-//! 3. A fact ends with its token (`exp` + leeway), with `cache_max_age`, and with the configuration or the key that it
-//!    stands on. The last two change rarely, and an [`Epoch`] tells cheaply that they did not.
-//! 4. There are three tiers, the fastest first: the last token of a connection ([`ConnectionCache`]), the tokens of a worker
-//!    ([`WorkerCache`]), those of all workers ([`TokenCache`]). All hold the same fact, so it is in memory once.
-//! 5. Each is bounded in bytes of memory, by [`CacheBudget`]; a connection has one token at most. Only tokens that were
-//!    verified come in, and a flood of new ones does not push out those that are used often.
+//! 1. An entry says that a token is active and what it claims. Whether that suffices is decided anew
+//!    for each request.
+//! 2. An entry is found by the whole token, compared byte for byte. A hash alone never identifies one.
+//! 3. An entry ends with its token (`exp` + leeway), with `cache_max_age`, and with the configuration
+//!    or the key that it depends on. The last two change rarely; an [`Epoch`] shows cheaply that they
+//!    did not.
+//! 4. There are three tiers, fastest first: the last token of a connection ([`ConnectionCache`]), the
+//!    tokens of a worker ([`WorkerCache`]), those of all workers ([`TokenCache`]). They share their
+//!    entries, so each is in memory once.
+//! 5. [`CacheBudget`] bounds the memory of each tier; a connection has at most one token. Only verified
+//!    tokens enter, and a flood of new ones does not evict those that are used often.
 
 mod budget;
 mod connection;

@@ -1,4 +1,4 @@
-//! Why a token is refused, or cannot be judged.
+//! Why a token is refused, or cannot be verified.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,48 +7,48 @@ use super::jwt::SignatureError;
 use crate::oauth::claims::ClaimsError;
 use crate::oauth::jose::JwsError;
 
-/// When to come back for an issuer whose keys or answers are not there.
+/// `Retry-After` while an issuer's keys or responses are missing.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Why a token does not count.
+/// Why a token is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VerifyError {
-    /// The token is to blame.
+    /// The token is invalid.
     Invalid {
         /// From a closed set of names, for logs and metrics.
         reason: &'static str,
         /// For the operator.
         detail: String,
-        /// The name in gateway.toml of the issuer that judged it, where it came to that.
+        /// The name in gateway.toml of the issuer that verified it, if one did.
         issuer: Option<Arc<str>>,
     },
-    /// The token is larger than `max_token_size`, so that nobody judged it. A new one would be no smaller.
+    /// The token is larger than `max_token_size` and was not verified. A new one would be no smaller.
     TooLarge {
         /// Bytes of the token.
         size: usize,
         /// The limit in bytes.
         limit: usize,
     },
-    /// Nobody can tell: the issuer's keys are not there, or its server does not say.
+    /// The token cannot be verified: the issuer's keys or its introspection are unavailable.
     Unavailable {
         /// The issuer's name in gateway.toml.
         issuer: Arc<str>,
-        /// When it may be worth asking again.
+        /// When a retry may succeed.
         retry_after: Duration,
         /// For the operator.
         cause: String,
     },
-    /// More new tokens than can be verified wait already.
+    /// Too many tokens wait for verification.
     Overloaded {
-        /// What is at its bound.
+        /// The limit that is reached.
         bound: &'static str,
     },
-    /// The authorization server answered 409, which MobileFirst wants the client to know.
+    /// The authorization server responded 409, which MobileFirst clients expect to see.
     Conflict,
 }
 
 impl VerifyError {
-    /// The same error, with the issuer that judged the token.
+    /// The same error, with the issuer that verified the token.
     pub(super) fn with_issuer(self, issuer: &Arc<str>) -> Self {
         match self {
             Self::Invalid { reason, detail, .. } => Self::Invalid {
@@ -82,7 +82,7 @@ impl From<SignatureError> for VerifyError {
     }
 }
 
-/// A token that is refused, before it is known by which issuer.
+/// An invalid token whose issuer is not known yet.
 pub(super) fn invalid(reason: &'static str, detail: String) -> VerifyError {
     VerifyError::Invalid {
         reason,

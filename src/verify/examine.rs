@@ -1,7 +1,7 @@
-//! What can be told of a token without asking anybody, good or not: for whoever wants to know why it was refused.
+//! Explains a token without the network, valid or not: for `scopegate explain`.
 //!
-//! Nothing is decided here. Each step is the one that [`Verifier::verify`] takes, by the keys that are there; but where that
-//! ends with the first that fails, this goes on as far as there is something to tell.
+//! Nothing is decided here. The steps are those of [`Verifier::verify`] with the current keys. But
+//! `verify` stops at the first failure, and this continues as far as it can.
 
 use std::sync::Arc;
 
@@ -15,36 +15,36 @@ use crate::oauth::claims::{ActiveToken, ClaimCheck, Claims, ClaimsError, Expecta
 use crate::oauth::jose::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
 use crate::oauth::scope::ScopeSet;
 
-/// What can be told of a token.
+/// What is known of a token.
 #[derive(Debug)]
 pub struct Examined {
-    /// What it looks like.
+    /// Its form.
     pub shape: Shape,
-    /// The issuers that may vouch for it.
+    /// The issuers that the route accepts.
     pub accepted: Vec<Arc<Issuer>>,
-    /// The one among them that it goes to.
+    /// The one that would verify it.
     pub issuer: Option<Arc<Issuer>>,
-    /// Whether `typ` is one of that issuer's access tokens, where that is known.
+    /// Whether the issuer accepts its `typ`; none without an issuer.
     pub token_type: Option<Result<(), JwsError>>,
     /// What is known of its signature.
     pub signed: Signed,
-    /// What each rule finds in the claims that it brings along.
+    /// The outcome of each check of its claims.
     pub checks: Vec<ClaimCheck>,
-    /// What it says that it grants.
+    /// The scopes that it claims.
     pub granted: Option<ScopeSet>,
 }
 
-/// What a token looks like.
+/// The form of a token.
 #[derive(Debug)]
 pub enum Shape {
     /// Longer than `max_token_size`.
     TooLong {
         /// Its bytes.
         bytes: usize,
-        /// The most that there may be.
-        most: usize,
+        /// `max_token_size`.
+        limit: usize,
     },
-    /// It is meant as a JWT, and is none.
+    /// A malformed JWT.
     Malformed(JwsError),
     /// A JWT without claims.
     NoClaims(JoseHeader, ClaimsError),
@@ -55,35 +55,35 @@ pub enum Shape {
         /// `iss`, where it is a string.
         iss: Option<String>,
     },
-    /// A text that only its issuer understands.
+    /// A token that only its issuer can read.
     Opaque,
 }
 
 /// What is known of a token's signature.
 #[derive(Debug)]
 pub enum Signed {
-    /// There is none, or nobody to judge it.
+    /// There is none, or no issuer to verify it.
     Unjudged,
-    /// Its issuer's server is asked instead.
+    /// The token is introspected instead.
     NotVerified,
     /// There are no keys.
     NoKeys {
-        /// As far as it is known.
+        /// The reason, as far as is known.
         why: String,
     },
-    /// The keys that are there do not make it good.
+    /// It does not verify with the current keys.
     Bad {
         /// Why.
         error: SignatureError,
         /// The names of those keys.
         kids: Vec<String>,
     },
-    /// It is good.
+    /// It is valid.
     Good(Signer),
 }
 
 impl Verifier {
-    /// Looks at a token as one of the issuers that are accepted would. Asks nobody, and remembers nothing.
+    /// Examines a token as the accepted issuers would. Uses no network and no cache.
     #[must_use]
     pub fn examine(&self, token: &str, accepts: &impl Fn(&str) -> bool, now: UnixTime) -> Examined {
         let mut examined = Examined {
@@ -98,7 +98,7 @@ impl Verifier {
         if token.len() > self.max_token_size {
             examined.shape = Shape::TooLong {
                 bytes: token.len(),
-                most: self.max_token_size,
+                limit: self.max_token_size,
             };
             return examined;
         }
@@ -138,26 +138,27 @@ impl Verifier {
         examined.signed = issuer
             .jwt_keys()
             .map_or(Signed::NotVerified, |keys| signed(keys, jws));
-        let expected = issuer.expected_of_jwt();
+        let expected = issuer.jwt_expectation();
         examined.checks = claims.checks(expected, now);
         examined.granted = Some(claims.granted(expected));
     }
 }
 
 impl Issuer {
-    /// What each rule finds in the answer of its server that made `token` a good one; nothing where nobody is asked.
+    /// The outcome of each check of the introspection response behind `token`; empty without
+    /// introspection.
     #[must_use]
-    pub fn checks_of_answer(&self, token: &ActiveToken, now: UnixTime) -> Vec<ClaimCheck> {
+    pub fn checks_of_response(&self, token: &ActiveToken, now: UnixTime) -> Vec<ClaimCheck> {
         let asked = self.introspection();
         asked
             .map(|server| Claims::from_token(token).checks(server.expectation(), now))
             .unwrap_or_default()
     }
 
-    // As `Verifier::verify_jwt` has it.
-    fn expected_of_jwt(&self) -> &Expectation {
+    // The same choice as in `Verifier::verify_jwt`.
+    fn jwt_expectation(&self) -> &Expectation {
         match self.introspection() {
-            Some(server) if self.jwt_keys().is_none() => server.expected_of_jwt(),
+            Some(server) if self.jwt_keys().is_none() => server.jwt_expectation(),
             Some(_) | None => &self.settings.expectation,
         }
     }

@@ -1,4 +1,4 @@
-//! Failures of one authorization server, as the log and readiness tell them: of introspection, of fetching keys.
+//! Failures of one authorization server, for the log and readiness: of introspection, of JWKS fetches.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -7,12 +7,13 @@ use super::report::FailuresReport;
 use crate::clock;
 use crate::sync::lock;
 
-/// Requests may fail a thousand times a second: what is new is told ten times a second at the most, and the same again each
-/// ten seconds.
+/// Requests may fail a thousand times a second. A new error is logged at most ten times a second, the
+/// same one every ten seconds.
 const NEW_FAILURE_INTERVAL: Duration = Duration::from_millis(100);
 const SAME_FAILURE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A server that fails every other time is not well: an outage is over once nothing has failed for so long.
+/// An outage is over once no request has failed for this time: a server that fails every other request
+/// has not recovered.
 const RECOVERED_AFTER: Duration = Duration::from_secs(1);
 
 /// Requests to one server that failed.
@@ -21,7 +22,7 @@ pub(super) struct Failures(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// Since the server was well.
+    /// Since the last outage was over.
     count: u64,
     /// Since the last one that succeeded.
     in_a_row: u64,
@@ -36,8 +37,8 @@ struct Failure {
 }
 
 impl Failures {
-    /// Counts one. Says how many there were since the server was well, where a line of the log is due.
-    pub(super) fn count(&self, error: String) -> Option<u64> {
+    /// Counts a failure. If a log line is due, returns how many there were since the last recovery.
+    pub(super) fn record(&self, error: String) -> Option<u64> {
         let (mut state, now) = (lock(&self.0), clock::now());
         state.count += 1;
         state.in_a_row += 1;
@@ -59,8 +60,8 @@ impl Failures {
         is_due.then_some(state.count)
     }
 
-    /// One succeeded. Says whether that ends an outage that the log tells of.
-    pub(super) fn is_over(&self) -> bool {
+    /// Notes a success. Returns whether it ends an outage.
+    pub(super) fn record_success(&self) -> bool {
         let mut state = lock(&self.0);
         state.in_a_row = 0;
         let is_over = state
@@ -73,7 +74,7 @@ impl Failures {
         is_over
     }
 
-    /// Those since the last one that succeeded; `None` where that was the last one.
+    /// The failures since the last success; `None` after a success.
     pub(super) fn report(&self) -> Option<FailuresReport> {
         let state = lock(&self.0);
         let last = state.last.as_ref().filter(|_| state.in_a_row > 0)?;

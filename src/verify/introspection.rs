@@ -51,8 +51,8 @@ pub use credentials::Credentials;
 pub use own_token::ClientCredentialsToken;
 pub use response::ResponseFormat;
 
-use circuit_breaker::{Admission, CircuitBreaker, Suspension};
-use coalescing::{LookupEntry, Outcome, RequestCoalescer, Started};
+use circuit_breaker::{CircuitBreaker, CircuitPermit, Suspension};
+use coalescing::{LookupEntry, RequestCoalescer, StartedLookup, VerificationResult};
 use error::IntrospectionError;
 use response::TokenState;
 
@@ -79,7 +79,7 @@ pub struct IntrospectionSettings {
 pub struct Introspection {
     settings: IntrospectionSettings,
     client: IntrospectionClient,
-    expected_of_jwt: Expectation,
+    jwt_expectation: Expectation,
     coalescer: Arc<RequestCoalescer>,
     circuit_breaker: CircuitBreaker,
     failures: Failures,
@@ -95,7 +95,7 @@ pub(super) struct IntrospectionRequest {
     pub(super) issuer: Arc<IssuerSettings>,
     pub(super) token: Zeroizing<String>,
     /// What the token says of itself.
-    pub(super) own: LocalVerification,
+    pub(super) local: LocalVerification,
     /// The epoch before anything was asked.
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
@@ -105,7 +105,7 @@ pub(super) struct IntrospectionRequest {
 /// What became of renewing a cache entry.
 pub(super) enum Renewed {
     /// A request was sent, with this outcome.
-    Now(Outcome),
+    Now(VerificationResult),
     /// No request may be sent now.
     Postponed,
     /// Another request has renewed it, or is about to.
@@ -134,7 +134,7 @@ impl Introspection {
     #[must_use]
     pub fn new(settings: IntrospectionSettings, client: IntrospectionClient) -> Self {
         Self {
-            expected_of_jwt: before_asking(settings.expectation.clone()),
+            jwt_expectation: without_optional_claims(settings.expectation.clone()),
             coalescer: RequestCoalescer::new(settings.max_in_flight),
             settings,
             client,
@@ -190,39 +190,40 @@ impl Introspection {
     }
 
     /// What a JWT must say of itself to be asked about at all, where its signature is not verified here.
-    pub(super) fn expected_of_jwt(&self) -> &Expectation {
-        &self.expected_of_jwt
+    pub(super) fn jwt_expectation(&self) -> &Expectation {
+        &self.jwt_expectation
     }
 
     /// Finds out what the server says of a token; waits for it, but asks only where nobody else does already. `known` looks
     /// for a fact that came in this very moment.
     pub(super) async fn verify(
         self: &Arc<Self>,
-        question: IntrospectionRequest,
+        request: IntrospectionRequest,
         client: IpAddr,
         known: impl FnOnce() -> Option<Arc<VerifiedToken>>,
-    ) -> Outcome {
+    ) -> VerificationResult {
         let Some(control_plane) = self.control_plane.get() else {
             return Err(self.unavailable("its server was not asked".to_owned(), None));
         };
-        let digest = self.coalescer.digest(&question.token);
-        let mut outcome = match self
-            .coalescer
-            .enter(digest, client, question.now, known, || self.admit(client))
-        {
-            LookupEntry::Known(outcome) => return *outcome,
-            LookupEntry::Full => {
-                return Err(VerifyError::Overloaded {
-                    bound: "introspection requests in flight (max_in_flight)",
-                });
-            }
-            LookupEntry::Joined(outcome) => outcome,
-            LookupEntry::Started(begun, admission) => {
-                let outcome = begun.outcome();
-                control_plane.spawn(Arc::clone(self).look_up(question, begun, admission));
-                outcome
-            }
-        };
+        let digest = self.coalescer.digest(&request.token);
+        let mut outcome =
+            match self
+                .coalescer
+                .join_or_start(digest, client, request.now, known, || self.admit(client))
+            {
+                LookupEntry::Known(outcome) => return *outcome,
+                LookupEntry::Full => {
+                    return Err(VerifyError::Overloaded {
+                        bound: "introspection requests in flight (max_in_flight)",
+                    });
+                }
+                LookupEntry::Joined(outcome) => outcome,
+                LookupEntry::Started(started, permit) => {
+                    let outcome = started.outcome();
+                    control_plane.spawn(Arc::clone(self).look_up(request, started, permit));
+                    outcome
+                }
+            };
         let outcome = match outcome.wait_for(Option::is_some).await {
             Ok(outcome) => outcome.clone(),
             // The control plane has stopped.
@@ -247,11 +248,11 @@ impl Introspection {
         let admit = || self.admit(client);
         match self
             .coalescer
-            .enter(digest, client, request.now, newer, admit)
+            .join_or_start(digest, client, request.now, newer, admit)
         {
-            LookupEntry::Started(begun, admission) => {
-                let outcome = begun.outcome();
-                Arc::clone(self).look_up(request, begun, admission).await;
+            LookupEntry::Started(started, permit) => {
+                let outcome = started.outcome();
+                Arc::clone(self).look_up(request, started, permit).await;
                 let outcome = outcome.borrow().clone();
                 outcome.map_or(Renewed::ByOthers, Renewed::Now)
             }
@@ -265,7 +266,7 @@ impl Introspection {
         }
     }
 
-    fn admit(&self, client: IpAddr) -> Result<Admission, VerifyError> {
+    fn admit(&self, client: IpAddr) -> Result<CircuitPermit, VerifyError> {
         self.circuit_breaker
             .admit(client, clock::now())
             .map_err(|rest| self.unavailable(self.explain_suspension(), Some(rest)))
@@ -274,28 +275,28 @@ impl Introspection {
     // Keeps what comes of it before it tells it: who comes next finds the one or the other.
     async fn look_up(
         self: Arc<Self>,
-        question: IntrospectionRequest,
-        begun: Started,
-        admission: Admission,
+        request: IntrospectionRequest,
+        started: StartedLookup,
+        permit: CircuitPermit,
     ) {
         let began = clock::now();
-        let said =
+        let response =
             self.client
-                .introspect(&question.token, &question.issuer.token_types, question.now);
-        let said = tokio::time::timeout(self.settings.timeout, said)
+                .introspect(&request.token, &request.issuer.token_types, request.now);
+        let response = tokio::time::timeout(self.settings.timeout, response)
             .await
             .unwrap_or(Err(IntrospectionError::TooSlow));
-        self.count(clock::since(began), said.as_ref().err());
-        self.update_circuit_breaker(said.as_ref().err(), admission, question.now);
-        let now = question.now;
-        let (cache, digest) = (Arc::clone(&question.cache), begun.digest());
-        let outcome = match said {
-            Ok(said) => self.judge(said, question),
+        self.record_request(clock::since(began), response.as_ref().err());
+        self.update_circuit_breaker(response.as_ref().err(), permit, request.now);
+        let now = request.now;
+        let (cache, digest) = (Arc::clone(&request.cache), started.digest());
+        let outcome = match response {
+            Ok(response) => self.judge(response, request),
             Err(IntrospectionError::Conflict { .. }) => Err(VerifyError::Conflict),
             Err(error) => Err(self.unavailable(error.to_string(), None)),
         };
         match &outcome {
-            Ok(verified) if verified.is_fresh(now) => cache.keep(verified),
+            Ok(verified) if verified.is_fresh(now) => cache.insert(verified),
             Err(VerifyError::Invalid { reason, .. }) => {
                 self.coalescer
                     .refuse(digest, reason, now.later_by(self.settings.negative_ttl));
@@ -308,22 +309,22 @@ impl Introspection {
                 | VerifyError::Conflict,
             ) => {}
         }
-        begun.end(outcome);
+        started.finish(outcome);
     }
 
-    fn judge(&self, said: TokenState, question: IntrospectionRequest) -> Outcome {
+    fn judge(&self, response: TokenState, request: IntrospectionRequest) -> VerificationResult {
         let IntrospectionRequest {
             issuer,
             token: text,
-            own,
+            local,
             epoch,
             now,
             ..
-        } = question;
+        } = request;
         let mut max_age = self.settings.cache_ttl;
         let expected = &self.settings.expectation;
         let mut signers: Vec<Signer> = Vec::new();
-        let (token, replacement) = match said {
+        let (token, replacement) = match response {
             TokenState::Inactive => {
                 return Err(invalid(
                     "inactive",
@@ -332,7 +333,7 @@ impl Introspection {
             }
             TokenState::Active { claims, signer } => {
                 signers.extend(signer);
-                let claims = match &own {
+                let claims = match &local {
                     LocalVerification::Signed { token, .. } => {
                         claims.complete_from(token, &expected.scope_claims)
                     }
@@ -352,8 +353,8 @@ impl Introspection {
             }
         };
         // Whatever the server says, the token ends when it says so itself.
-        let token = token.ending_by(own.expires_at());
-        if let LocalVerification::Signed { signer, .. } = own {
+        let token = token.ending_by(local.expires_at());
+        if let LocalVerification::Signed { signer, .. } = local {
             signers.push(signer);
         }
         let basis = VerificationBasis {
@@ -381,19 +382,19 @@ impl Introspection {
     }
 
     // For the log and the metrics.
-    fn count(&self, took: Duration, error: Option<&IntrospectionError>) {
-        self.durations.count(took);
+    fn record_request(&self, duration: Duration, error: Option<&IntrospectionError>) {
+        self.durations.count(duration);
         let issuer = &self.settings.expectation.issuer_name;
         match error {
             None | Some(IntrospectionError::Conflict { .. }) => {
                 self.succeeded.count();
-                if self.failures.is_over() {
+                if self.failures.record_success() {
                     tracing::info!(%issuer, "introspection recovered");
                 }
             }
             Some(error) => {
                 self.failed.count();
-                if let Some(failures) = self.failures.count(error.to_string()) {
+                if let Some(failures) = self.failures.record(error.to_string()) {
                     tracing::error!(%issuer, %error, failures, "introspection failed");
                 }
             }
@@ -403,14 +404,17 @@ impl Introspection {
     fn update_circuit_breaker(
         self: &Arc<Self>,
         error: Option<&IntrospectionError>,
-        admission: Admission,
+        permit: CircuitPermit,
         now: UnixTime,
     ) {
         let Some(outage) = error.and_then(IntrospectionError::outage) else {
-            return self.circuit_breaker.answered(admission);
+            return self.circuit_breaker.record_success(permit);
         };
         let issuer = &self.settings.expectation.issuer_name;
-        match self.circuit_breaker.failed(admission, outage, clock::now()) {
+        match self
+            .circuit_breaker
+            .record_failure(permit, outage, clock::now())
+        {
             Some(Suspension::Server(opened)) => {
                 tracing::warn!(%issuer, "introspection suspended");
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
@@ -440,7 +444,7 @@ impl Introspection {
 }
 
 // What it leaves out may come with the answer.
-fn before_asking(expectation: Expectation) -> Expectation {
+fn without_optional_claims(expectation: Expectation) -> Expectation {
     let audience = match expectation.audience {
         ExpectedAudience::Any => ExpectedAudience::Any,
         ExpectedAudience::OneOf { names, .. } => ExpectedAudience::OneOf {

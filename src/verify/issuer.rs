@@ -1,4 +1,4 @@
-//! An issuer while it is in use: its settings, its keys and its introspection endpoint.
+//! An issuer in use: its settings, keys and introspection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use super::settings::IssuerSettings;
 use crate::clock;
 use crate::telemetry::metrics::Histogram;
 
-/// An issuer with what is known of it now: its keys, its introspection endpoint, and how long both take.
+/// One issuer: its settings, its keys, its introspection, and measurements.
 #[derive(Debug)]
 pub struct Issuer {
-    /// What the configuration says.
+    /// Its settings.
     pub settings: Arc<IssuerSettings>,
     keys: Option<IssuerKeys>,
     introspection: Option<Arc<Introspection>>,
-    /// How long its tokens' signatures take to verify.
+    /// Durations of signature verifications.
     verifications: Histogram,
 }
 
 impl Issuer {
-    /// An issuer whose signatures are verified with `keys`, where there are any, and whose tokens are introspected where
-    /// there is an endpoint for that.
+    /// An issuer whose signatures are verified with `keys`, if any, and whose tokens are introspected
+    /// with `introspection`, if any.
     #[must_use]
     pub fn new(
         settings: IssuerSettings,
@@ -40,26 +40,26 @@ impl Issuer {
         }
     }
 
-    /// What its signatures are verified with, where any are.
+    /// Its keys, if signatures are verified.
     #[must_use]
     pub fn keys(&self) -> Option<&IssuerKeys> {
         self.keys.as_ref()
     }
 
-    /// How its tokens are introspected, where they are.
+    /// Its introspection, if tokens are introspected.
     pub(super) fn introspection(&self) -> Option<&Arc<Introspection>> {
         self.introspection.as_ref()
     }
 
-    /// What a JWT's own signature is verified with; `None` where it is introspected instead.
+    /// The keys for the signature of a JWT; `None` if it is only introspected.
     pub(super) fn jwt_keys(&self) -> Option<&IssuerKeys> {
         self.keys
             .as_ref()
             .filter(|_| self.introspection.is_none() || self.settings.verifies_signatures)
     }
 
-    /// Starts to fetch keys and to send introspection requests, on the runtime that this is called on. The tasks end when
-    /// nothing uses the issuer any more.
+    /// Starts to fetch keys and to send introspection requests, on the current runtime. The tasks end
+    /// when the issuer is dropped.
     pub fn start(&self) {
         if let Some(IssuerKeys::Published(ring)) = &self.keys {
             tokio::spawn(KeyRing::refresh(Arc::downgrade(ring)));
@@ -82,7 +82,7 @@ impl Issuer {
         }
     }
 
-    /// Measures how long a signature takes to verify.
+    /// Measures a signature verification.
     pub(super) fn time_verification<T>(&self, verify: impl FnOnce() -> T) -> T {
         let began = clock::now();
         let outcome = verify();
@@ -90,7 +90,7 @@ impl Issuer {
         outcome
     }
 
-    /// How it is doing.
+    /// Its current state.
     #[must_use]
     pub fn report(&self) -> IssuerReport {
         IssuerReport {

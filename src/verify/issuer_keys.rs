@@ -1,4 +1,4 @@
-//! The keys of an issuer, wherever they come from.
+//! The keys of an issuer: fixed, or fetched.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::text::{alternatives, truncated};
 /// Where an issuer's keys come from.
 #[derive(Clone, Debug)]
 pub enum IssuerKeys {
-    /// From a file, or a secret that it shares with us: the same as long as the configuration is.
+    /// From a file, or a shared secret: they change only with the configuration.
     Fixed(Arc<KeySet>),
     /// From a URL.
     Published(Arc<KeyRing>),
@@ -28,7 +28,7 @@ impl IssuerKeys {
         }
     }
 
-    /// The keys as they are.
+    /// The current keys.
     pub(super) fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
         match self {
             Self::Fixed(keys) => Ok(Arc::clone(keys)),
@@ -36,7 +36,7 @@ impl IssuerKeys {
         }
     }
 
-    /// Why there are none, as far as it is known.
+    /// Why there are no keys, as far as is known.
     pub(super) fn explain_missing(&self) -> String {
         match self.failures() {
             Some(failures) => format!("no keys of the issuer: {failures}"),
@@ -44,8 +44,8 @@ impl IssuerKeys {
         }
     }
 
-    /// Why nobody can tell whether the issuer has the key of this token: it is none of those that are there, and no newer
-    /// ones can be had.
+    /// Why it is unknown whether the issuer has this token's key: none of the current keys fits, and
+    /// newer ones cannot be fetched.
     pub(super) fn explain_unknown(&self, token: &CompactJws<'_>) -> String {
         let Ok(current) = self.current() else {
             return self.explain_missing();
@@ -76,7 +76,7 @@ impl IssuerKeys {
         }
     }
 
-    /// The keys once more, when a token names one that is not among them.
+    /// Fetches the keys again for a token that names an unknown one.
     pub(super) async fn refetch_for_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
         match self {
             Self::Fixed(keys) => Ok(Arc::clone(keys)),

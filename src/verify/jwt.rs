@@ -154,7 +154,7 @@ impl KeySet {
 
     /// Whether the key that made an earlier signature is still one of these.
     #[must_use]
-    pub fn holds(&self, signer: &Signer) -> bool {
+    pub fn contains(&self, signer: &Signer) -> bool {
         match (&self.0, signer) {
             (Keys::Published { keys, .. }, Signer::Published(jwk)) => {
                 keys.iter().any(|key| key.jwk == *jwk)
@@ -231,7 +231,7 @@ fn try_keys<'k>(
 
 // An error means a key that cannot be used, such as a point beside its curve: nothing is signed by it.
 fn is_signed_by(key: &DecodingKey, token: &CompactJws<'_>) -> bool {
-    let algorithm = in_their_words(token.header().algorithm);
+    let algorithm = to_jsonwebtoken(token.header().algorithm);
     crypto::verify(
         token.signature(),
         token.signing_input().as_bytes(),
@@ -251,7 +251,7 @@ fn prepare(material: &KeyMaterial) -> DecodingKey {
     }
 }
 
-pub(super) const fn in_their_words(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+pub(super) const fn to_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     match algorithm {
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,

@@ -1,11 +1,11 @@
 //! An issuer's keys over time (RFC 7517 §5, RFC 8414).
 //!
-//! 1. They are fetched in the background, on the control plane; a request waits for them only when it names a key that
-//!    is not there.
-//! 2. The whole set is replaced: a key that the issuer takes back stops working.
-//! 3. While the issuer cannot be reached, the old keys serve on, up to a bound; then there are none.
-//! 4. An unknown key starts at most one fetch per cooldown, however many requests name one: forging a `kid` costs
-//!    nothing, so it must not cost the issuer anything either.
+//! 1. They are fetched in the background, on the control plane. A request waits only if its token names
+//!    an unknown key.
+//! 2. The whole set is replaced, so a key that the issuer withdraws stops working.
+//! 3. While the issuer cannot be reached, the old keys stay in use, up to a limit. Then there are none.
+//! 4. Unknown keys start at most one fetch per cooldown, however many requests name one. Forging a `kid`
+//!    costs nothing, so it must not cost the issuer anything either.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -31,11 +31,11 @@ pub struct RefreshPolicy {
     pub min_lifetime: Duration,
     /// No lifetime is longer, whatever `Cache-Control` says.
     pub max_lifetime: Duration,
-    /// How much longer the last JWKS is used while no new one can be fetched.
+    /// How long a stale JWKS is used while no new one can be fetched.
     pub max_stale: Duration,
     /// The minimum time between two fetches for unknown keys.
     pub unknown_key_cooldown: Duration,
-    /// How long to wait after failures.
+    /// The delay after failures.
     pub backoff: Backoff,
 }
 
@@ -49,26 +49,26 @@ pub struct KeyRing {
     policy: RefreshPolicy,
     epoch: Epoch,
     current: ArcSwapOption<KeySet>,
-    /// The fetches that have failed since the last one that succeeded.
+    /// Fetches that failed since the last success.
     failures: Failures,
     refresh_requested: Arc<Notify>,
     attempts: watch::Sender<Attempts>,
 }
 
-/// What is known of the fetches so far.
+/// The fetches so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempts {
     begun: u64,
     ended: u64,
     last_succeeded: bool,
     succeeded: u64,
-    /// When one last succeeded, and until when what it brought is fresh.
+    /// When one last succeeded, and until when its JWKS is fresh.
     success: Option<(Instant, Instant)>,
-    /// When an unknown key last started one.
+    /// When an unknown key last started a fetch.
     for_unknown_key: Option<Instant>,
 }
 
-/// The authorization server did not give its keys.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 enum KeysError {
     #[error(transparent)]
@@ -79,12 +79,12 @@ enum KeysError {
     NotKeys { url: String, source: JwksError },
 }
 
-/// There are no keys to judge by, and that is not the client's fault.
+/// There are no keys, which is not the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoKeys;
 
 impl KeyRing {
-    /// A ring without keys. It has them some time after [`refresh`](Self::refresh) is spawned.
+    /// A ring without keys; [`refresh`](Self::refresh) fetches them.
     #[must_use]
     pub fn new(
         issuer: Arc<str>,
@@ -108,20 +108,20 @@ impl KeyRing {
         }
     }
 
-    /// The keys as they are.
+    /// The current keys.
     ///
     /// # Errors
-    /// [`NoKeys`] when none came yet, or the last ones are too old.
+    /// [`NoKeys`] before the first fetch, or after the last keys expired.
     pub fn current(&self) -> Result<Arc<KeySet>, NoKeys> {
         self.current.load_full().ok_or(NoKeys)
     }
 
-    /// The fetches that have failed since the last one that succeeded; `None` where that was the last one.
+    /// Fetches that failed since the last success; `None` after a success.
     pub(super) fn failures(&self) -> Option<FailuresReport> {
         self.failures.report()
     }
 
-    /// How the keys are.
+    /// The state of the keys.
     #[must_use]
     pub fn report(&self) -> KeysReport {
         let Attempts {
@@ -140,9 +140,9 @@ impl KeyRing {
         }
     }
 
-    /// Waits until the keys were asked for once.
+    /// Waits until the first fetch has ended.
     pub(super) async fn attempted(&self) {
-        // An error would mean that the sender is gone, but it is a part of `self`.
+        // The sender is a part of `self`, so this is no error.
         let _ = self
             .attempts
             .subscribe()
@@ -150,10 +150,10 @@ impl KeyRing {
             .await;
     }
 
-    /// The keys after an unknown one was met: fetched for this, unless that was done within the cooldown.
+    /// The keys for a token that names an unknown one: fetched again, unless within the cooldown.
     ///
     /// # Errors
-    /// [`NoKeys`] when the fetch failed: then nobody knows whether the key is the issuer's.
+    /// [`NoKeys`] if the fetch failed: then it is unknown whether the key is the issuer's.
     pub async fn refetch_for_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
         let mut attempts = self.attempts.subscribe();
         let seen = *attempts.borrow_and_update();
@@ -166,7 +166,7 @@ impl KeyRing {
             Some(seen.begun + 1)
         };
         let outcome = match awaited {
-            // An error would mean that the sender is gone, but it is a part of `self`.
+            // The sender is a part of `self`, so this is no error.
             Some(attempt) => attempts
                 .wait_for(|now| now.ended >= attempt)
                 .await
@@ -180,7 +180,7 @@ impl KeyRing {
         }
     }
 
-    /// Fetches the keys now and again, until nothing uses the ring any more. Belongs in a task of the control plane.
+    /// Fetches the keys periodically until the ring is dropped. Runs as a task of the control plane.
     pub async fn refresh(ring: Weak<Self>) {
         let mut failures: u32 = 0;
         let mut stale_at = clock::now();
@@ -190,7 +190,7 @@ impl KeyRing {
                 Ok(lifetime) => {
                     failures = 0;
                     stale_at = clock::now() + lifetime + this.policy.max_stale;
-                    // Before the keys are stale, and not at the same time as every other gateway.
+                    // Before the keys are stale. Jitter: not at the same time as other gateways.
                     jitter(lifetime.mul_f32(0.9))
                 }
                 Err(_) => {
@@ -208,8 +208,8 @@ impl KeyRing {
         }
     }
 
-    // Waits until the next fetch is due, or is requested for an unknown key; returns whether it is requested. `None` when
-    // the ring is gone.
+    // Waits until the next fetch is due, or is requested for an unknown key; returns whether it is
+    // requested. `None` if the ring was dropped.
     async fn wait_for_refresh(
         ring: &Weak<Self>,
         requested: &Notify,
@@ -227,7 +227,7 @@ impl KeyRing {
                 }
                 () = requested.notified() => {
                     let this = ring.upgrade()?;
-                    // A request may have asked just as an earlier one's fetch began: it waits for that one.
+                    // A request may arrive just as a fetch for an earlier one begins: it waits for that.
                     if !this.attempts.borrow().is_cooling_down(this.policy.unknown_key_cooldown) {
                         return Some(true);
                     }
@@ -237,7 +237,7 @@ impl KeyRing {
     }
 
     async fn attempt(&self, for_unknown_key: bool) -> Result<Duration, KeysError> {
-        // In one: whoever saw the cooldown without the attempt that began it would not wait for its keys.
+        // Both at once: a request that saw the cooldown without its attempt would not wait for the keys.
         self.attempts.send_modify(|attempts| {
             attempts.begun += 1;
             if for_unknown_key {
@@ -245,9 +245,9 @@ impl KeyRing {
             }
         });
         let outcome = self.fetch().await;
-        // Before the attempt has ended: whoever waits for it wants to know.
+        // Before the attempt ends, because requests that wait for it read the failures.
         match &outcome {
-            Ok(_) => _ = self.failures.is_over(),
+            Ok(_) => _ = self.failures.record_success(),
             Err(error) => self.failed(error),
         }
         if let Ok((keys, _)) = &outcome {
@@ -270,7 +270,7 @@ impl KeyRing {
         let document = match self.http.get_json(&url, MAX_DOCUMENT).await {
             Ok(document) => document,
             Err(source) => {
-                // The issuer may have moved its keys: ask for the way again.
+                // The issuer may have moved its keys: fetch the metadata again.
                 self.endpoint.forget().await;
                 return Err(KeysError::Fetch { url, source });
             }
@@ -303,12 +303,12 @@ impl KeyRing {
 
     fn publish(&self, keys: Option<Arc<KeySet>>) {
         self.current.store(keys);
-        // After the keys: who sees the new epoch sees the new keys.
+        // After the keys, so that a thread that sees the new epoch sees the new keys.
         self.epoch.advance();
     }
 
     fn failed(&self, error: &KeysError) {
-        let Some(failures) = self.failures.count(error.to_string()) else {
+        let Some(failures) = self.failures.record(error.to_string()) else {
             return;
         };
         if let Some(keys) = &*self.current.load() {

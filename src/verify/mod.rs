@@ -1,9 +1,9 @@
-//! Is this token active, and what does it say?
+//! Verifies access tokens: whether a token is active, and what it claims.
 //!
-//! A token is looked for where it was last seen: with its connection, then among all that were verified. Only then is it
-//! verified: by its signature, by asking the authorization server, or by both, as its issuer's configuration says. What
-//! comes out is a fact, [`VerifiedToken`]; whether it suffices for the request at hand is [`policy`](crate::policy)'s to
-//! decide, each time.
+//! A token is looked up in the cache of its connection, of its worker and of all workers. On a miss
+//! it is verified by its signature, by introspection, or by both, as its issuer is configured. The
+//! result is a [`VerifiedToken`]. Whether that suffices for a request is decided by
+//! [`policy`](crate::policy), for each request anew.
 
 mod cache;
 mod discovery;

@@ -1,9 +1,11 @@
-//! A token in use is asked about again before its answer ends, in the background (`refresh_ahead`).
+//! Introspects a token in use again before its cache entry ends, in the background
+//! (`refresh_ahead`).
 //!
-//! 1. Only a token that is used in the last part of the answer's life is asked about again, and at most once for each
-//!    answer: a token that nobody uses costs nothing.
-//! 2. A question of this kind is one like any other: `max_in_flight`, the client's share of it and the breaker hold.
-//! 3. The old answer lives as long as it would have, and no longer. A new one takes its place at once, whatever it says.
+//! 1. Only a token that is used in the last part of its entry's life is introspected again, and at
+//!    most once per entry. An unused token costs nothing.
+//! 2. The limits of every introspection request apply: `max_in_flight`, the client's share, the
+//!    circuit breaker.
+//! 3. The old entry does not live longer. The new one replaces it at once, whatever it says.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,10 +22,10 @@ use crate::oauth::UnixTime;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{TokenShape, classify};
 
-/// When a question that may not be asked now may be tried again.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// The delay after a renewal that the limits did not permit.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// A fact whose answer is to be asked for again.
+/// The renewal of one cache entry.
 pub(super) struct Renewal {
     pub(super) verified: Arc<VerifiedToken>,
     pub(super) issuer: Arc<Issuer>,
@@ -50,16 +52,16 @@ impl Renewal {
             return;
         };
         let renewed = introspection
-            .renew(request, self.client, || self.newer())
+            .renew(request, self.client, || self.find_newer())
             .await;
         match renewed {
-            Renewed::Now(outcome) => self.conclude(&outcome),
+            Renewed::Now(outcome) => self.apply(&outcome),
             Renewed::Postponed => self.postpone(),
             Renewed::ByOthers => {}
         }
     }
 
-    /// What to ask; `None` where the token would not be asked about any more.
+    /// The request; `None` if the token would no longer be introspected.
     fn request(&self, introspection: &Introspection) -> Option<IntrospectionRequest> {
         let Self {
             verified,
@@ -72,34 +74,34 @@ impl Renewal {
         Some(IntrospectionRequest {
             issuer: Arc::clone(&verified.issuer),
             token: Zeroizing::new(verified.text().to_owned()),
-            own: own(verified.text(), issuer, introspection, *now)?,
+            local: verify_locally(verified.text(), issuer, introspection, *now)?,
             epoch: *epoch,
             now: *now,
             cache: Arc::clone(cache),
         })
     }
 
-    /// A fact about the same token that somebody has found out meanwhile.
-    fn newer(&self) -> Option<Arc<VerifiedToken>> {
+    /// A newer entry of the same token.
+    fn find_newer(&self) -> Option<Arc<VerifiedToken>> {
         let found = self.cache.find(self.verified.text())?;
         (!Arc::ptr_eq(&found, &self.verified) && found.is_fresh(self.now)).then_some(found)
     }
 
-    /// Nothing was asked: the next use of the token may try once more.
+    /// No request was sent; a later use of the token may try again.
     fn postpone(&self) {
         self.verified
-            .allow_renewal_from(self.now.later_by(TRY_AGAIN_AFTER));
+            .allow_renewal_from(self.now.later_by(RETRY_DELAY));
     }
 
-    /// Has the new answer take the place of the old one in every tier.
-    fn conclude(self, outcome: &Result<Arc<VerifiedToken>, VerifyError>) {
+    /// Replaces the old entry in every tier.
+    fn apply(self, outcome: &Result<Arc<VerifiedToken>, VerifyError>) {
         match outcome {
             Ok(_) => self.verified.supersede(),
             Err(VerifyError::Invalid { .. }) => {
                 self.verified.supersede();
-                self.cache.forget(self.verified.text());
+                self.cache.remove(self.verified.text());
             }
-            // Nobody knows more than before.
+            // These say nothing about the token.
             Err(
                 VerifyError::TooLarge { .. }
                 | VerifyError::Unavailable { .. }
@@ -110,8 +112,9 @@ impl Renewal {
     }
 }
 
-// As `Verifier::verify_jwt` has it. A signature is verified on the control plane here, at most once for each answer.
-fn own(
+// The local checks of `Verifier::verify_jwt`. The signature is verified on the control plane here,
+// at most once per entry.
+fn verify_locally(
     text: &str,
     issuer: &Issuer,
     server: &Introspection,
@@ -123,7 +126,7 @@ fn own(
     let claims = Claims::parse(jws.payload()).ok()?;
     let Some(keys) = issuer.jwt_keys() else {
         let expires_at = claims
-            .check(server.expected_of_jwt(), now)
+            .check(server.jwt_expectation(), now)
             .ok()?
             .expires_at();
         return Some(LocalVerification::Unsigned { expires_at });

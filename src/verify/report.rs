@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use crate::telemetry::metrics::HistogramSnapshot;
 
-/// How an issuer is doing.
+/// The state of one issuer.
 #[derive(Clone, Debug)]
 pub struct IssuerReport {
     /// Its name in gateway.toml.
     pub issuer: Arc<str>,
-    /// Its keys, where any are needed.
+    /// Its keys; none if no signature is verified.
     pub keys: Option<KeysReport>,
-    /// Introspection of its tokens, where they are introspected.
+    /// Introspection of its tokens; none if they are not introspected.
     pub introspection: Option<IntrospectionReport>,
-    /// How long signatures took to verify, good and bad ones.
+    /// Durations of signature verifications, whatever their outcome.
     pub verifications: HistogramSnapshot,
 }
 
@@ -47,14 +47,14 @@ pub struct FailuresReport {
     pub last_error: String,
 }
 
-/// How introspection of an issuer's tokens is doing.
+/// The state of introspection at one issuer.
 #[derive(Clone, Debug, Default)]
 pub struct IntrospectionReport {
-    /// Requests that told whether the token is active.
+    /// Requests whose response said whether the token is active.
     pub succeeded: u64,
-    /// Requests that did not.
+    /// Other requests.
     pub failed: u64,
-    /// How long all of them took.
+    /// Durations of all requests.
     pub durations: HistogramSnapshot,
     /// Failures since the last success; `None` after a success.
     pub failures: Option<FailuresReport>,
@@ -87,7 +87,7 @@ fn times(count: u64) -> String {
 }
 
 impl IssuerReport {
-    /// Whether its tokens can be judged, as far as that is known without one.
+    /// Whether its tokens can be verified, as far as is known before one arrives.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.keys.as_ref().is_none_or(|keys| keys.usable.is_some())

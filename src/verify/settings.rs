@@ -1,4 +1,4 @@
-//! What the configuration says of an issuer: `[issuers.NAME]`.
+//! The settings of an issuer: `[issuers.NAME]`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use super::cache::CacheLimit;
 use crate::oauth::claims::Expectation;
 
-/// The settings of one issuer. Compiled anew by each reload that changes them, so that a verified token is known by its
-/// issuer's settings.
+/// The settings of one issuer. A reload that changes them compiles new ones. So a cached token whose
+/// issuer has changed is recognised by the address of these settings.
 #[derive(Debug)]
 pub struct IssuerSettings {
     /// Its name in gateway.toml.
     pub name: Arc<str>,
-    /// What its tokens must say.
+    /// The claims that its tokens must have.
     pub expectation: Expectation,
     /// The `typ` header parameters of its access tokens; `""` stands for none.
     pub token_types: Vec<String>,
-    /// Whether a JWT's own signature must be valid where its server is asked as well.
+    /// Whether the signature of a JWT is verified in addition to introspection.
     pub verifies_signatures: bool,
-    /// What its opaque tokens begin with.
+    /// The prefix of its opaque tokens.
     pub token_prefix: String,
-    /// No cache entry of its tokens is older.
+    /// The maximum age of a cache entry.
     pub cache_max_age: Duration,
-    /// How much of the cache its tokens may take.
+    /// The limit of its tokens in the cache.
     pub cache_limit: CacheLimit,
 }
 
 impl IssuerSettings {
-    /// Whether it calls itself `iss`; compared as strings (RFC 7519 §2, StringOrURI).
+    /// Whether `iss` names this issuer; compared as strings (RFC 7519 §2, StringOrURI).
     #[must_use]
     pub fn is_called(&self, iss: &str) -> bool {
         self.expectation.issuers.iter().any(|name| name == iss)

@@ -1,4 +1,4 @@
-//! What is known of a token that was found active.
+//! A verified token: an entry of the token cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -15,54 +15,53 @@ use super::settings::IssuerSettings;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError, allocated, allocated_arc};
 
-/// That a token is active: its issuer vouches for it, and its claims are good.
+/// A token that is active: its issuer vouches for it, and its claims passed every check.
 pub struct VerifiedToken {
     /// The token as it is sent.
     pub(super) text: Box<str>,
     token: Arc<ActiveToken>,
     pub(super) issuer: Arc<IssuerSettings>,
-    /// The keys that it stands on, where there are any.
+    /// The keys that it depends on, if any.
     signers: Vec<Signer>,
-    /// What is sent on in place of the token.
+    /// The `Authorization` that replaces the token at the upstream.
     replacement: Option<HeaderValue>,
     /// `exp` + leeway.
-    ends: Option<UnixTime>,
-    /// When it must be verified anew, in seconds since 1970. Only ever earlier than it was.
-    stale: AtomicI64,
-    /// From when on its answer is asked for again while it is used, in seconds since 1970; the greatest number where it
-    /// is not, or was.
-    renewed_from: AtomicI64,
-    /// The epoch in which issuer and key were last seen to stand.
+    valid_until: Option<UnixTime>,
+    /// When it must be verified again, in seconds since 1970. It only ever becomes earlier.
+    reverify_at: AtomicI64,
+    /// From when on a use of the token renews it, in seconds since 1970; [`NEVER`] if no use does.
+    renew_from: AtomicI64,
+    /// The epoch in which issuer and keys were last confirmed.
     epoch: AtomicU64,
     /// Bytes of memory that it takes.
     memory: usize,
 }
 
-/// What a fact stands on.
+/// What a verification depends on.
 pub(super) struct VerificationBasis {
     pub(super) issuer: Arc<IssuerSettings>,
     pub(super) signers: Vec<Signer>,
-    /// The epoch before issuer and key were looked at: what changes later must be noticed.
+    /// The epoch before issuer and keys were read, so that a later change is noticed.
     pub(super) epoch: u64,
-    /// No longer than this, and no longer than the issuer's `cache_max_age`.
+    /// The maximum age, beside the issuer's `cache_max_age`.
     pub(super) max_age: Duration,
-    /// Whether its answer is asked for again before it ends.
+    /// Whether it is renewed before it ends.
     pub(super) refresh_ahead: bool,
 }
 
-/// What `Bytes` holds an owner of its bytes in: a counter, two functions, and the owner.
+/// The memory in which `Bytes` holds the owner of its bytes: a counter, two functions, the owner.
 const REPLACEMENT_OWNER: usize = 48;
 
-/// Never.
+/// It is not renewed, or already was.
 const NEVER: i64 = i64::MAX;
 
-/// When a fact whose place was taken had to be verified anew: always.
+/// `reverify_at` of an entry that a newer one has superseded: long ago.
 const SUPERSEDED: i64 = i64::MIN;
 
-/// The last fifth of an answer's life is when it is asked for again.
+/// An entry is renewed in the last fifth of its life.
 const RENEWAL_FRACTION: u32 = 5;
 
-/// The clock that facts live by has whole seconds, so the last part is at least one.
+/// The clock counts whole seconds, so the last part is at least one.
 const MIN_RENEWAL_WINDOW: Duration = Duration::from_secs(1);
 
 impl VerifiedToken {
@@ -81,22 +80,24 @@ impl VerifiedToken {
             refresh_ahead,
         } = basis;
         let max_age = max_age.min(issuer.cache_max_age);
-        let stale = now.later_by(max_age);
-        let ends = token
+        let reverify_at = now.later_by(max_age);
+        let valid_until = token
             .expires_at()
             .map(|exp| exp.later_by(issuer.expectation.leeway));
-        let renewed_from = stale.earlier_by((max_age / RENEWAL_FRACTION).max(MIN_RENEWAL_WINDOW));
-        // A token that ends no later than its answer has no use for another one.
-        let is_renewed =
-            refresh_ahead && renewed_from > now && ends.is_none_or(|ends| ends > stale);
+        let renew_from =
+            reverify_at.earlier_by((max_age / RENEWAL_FRACTION).max(MIN_RENEWAL_WINDOW));
+        // A token that expires before its entry ends needs no renewal.
+        let is_renewed = refresh_ahead
+            && renew_from > now
+            && valid_until.is_none_or(|valid_until| valid_until > reverify_at);
         let memory = memory(text, &token, &signers, replacement.as_ref());
         Arc::new(Self {
             text: text.into(),
             memory,
-            ends,
-            stale: AtomicI64::new(stale.as_seconds()),
-            renewed_from: AtomicI64::new(if is_renewed {
-                renewed_from.as_seconds()
+            valid_until,
+            reverify_at: AtomicI64::new(reverify_at.as_seconds()),
+            renew_from: AtomicI64::new(if is_renewed {
+                renew_from.as_seconds()
             } else {
                 NEVER
             }),
@@ -108,70 +109,72 @@ impl VerifiedToken {
         })
     }
 
-    /// What the token says.
+    /// The token's claims.
     #[must_use]
     pub fn token(&self) -> &Arc<ActiveToken> {
         &self.token
     }
 
-    /// When the token ends: `exp` and the leeway. `None` when nobody said.
+    /// When the token expires: `exp` + leeway. `None` if neither token nor issuer says.
     #[must_use]
-    pub fn ends(&self) -> Option<UnixTime> {
-        self.ends
+    pub fn valid_until(&self) -> Option<UnixTime> {
+        self.valid_until
     }
 
-    /// The value of `Authorization` that goes on in place of the client's (phantom tokens).
+    /// The `Authorization` that replaces the client's at the upstream (phantom tokens).
     #[must_use]
     pub fn replacement(&self) -> Option<&HeaderValue> {
         self.replacement.as_ref()
     }
 
-    /// Whether it need not be verified anew yet.
+    /// Whether it need not be verified again yet.
     pub(super) fn is_fresh(&self, now: UnixTime) -> bool {
-        now.as_seconds() < self.stale.load(Ordering::Relaxed)
+        now.as_seconds() < self.reverify_at.load(Ordering::Relaxed)
     }
 
-    /// Whether its answer is to be asked for again now; says so to one caller only.
+    /// Whether it is to be renewed now. True for one caller only.
     pub(super) fn claim_renewal(&self, now: UnixTime) -> bool {
-        now.as_seconds() >= self.renewed_from.load(Ordering::Relaxed)
-            && self.renewed_from.swap(NEVER, Ordering::Relaxed) != NEVER
+        now.as_seconds() >= self.renew_from.load(Ordering::Relaxed)
+            && self.renew_from.swap(NEVER, Ordering::Relaxed) != NEVER
     }
 
-    /// Its answer was not asked for again; it may be from `at` on.
+    /// It was not renewed; allows that from `at` on.
     pub(super) fn allow_renewal_from(&self, at: UnixTime) {
-        self.renewed_from.store(at.as_seconds(), Ordering::Relaxed);
+        self.renew_from.store(at.as_seconds(), Ordering::Relaxed);
     }
 
-    /// Another answer has taken its place: it counts nowhere any more, in whichever tier it is found.
+    /// Makes it invalid in every tier, because a newer entry replaces it.
     pub(super) fn supersede(&self) {
-        self.stale.store(SUPERSEDED, Ordering::Relaxed);
+        self.reverify_at.store(SUPERSEDED, Ordering::Relaxed);
     }
 
-    /// Whether another answer has taken its place.
+    /// Whether a newer entry has replaced it.
     pub(super) fn is_superseded(&self) -> bool {
-        self.stale.load(Ordering::Relaxed) == SUPERSEDED
+        self.reverify_at.load(Ordering::Relaxed) == SUPERSEDED
     }
 
-    /// The keys that signed it, or the response that vouches for it.
+    /// The keys that signed the token, or the response that vouches for it.
     pub(super) fn signers(&self) -> &[Signer] {
         &self.signers
     }
 
-    /// Whether issuer and keys were seen to be in force in this epoch.
+    /// Whether issuer and keys were confirmed in this epoch.
     pub(super) fn is_confirmed_in(&self, epoch: u64) -> bool {
         self.epoch.load(Ordering::Relaxed) == epoch
     }
 
-    /// Issuer and keys are in force in this epoch.
+    /// Notes that issuer and keys are current in this epoch.
     pub(super) fn confirm_in(&self, epoch: u64) {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
     /// # Errors
-    /// [`VerifyError::Invalid`] when the token has ended since.
+    /// [`VerifyError::Invalid`] if the token has expired since.
     pub(super) fn check_expiry(&self, now: UnixTime) -> Result<(), VerifyError> {
-        match (self.ends, self.token.expires_at()) {
-            (Some(ends), Some(at)) if now >= ends => Err(ClaimsError::Expired { at }.into()),
+        match (self.valid_until, self.token.expires_at()) {
+            (Some(valid_until), Some(at)) if now >= valid_until => {
+                Err(ClaimsError::Expired { at }.into())
+            }
             (Some(_) | None, _) => Ok(()),
         }
     }
@@ -181,7 +184,7 @@ impl VerifiedToken {
         &self.text
     }
 
-    /// What it takes of a cache.
+    /// Its size in a cache.
     pub(super) fn size(&self) -> EntrySize {
         let replacement = self.replacement.as_ref().map_or(0, HeaderValue::len);
         EntrySize {
@@ -198,7 +201,7 @@ fn memory(
     replacement: Option<&HeaderValue>,
 ) -> usize {
     let signers = allocated(signers.capacity() * size_of::<Signer>());
-    // Its text, and what counts those who share it.
+    // The text, and its reference count.
     let replacement = replacement.map_or(0, |value| {
         allocated(value.len()) + allocated(REPLACEMENT_OWNER)
     });
@@ -209,7 +212,8 @@ fn memory(
         + replacement
 }
 
-/// The `Authorization` that sends `jwt` on; its memory is wiped with its last copy. `None` where no header can hold it.
+/// The `Authorization` with `jwt`; its memory is wiped with the last copy. `None` if no header can
+/// hold it.
 pub(super) fn replacement(jwt: &str) -> Option<HeaderValue> {
     let text = Zeroizing::new(format!("Bearer {jwt}").into_bytes());
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
@@ -217,7 +221,7 @@ pub(super) fn replacement(jwt: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-// A token in memory is wiped when it leaves: a later leak of freed memory finds none.
+// A token is wiped from memory, so that a leak of freed memory reveals none.
 impl Drop for VerifiedToken {
     fn drop(&mut self) {
         self.text.zeroize();

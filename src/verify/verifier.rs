@@ -1,4 +1,4 @@
-//! Judges tokens, by the cache, by signatures and by introspection.
+//! Verifies tokens by the cache, signatures and introspection.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::oauth::{UnixTime, issuer_name};
 use crate::telemetry::Trace;
 use crate::text::{alternatives, quoted, truncated};
 
-/// Judges the tokens of all configured issuers.
+/// Verifies the tokens of all configured issuers.
 pub struct Verifier {
     issuers: Vec<Arc<Issuer>>,
     cache: Arc<TokenCache>,
@@ -31,32 +31,32 @@ pub struct Verifier {
     pub(super) max_token_size: usize,
 }
 
-/// A token to judge, and what for.
+/// A token to verify, and its context.
 pub struct VerificationRequest<'t, A, C> {
     /// The token.
     pub token: BearerToken<'t>,
-    /// What the connection that it came by remembers.
+    /// The cache of its connection.
     pub connection_cache: &'t ConnectionCache,
-    /// Whether the issuer of this name may vouch for it.
+    /// Whether the route accepts the issuer of this name.
     pub accepts: A,
-    /// Whose it is, for as far as it is known: asked only where it counts.
+    /// The client address; computed only if needed.
     pub client: C,
     /// The time.
     pub now: UnixTime,
-    /// Where it is noted how long it took, if anybody wants to know.
+    /// The trace that records durations, if any.
     pub trace: Option<&'t Trace>,
 }
 
-/// What came of a signature.
+/// The outcome of a signature verification.
 enum Signature {
-    /// Somebody else was faster: this is known by now.
+    /// Another request has verified the token meanwhile.
     Known(Arc<VerifiedToken>),
-    /// It is good.
+    /// It is valid.
     Good { signer: Signer, epoch: u64 },
 }
 
 impl Verifier {
-    /// Judges by `issuers`. A cache that goes on from an earlier configuration needs its epoch, too.
+    /// Verifies tokens of `issuers`. A cache of an earlier configuration needs its epoch, too.
     #[must_use]
     pub fn new(
         issuers: Vec<Arc<Issuer>>,
@@ -73,22 +73,22 @@ impl Verifier {
         }
     }
 
-    /// What it remembers, for one that judges after it.
+    /// The cache and its epoch, for the verifier of the next configuration.
     #[must_use]
-    pub fn memory(&self) -> (Arc<TokenCache>, Epoch) {
+    pub fn cache_and_epoch(&self) -> (Arc<TokenCache>, Epoch) {
         (Arc::clone(&self.cache), self.epoch.clone())
     }
 
-    /// The issuers that it judges by.
+    /// The configured issuers.
     #[must_use]
     pub fn issuers(&self) -> &[Arc<Issuer>] {
         &self.issuers
     }
 
-    /// Judges a token by those of the issuers that the offer accepts.
+    /// Verifies a token by the issuers that the request accepts.
     ///
-    /// Waits only for a token that nobody has seen before, or not of late: for the worker's turn to verify its signature,
-    /// for the issuer's keys where it names one that is not there, and for the authorization server where it is asked.
+    /// Waits only on a cache miss: for the worker's turn to verify the signature, for the issuer's keys
+    /// if the token names an unknown one, and for introspection.
     ///
     /// # Errors
     /// [`VerifyError`]
@@ -111,7 +111,7 @@ impl Verifier {
                 verified
             }
             None => {
-                request.connection_cache.missed();
+                request.connection_cache.count_miss();
                 let began = request.trace.and_then(Trace::now);
                 let verified = self.verify_uncached(request).await;
                 if let Some(trace) = request.trace {
@@ -134,19 +134,20 @@ impl Verifier {
             request
                 .connection_cache
                 .find(request.token.as_str(), &self.cache, |verified| {
-                    self.holds(verified, request.now)
+                    self.is_valid(verified, request.now)
                 })?;
-        // Two issuers of different routes may go by the same `iss`: this route may still accept the other one.
+        // Issuers of different routes may share an `iss`, and this route may accept the other one.
         (request.accepts)(&verified.issuer.name).then_some(verified)
     }
 
-    fn holds(&self, verified: &VerifiedToken, now: UnixTime) -> bool {
-        verified.is_fresh(now) && self.is_in_force(verified)
+    fn is_valid(&self, verified: &VerifiedToken, now: UnixTime) -> bool {
+        verified.is_fresh(now) && self.is_current(verified)
     }
 
-    // Whether a token's issuer is still configured, and has the keys that signed it. The keys are looked at once in each
-    // epoch; the issuer always: while one configuration replaces another, tokens of both are in one cache.
-    fn is_in_force(&self, verified: &VerifiedToken) -> bool {
+    // Whether a token's issuer is still configured and has the keys that signed it. The keys are checked
+    // once per epoch. The issuer is always checked: during a reload the cache has tokens of both
+    // configurations.
+    fn is_current(&self, verified: &VerifiedToken) -> bool {
         let Some(issuer) = self.issuer_of(verified) else {
             return false;
         };
@@ -157,13 +158,13 @@ impl Verifier {
         let has_key = |signer: &Signer| {
             issuer
                 .keys()
-                .is_some_and(|keys| keys.current().is_ok_and(|keys| keys.holds(signer)))
+                .is_some_and(|keys| keys.current().is_ok_and(|keys| keys.contains(signer)))
         };
-        let is_in_force = verified.signers().iter().all(has_key);
-        if is_in_force {
+        let is_current = verified.signers().iter().all(has_key);
+        if is_current {
             verified.confirm_in(epoch);
         }
-        is_in_force
+        is_current
     }
 
     fn issuer_of(&self, verified: &VerifiedToken) -> Option<&Arc<Issuer>> {
@@ -209,9 +210,9 @@ impl Verifier {
             TokenShape::Opaque => {
                 match self.issuer_to_introspect(request.token.as_str(), &request.accepts) {
                     Some((issuer, server)) => {
-                        let own = LocalVerification::Unsigned { expires_at: None };
+                        let local = LocalVerification::Unsigned { expires_at: None };
                         let judged = self
-                            .ask(request, issuer, server, own, self.epoch.now())
+                            .introspect(request, issuer, server, local, self.epoch.now())
                             .await;
                         judged.map_err(|error| error.with_issuer(&issuer.settings.name))
                     }
@@ -233,7 +234,7 @@ impl Verifier {
             .filter(|issuer| accepts(&issuer.settings.name))
     }
 
-    // Only to choose whom to believe: until it is verified, `iss` is a stranger's word.
+    // Only selects the issuer: until the token is verified, `iss` is untrusted.
     pub(super) fn issuer_named_in(
         &self,
         claims: &Claims,
@@ -245,7 +246,7 @@ impl Verifier {
         })
     }
 
-    // What the operator has to compare: the token's `iss`, the issuers of the route, and what is nearly one of them.
+    // Names the token's `iss`, the issuers of the route, and a similar one, for the operator.
     fn explain_unknown(&self, iss: Option<&str>, accepts: &impl Fn(&str) -> bool) -> String {
         let accepted = || {
             self.accepted(accepts).flat_map(|issuer| {
@@ -298,12 +299,12 @@ impl Verifier {
         let keys = match (issuer.jwt_keys(), issuer.introspection()) {
             (Some(keys), _) => keys,
             (None, Some(server)) => {
-                // What it says against itself is believed: there is nothing to ask about then.
+                // A token whose own claims already fail needs no introspection.
                 let expires_at = claims
-                    .check(server.expected_of_jwt(), request.now)?
+                    .check(server.jwt_expectation(), request.now)?
                     .expires_at();
                 return self
-                    .ask(
+                    .introspect(
                         request,
                         issuer,
                         server,
@@ -332,12 +333,12 @@ impl Verifier {
                 };
                 let verified =
                     VerifiedToken::new(request.token.as_str(), token, None, basis, request.now);
-                self.cache.keep(&verified);
-                request.connection_cache.keep(&verified);
+                self.cache.insert(&verified);
+                request.connection_cache.insert(&verified);
                 Ok(verified)
             }
             Some(server) => {
-                self.ask(
+                self.introspect(
                     request,
                     issuer,
                     server,
@@ -364,11 +365,11 @@ impl Verifier {
         let waits = worker.is_busy();
         let client = client_network((request.client)());
         let mut turn = worker.turn(client).await.ok_or_else(overloaded)?;
-        // Others may have come before with the same token.
+        // Another request may have verified the same token meanwhile.
         if waits && let Some(verified) = self.find_cached(request) {
             return Ok(Signature::Known(verified));
         }
-        // Before the keys are read: what changes meanwhile must be noticed at the next look.
+        // Before the keys are read, so that a change meanwhile is noticed at the next use.
         let mut epoch = self.epoch.now();
         let current = keys.current().map_err(no_keys)?;
         let mut outcome = issuer.time_verification(|| current.verify(jws));
@@ -383,7 +384,7 @@ impl Verifier {
             }
             outcome = issuer.time_verification(|| fresh.verify(jws));
         }
-        // Whoever is ready goes before the next signature, above all after a bad one.
+        // Other ready tasks run before the next verification, above all after a bad signature.
         tokio::task::yield_now().await;
         drop(turn);
         Ok(Signature::Good {
@@ -392,12 +393,12 @@ impl Verifier {
         })
     }
 
-    async fn ask<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
+    async fn introspect<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
         request: &VerificationRequest<'_, A, C>,
         issuer: &Arc<Issuer>,
         server: &Arc<Introspection>,
-        own: LocalVerification,
+        local: LocalVerification,
         epoch: u64,
     ) -> Result<Arc<VerifiedToken>, VerifyError> {
         let text = request.token.as_str();
@@ -406,26 +407,30 @@ impl Verifier {
                 .cache
                 .find(text)
                 .filter(|verified| Arc::ptr_eq(&verified.issuer, &issuer.settings));
-            verified.filter(|verified| self.holds(verified, request.now))
+            verified.filter(|verified| self.is_valid(verified, request.now))
         };
-        let question = IntrospectionRequest {
+        let introspection_request = IntrospectionRequest {
             issuer: Arc::clone(&issuer.settings),
             token: Zeroizing::new(text.to_owned()),
-            own,
+            local,
             epoch,
             now: request.now,
             cache: Arc::clone(&self.cache),
         };
         let began = request.trace.and_then(Trace::now);
-        let answer = server
-            .verify(question, client_network((request.client)()), known)
+        let result = server
+            .verify(
+                introspection_request,
+                client_network((request.client)()),
+                known,
+            )
             .await;
         if let Some(trace) = request.trace {
-            trace.asked(began);
+            trace.introspected(began);
         }
-        let verified = answer?;
+        let verified = result?;
         if verified.is_fresh(request.now) {
-            request.connection_cache.keep(&verified);
+            request.connection_cache.insert(&verified);
         }
         Ok(verified)
     }
@@ -439,7 +444,7 @@ fn explain_opaque<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'
     }
 }
 
-// Which key it was to be: `kid` is a stranger's word.
+// Names the key that the token claims; `kid` is untrusted.
 fn invalid_signature(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
     let (header, reason) = (jws.header(), error.reason());
     let kid = quoted(header.kid.as_deref().map(truncated).as_deref());

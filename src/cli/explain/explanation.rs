@@ -222,7 +222,7 @@ impl Explanation {
         let mut granted = active.map(|token| token.scopes().clone());
         if let TokenFinding::Examined(examined) = &self.token {
             if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
-                self.response_checks = issuer.checks_of_answer(token, result.now);
+                self.response_checks = issuer.checks_of_response(token, result.now);
             }
             granted = granted.or_else(|| examined.granted.clone());
         }

@@ -345,8 +345,8 @@ fn listed(names: impl Iterator<Item = String>) -> String {
 
 fn shape_of(examined: &Examined) -> String {
     match &examined.shape {
-        Shape::TooLong { bytes, most } => {
-            format!("NO  {bytes} bytes, but at most {most} are accepted (max_token_size)")
+        Shape::TooLong { bytes, limit } => {
+            format!("NO  {bytes} bytes, but at most {limit} are accepted (max_token_size)")
         }
         Shape::Malformed(error) => format!("NO  a malformed JWT: {error} [{}]", error.reason()),
         Shape::NoClaims(_, error) => format!("NO  a JWT, but {error} [{}]", error.reason()),

@@ -1,28 +1,28 @@
-//! How much memory the cache of tokens may take: `cache_bytes`, `cache_entries`.
+//! The memory limits of the token cache: `cache_bytes`, `cache_entries`.
 //!
-//! 1. What counts is all that an entry holds: the fact, and what its tier needs to find it. The limit is one of memory.
-//! 2. The shared tier may have five eighths of `cache_bytes`, and the workers two eighths together. A fact that is in
-//!    several tiers is in memory once and counts in each, so the limit holds whatever is where. The last eighth is for
-//!    what the allocator leaves unused between entries that come and go.
-//! 3. All issuers share one cache, and what they may have is added up.
-//! 4. Where a file sets `cache_entries` alone, nothing is limited but the number of entries, those above 4 KiB of text
-//!    counting as several.
+//! 1. An entry counts with all its memory: the verified token, and what its tier needs to find it.
+//! 2. The shared tier may have five eighths of `cache_bytes`, and the workers two eighths together. An
+//!    entry in several tiers is in memory once but counts in each, so the limit always holds. The last
+//!    eighth is for memory that the allocator leaves unused between entries.
+//! 3. All issuers share one cache; their limits are added up.
+//! 4. If a file sets only `cache_entries`, the number of entries is the only limit. An entry above
+//!    4 KiB of text counts as several.
 
-/// What the shared tier needs for an entry beside the fact: measured, see `tests/cache_memory.rs`.
+/// What the shared tier needs for an entry beside the token: measured, see `tests/cache_memory.rs`.
 const SHARED_ENTRY_BYTES: usize = 464;
 
-/// What a worker's tier needs for an entry beside the fact.
+/// What a worker's tier needs for an entry beside the token.
 const WORKER_ENTRY_BYTES: usize = 96;
 
-/// What a worker's tier may have at most, and what it has where entries are limited and bytes are not: 16,384 entries.
-/// What a worker uses often fits, and the rest is one tier away.
+/// The maximum of a worker's tier, which applies too if only entries are limited: 16,384 entries. The
+/// tokens that a worker uses often fit; others are one tier away.
 pub(super) const MAX_WORKER_BYTES: u64 = 64 * 1024 * 1024;
 
-/// An entry of more text than this counts as several where entries are limited and bytes are not.
+/// An entry with more text counts as several if only entries are limited.
 const ENTRY_LENGTH: usize = 4096;
 
-/// What a verified token of 300 to 600 bytes takes, for an estimate where bytes are not limited. What workers hold that
-/// the shared tier has evicted, and what the allocator leaves unused, is a part of it.
+/// The memory of a verified token of 300 to 600 bytes, for an estimate if bytes are not limited. It
+/// includes what workers hold after the shared tier evicted it, and unused memory of the allocator.
 pub const USUAL_ENTRY_BYTES: u64 = 3072;
 
 /// The size of one verified token.
@@ -34,12 +34,12 @@ pub(in crate::verify) struct EntrySize {
     pub(in crate::verify) memory: usize,
 }
 
-/// How much of the cache the tokens of one issuer may take.
+/// The limit of one issuer's tokens in the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheLimit {
-    /// So many entries, whatever memory they take.
+    /// A number of entries, whatever their memory.
     Entries(u64),
-    /// So many bytes of memory, and entries.
+    /// Bytes of memory, and a number of entries.
     Bytes {
         /// `cache_bytes`
         bytes: u64,
@@ -48,7 +48,7 @@ pub enum CacheLimit {
     },
 }
 
-/// What the tiers of the cache may take.
+/// The limits of the tiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheBudget {
     /// All workers' tier.
@@ -58,7 +58,7 @@ pub struct CacheBudget {
 }
 
 impl CacheBudget {
-    /// What issuers of these limits may take together, with so many workers.
+    /// The sum of the limits of all issuers, divided among the workers.
     #[must_use]
     pub fn of(limits: impl IntoIterator<Item = CacheLimit>, workers: usize) -> Self {
         let (mut shared, mut workers_bytes) = (0_u64, 0_u64);
@@ -90,17 +90,17 @@ impl CacheLimit {
         }
     }
 
-    /// What of [`CacheBudget::shared`] a fact takes.
+    /// The share of [`CacheBudget::shared`] that an entry takes.
     pub(super) fn weight(self, size: EntrySize) -> u32 {
         let weight = match self {
             Self::Entries(_) => size.as_entries(),
-            // Where there are so many small ones that their number is the limit, each counts as its share.
+            // If the number of small entries is the limit, each counts as its share.
             Self::Bytes { entries, .. } => size.in_shared().max(self.shared() / entries.max(1)),
         };
         u32::try_from(weight).unwrap_or(u32::MAX)
     }
 
-    /// What of [`CacheBudget::worker`] a fact takes.
+    /// The share of [`CacheBudget::worker`] that an entry takes.
     pub(super) fn weight_in_worker(self, size: EntrySize) -> u64 {
         match self {
             Self::Entries(_) => size.as_entries(),
@@ -110,7 +110,7 @@ impl CacheLimit {
 }
 
 impl EntrySize {
-    // Whatever memory it takes: an entry, or several.
+    // One entry, or several if the text is long.
     fn as_entries(self) -> u64 {
         (self.text.div_ceil(ENTRY_LENGTH).max(1) * ENTRY_LENGTH) as u64
     }
@@ -142,7 +142,7 @@ mod tests {
             (vec![limit(64)], 2, 40, 8),
             (vec![limit(64)], 16, 40, 1),
             (vec![limit(64), limit(64)], 1, 80, 32),
-            // No worker has use for more.
+            // The maximum of one worker.
             (vec![limit(1024)], 1, 640, 64),
             (vec![CacheLimit::Entries(256)], 4, 1, 64),
             (vec![CacheLimit::Entries(256), limit(64)], 4, 41, 64),

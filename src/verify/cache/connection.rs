@@ -9,15 +9,15 @@ use super::shared::TokenCache;
 use super::worker::WorkerCache;
 use crate::verify::verified_token::VerifiedToken;
 
-/// What one connection remembers: its last token, for a client that keeps its connection keeps its token; and all that
-/// its worker does.
+/// The last token of one connection, and the cache of its worker. A client that keeps its connection
+/// usually keeps its token.
 pub struct ConnectionCache {
     last: RefCell<Option<Arc<VerifiedToken>>>,
     worker: Rc<WorkerCache>,
 }
 
 impl ConnectionCache {
-    /// The memory of a connection of `worker`.
+    /// The empty cache of a new connection of `worker`.
     #[must_use]
     pub fn new(worker: Rc<WorkerCache>) -> Self {
         Self {
@@ -26,63 +26,63 @@ impl ConnectionCache {
         }
     }
 
-    /// Where this connection's worker keeps its facts.
+    /// The cache of this connection's worker.
     pub(in crate::verify) fn worker(&self) -> &WorkerCache {
         &self.worker
     }
 
-    /// What is known of the connection's last token, whether or not it still holds.
+    /// The connection's last token, whether or not it is still valid.
     #[must_use]
     pub fn last(&self) -> Option<Arc<VerifiedToken>> {
         self.last.borrow().clone()
     }
 
-    /// Looks through all tiers, from the fastest to `shared`, for a fact that `holds`. One that does not is dropped where it
-    /// is found, and the next tier may have a newer one.
+    /// Looks through all tiers, from the fastest to `shared`, for an entry that `is_valid`. An invalid
+    /// one is removed from its tier; the next tier may have a newer one.
     pub(in crate::verify) fn find(
         &self,
         token: &str,
         shared: &TokenCache,
-        holds: impl Fn(&VerifiedToken) -> bool,
+        is_valid: impl Fn(&VerifiedToken) -> bool,
     ) -> Option<Arc<VerifiedToken>> {
         if let Some(last) = self
             .last
             .borrow()
             .as_ref()
-            .filter(|last| *last.text == *token && holds(last))
+            .filter(|last| *last.text == *token && is_valid(last))
         {
-            self.worker.found.connection_hits.count();
+            self.worker.stats.connection_hits.count();
             return Some(Arc::clone(last));
         }
         if let Some(verified) = self.worker.find(&Text(token)) {
-            if holds(&verified) {
+            if is_valid(&verified) {
                 self.replace(Some(Arc::clone(&verified)));
-                self.worker.found.worker_hits.count();
+                self.worker.stats.worker_hits.count();
                 return Some(verified);
             }
-            self.worker.forget(&Text(token));
+            self.worker.remove(&Text(token));
         }
         let verified = shared.find(token)?;
-        if !holds(&verified) {
-            // The one that took the place of a retired one may be there by now, and must stay.
+        if !is_valid(&verified) {
+            // The entry that superseded this one may have been inserted by now, and must stay.
             if !verified.is_superseded() {
-                shared.forget(token);
+                shared.remove(token);
             }
             return None;
         }
-        self.keep(&verified);
-        self.worker.found.shared_hits.count();
+        self.insert(&verified);
+        self.worker.stats.shared_hits.count();
         Some(verified)
     }
 
-    /// There was no fact in any tier.
-    pub(in crate::verify) fn missed(&self) {
-        self.worker.found.misses.count();
+    /// Counts a token that no tier had.
+    pub(in crate::verify) fn count_miss(&self) {
+        self.worker.stats.misses.count();
     }
 
-    /// Keeps a fact with this connection and its worker.
-    pub(in crate::verify) fn keep(&self, verified: &Arc<VerifiedToken>) {
-        self.worker.keep(verified);
+    /// Inserts an entry into the tiers of this connection and its worker.
+    pub(in crate::verify) fn insert(&self, verified: &Arc<VerifiedToken>) {
+        self.worker.insert(verified);
         self.replace(Some(Arc::clone(verified)));
     }
 
@@ -93,7 +93,7 @@ impl ConnectionCache {
                 .map_or((0, 0), |verified| (1, verified.size().memory as u64))
         };
         let (comes, goes) = (size(&verified), size(&self.last.borrow()));
-        self.worker.found.connection_tier.replace(goes, comes);
+        self.worker.stats.connection_tier.replace(goes, comes);
         *self.last.borrow_mut() = verified;
     }
 }

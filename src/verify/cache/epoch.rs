@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the changes of keys and configuration, for whoever keeps what was true before.
+/// Counts the changes of keys and configuration, so that cache entries from before are checked again.
 #[derive(Clone, Debug, Default)]
 pub struct Epoch(Arc<AtomicU64>);
 
 impl Epoch {
-    /// Something changed: every cached fact has to be looked at once more before it is used.
+    /// Keys or configuration changed: each cache entry is checked again before its next use.
     pub fn advance(&self) {
         self.0.fetch_add(1, Ordering::Release);
     }

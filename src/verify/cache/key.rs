@@ -1,4 +1,4 @@
-//! How a token is found in a cache: by its whole text.
+//! The key of a cache entry: the whole text of its token.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use quick_cache::Equivalent;
 
 use crate::verify::verified_token::VerifiedToken;
 
-/// A fact as the key to itself.
+/// An entry as its own key.
 pub(super) struct Token(pub(super) Arc<VerifiedToken>);
 
-/// The text of a token, to find the fact by.
+/// The text of a token, to look up its entry.
 pub(super) struct Text<'t>(pub(super) &'t str);
 
-// The end of a JWT is its signature, which is as good as random and cannot be chosen by who does not hold the key:
-// hashing that alone is several times faster, and only verified tokens are kept. Opaque tokens may share an end, such as
-// the name of a tenant, so some of the middle counts as well.
+// A JWT ends with its signature, which looks random and which nobody without the key can choose.
+// Hashing only that is several times faster, and only verified tokens are inserted. Opaque tokens may
+// share a suffix, such as the name of a tenant, so part of the middle is hashed as well.
 fn hash_some(text: &str, state: &mut impl Hasher) {
     let (bytes, middle) = (text.as_bytes(), text.len() / 2);
     state.write(&bytes[middle.saturating_sub(16)..middle]);

@@ -1,4 +1,4 @@
-//! What one worker remembers of tokens, without a lock; and its turns at verifying signatures.
+//! The token cache of one worker, without a lock; and its turns at verifying signatures.
 
 use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
@@ -15,17 +15,17 @@ use crate::client_limits::ClientShares;
 use crate::telemetry::TokenCacheStats;
 use crate::verify::verified_token::VerifiedToken;
 
-/// Requests of one worker that may wait for their token's signature to be verified. Beyond it the worker is flooded, and
-/// to wait longer than this many signatures take helps nobody. One client may be a quarter of them.
+/// The maximum number of requests of one worker that wait for a signature verification. Beyond it the
+/// worker is flooded, and a longer wait would help nobody. One client may have a quarter of them.
 const MAX_WAITING: usize = 1024;
 
-type Facts = unsync::Cache<Token, Arc<VerifiedToken>, Weight, DefaultHashBuilder, Leaving>;
+type Entries =
+    unsync::Cache<Token, Arc<VerifiedToken>, Weight, DefaultHashBuilder, EvictionListener>;
 
-/// Takes the facts that leave off the bytes that they all take: evicted ones, those that another one of the same token
-/// replaces, and those that are not let in.
-struct Leaving(Rc<Cell<u64>>);
+/// Subtracts the bytes of entries that are evicted, replaced or not admitted.
+struct EvictionListener(Rc<Cell<u64>>);
 
-impl Lifecycle<Token, Arc<VerifiedToken>> for Leaving {
+impl Lifecycle<Token, Arc<VerifiedToken>> for EvictionListener {
     type RequestState = ();
 
     fn on_evict(&self, (): &mut (), _: Token, verified: Arc<VerifiedToken>) {
@@ -33,68 +33,77 @@ impl Lifecycle<Token, Arc<VerifiedToken>> for Leaving {
     }
 }
 
-/// The facts that one worker keeps for itself, without a lock; and its turns at verifying signatures.
+/// One worker's verified tokens, without a lock; and its turns at verifying signatures.
 pub struct WorkerCache {
-    facts: RefCell<Facts>,
-    /// Bytes of memory that they take.
+    entries: RefCell<Entries>,
+    /// Bytes of memory of the entries.
     bytes: Rc<Cell<u64>>,
     turns: Semaphore,
     waiting: RefCell<ClientShares>,
-    pub(super) found: Arc<TokenCacheStats>,
+    pub(super) stats: Arc<TokenCacheStats>,
 }
 
 impl WorkerCache {
-    /// An empty one, which counts where tokens are `found`.
+    /// An empty cache that counts in `stats`.
     #[must_use]
-    pub fn new(found: Arc<TokenCacheStats>) -> Rc<Self> {
+    pub fn new(stats: Arc<TokenCacheStats>) -> Rc<Self> {
         let waiting = RefCell::new(ClientShares::new(MAX_WAITING));
         let bytes = Rc::default();
-        let (hasher, leaving) = (DefaultHashBuilder::default(), Leaving(Rc::clone(&bytes)));
-        // The number of entries is only where it begins; it grows with what comes in.
-        let facts = RefCell::new(Facts::with(1024, MAX_WORKER_BYTES, Weight, hasher, leaving));
+        let (hasher, eviction_listener) = (
+            DefaultHashBuilder::default(),
+            EvictionListener(Rc::clone(&bytes)),
+        );
+        // The number of entries is only an initial estimate.
+        let entries = RefCell::new(Entries::with(
+            1024,
+            MAX_WORKER_BYTES,
+            Weight,
+            hasher,
+            eviction_listener,
+        ));
         Rc::new(Self {
-            facts,
+            entries,
             bytes,
             turns: Semaphore::new(1),
             waiting,
-            found,
+            stats,
         })
     }
 
-    /// Keeps no more than the budget from now on.
+    /// Applies a new budget.
     pub fn limit(&self, budget: CacheBudget) {
-        let mut facts = self.facts.borrow_mut();
-        if facts.capacity() != budget.worker {
-            facts.set_capacity(budget.worker);
-            self.tell(&facts);
+        let mut entries = self.entries.borrow_mut();
+        if entries.capacity() != budget.worker {
+            entries.set_capacity(budget.worker);
+            self.publish_size(&entries);
         }
     }
 
     pub(super) fn find(&self, text: &Text<'_>) -> Option<Arc<VerifiedToken>> {
-        self.facts.borrow().get(text).map(Arc::clone)
+        self.entries.borrow().get(text).map(Arc::clone)
     }
 
-    pub(super) fn keep(&self, verified: &Arc<VerifiedToken>) {
-        let mut facts = self.facts.borrow_mut();
+    pub(super) fn insert(&self, verified: &Arc<VerifiedToken>) {
+        let mut entries = self.entries.borrow_mut();
         self.bytes
             .update(|bytes| bytes + verified.size().in_worker());
-        facts.insert(Token(Arc::clone(verified)), Arc::clone(verified));
-        self.tell(&facts);
+        entries.insert(Token(Arc::clone(verified)), Arc::clone(verified));
+        self.publish_size(&entries);
     }
 
-    pub(super) fn forget(&self, text: &Text<'_>) {
-        let mut facts = self.facts.borrow_mut();
-        if let Some((_, verified)) = facts.remove(text) {
+    pub(super) fn remove(&self, text: &Text<'_>) {
+        let mut entries = self.entries.borrow_mut();
+        if let Some((_, verified)) = entries.remove(text) {
             self.bytes
                 .update(|bytes| bytes - verified.size().in_worker());
         }
-        self.tell(&facts);
+        self.publish_size(&entries);
     }
 
-    fn tell(&self, facts: &Facts) {
-        self.found
+    fn publish_size(&self, entries: &Entries) {
+        self.stats
             .worker_tier
-            .set(facts.len() as u64, self.bytes.get());
+            .set(entries.len() as u64, self.bytes.get());
     }
 
     /// Whether a signature is being verified, so that another one would have to wait.
@@ -102,22 +111,22 @@ impl WorkerCache {
         self.turns.available_permits() == 0
     }
 
-    /// Waits for the worker's turn to verify a signature for a client, as [`client_network`](crate::client_limits::client_network) has it; `None`
-    /// where too many wait already.
+    /// Waits for the turn of `client`, a [`client_network`](crate::client_limits::client_network), to
+    /// verify a signature. `None` if too many wait already.
     ///
-    /// A signature takes up to a quarter of a millisecond, and forging a token takes nothing. One at a time, with
-    /// everything else that is ready in between, a flood of bad tokens cannot starve those who are known.
+    /// A verification takes up to a quarter of a millisecond, and forging a token costs nothing. One at
+    /// a time, with all other ready tasks in between, a flood of bad tokens cannot starve known clients.
     pub(in crate::verify) async fn turn(&self, client: IpAddr) -> Option<SemaphorePermit<'_>> {
         if !self.waiting.borrow_mut().take(client) {
             return None;
         }
         let _waiting = OnDrop(|| self.waiting.borrow_mut().release(client));
-        // It is never closed, so there is always a turn.
+        // The semaphore is never closed.
         self.turns.acquire().await.ok()
     }
 }
 
-/// Does something however a future ends, dropped ones included.
+/// Runs a function when a future ends or is dropped.
 struct OnDrop<F: FnMut()>(F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
@@ -150,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_take_turns_and_a_flood_is_turned_away() {
+    fn signature_verifications_take_turns_and_waiting_ones_are_limited() {
         let (cache, mut context) = (
             WorkerCache::new(Arc::default()),
             Context::from_waker(Waker::noop()),
@@ -159,7 +168,7 @@ mod tests {
         let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else {
             panic!("nobody else is there")
         };
-        // One client has a quarter of the room.
+        // One client may have a quarter of the waiting requests.
         let mut waiting: Vec<_> = (0..MAX_WAITING / 4)
             .map(|_| Box::pin(cache.turn(client(1))))
             .collect();
@@ -173,7 +182,7 @@ mod tests {
             beyond.as_mut().poll(&mut context),
             Poll::Ready(None)
         ));
-        // And all together no more than there is.
+        // All clients together reach the limit.
         waiting.extend(
             (waiting.len()..MAX_WAITING).map(|number| Box::pin(cache.turn(client(number)))),
         );
@@ -188,7 +197,7 @@ mod tests {
             Poll::Ready(None)
         ));
 
-        // Whoever goes away makes room, and the turn goes on to the next.
+        // A cancelled request makes room, and the next one gets the turn.
         waiting.pop();
         drop(turn);
         let next = waiting[0].as_mut().poll(&mut context);

@@ -50,7 +50,7 @@ pub(super) enum Outage {
 
 /// A question that was let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Admission {
+pub(super) struct CircuitPermit {
     client: IpAddr,
     /// It is the one that tries again after a rest.
     is_trial: bool,
@@ -88,31 +88,31 @@ impl CircuitBreaker {
     ///
     /// # Errors
     /// How long to wait, at most, before it is worth another try.
-    pub(super) fn admit(&self, client: IpAddr, now: Instant) -> Result<Admission, Duration> {
+    pub(super) fn admit(&self, client: IpAddr, now: Instant) -> Result<CircuitPermit, Duration> {
         if self.is_open() {
             return Err(MAX_RETRY_DELAY);
         }
         let is_trial = lock(&self.clients)
             .get_mut(&client)
             .map_or(Ok(false), |state| state.admit(now))?;
-        Ok(Admission { client, is_trial })
+        Ok(CircuitPermit { client, is_trial })
     }
 
     /// It answered.
-    pub(super) fn answered(&self, admission: Admission) {
+    pub(super) fn record_success(&self, permit: CircuitPermit) {
         self.close();
-        lock(&self.clients).remove(&admission.client);
+        lock(&self.clients).remove(&permit.client);
     }
 
     /// It failed. Says what begins with that, if anything does.
-    pub(super) fn failed(
+    pub(super) fn record_failure(
         &self,
-        admission: Admission,
+        permit: CircuitPermit,
         outage: Outage,
         now: Instant,
     ) -> Option<Suspension> {
         match outage {
-            Outage::Unreachable => lock(&self.server).failed().map(Suspension::Server),
+            Outage::Unreachable => lock(&self.server).record_failure().map(Suspension::Server),
             Outage::Failing => {
                 self.close();
                 let mut clients = lock(&self.clients);
@@ -122,9 +122,9 @@ impl CircuitBreaker {
                 if clients.len() >= MAX_CLIENTS {
                     clients.clear();
                 }
-                let state = clients.entry(admission.client).or_default();
+                let state = clients.entry(permit.client).or_default();
                 state
-                    .failed(admission.is_trial, now)
+                    .record_failure(permit.is_trial, now)
                     .map(Suspension::Client)
             }
         }
@@ -145,14 +145,14 @@ impl CircuitBreaker {
     }
 
     /// Whether it is still open since then.
-    pub(super) fn is_still(&self, opened: OpenPeriod) -> bool {
+    pub(super) fn is_still_open(&self, opened: OpenPeriod) -> bool {
         let server = lock(&self.server);
         server.is_open && server.opened == opened.0
     }
 }
 
 impl Server {
-    fn failed(&mut self) -> Option<OpenPeriod> {
+    fn record_failure(&mut self) -> Option<OpenPeriod> {
         self.failures = self.failures.saturating_add(1);
         if self.is_open || self.failures < THRESHOLD {
             return None;
@@ -176,18 +176,18 @@ impl Client {
         }
     }
 
-    fn failed(&mut self, was_trial: bool, now: Instant) -> Option<Duration> {
+    fn record_failure(&mut self, was_trial: bool, now: Instant) -> Option<Duration> {
         if self.suspended_until.is_some() && !was_trial {
             return None;
         }
         self.failures = self.failures.saturating_add(1);
-        let rest = match self.failures.cmp(&THRESHOLD) {
+        let suspension = match self.failures.cmp(&THRESHOLD) {
             Ordering::Less => return None,
             Ordering::Equal => FIRST_RETRY_DELAY,
             Ordering::Greater => MAX_RETRY_DELAY,
         };
-        self.suspended_until = Some(now + rest);
-        Some(rest)
+        self.suspended_until = Some(now + suspension);
+        Some(suspension)
     }
 
     fn is_suspended(&self, now: Instant) -> bool {
@@ -209,12 +209,12 @@ mod tests {
             .map(|_| breaker.admit(CLIENT, now).expect("it may be asked"))
             .collect();
         // All that were under way break off at once: one outage.
-        let rests: Vec<_> = begun
+        let suspensions: Vec<_> = begun
             .iter()
-            .filter_map(|one| breaker.failed(*one, Outage::Unreachable, now))
+            .filter_map(|one| breaker.record_failure(*one, Outage::Unreachable, now))
             .collect();
-        let [Suspension::Server(opened)] = rests[..] else {
-            panic!("{rests:?}")
+        let [Suspension::Server(opened)] = suspensions[..] else {
+            panic!("{suspensions:?}")
         };
         for later in [now, now + MAX_RETRY_DELAY, now + 100 * MAX_RETRY_DELAY] {
             assert_eq!(
@@ -222,31 +222,31 @@ mod tests {
                 (Err(MAX_RETRY_DELAY), Err(MAX_RETRY_DELAY))
             );
         }
-        assert!(breaker.is_still(opened));
+        assert!(breaker.is_still_open(opened));
         breaker.close();
         assert!(breaker.admit(CLIENT, now).is_ok() && breaker.admit(OTHER, now).is_ok());
-        assert!(!breaker.is_still(opened));
+        assert!(!breaker.is_still_open(opened));
         // It starts from nothing, and is another time.
         let fail = || {
-            breaker.failed(
+            breaker.record_failure(
                 breaker.admit(OTHER, now).expect("it may be asked"),
                 Outage::Unreachable,
                 now,
             )
         };
         assert!((1..THRESHOLD).all(|_| fail().is_none()));
-        assert!(fail().is_some_and(|rest| rest != Suspension::Server(opened)));
-        assert!(!breaker.is_still(opened));
+        assert!(fail().is_some_and(|suspension| suspension != Suspension::Server(opened)));
+        assert!(!breaker.is_still_open(opened));
     }
 
     #[test]
     fn client_whose_questions_fail_is_left_alone_and_nobody_else() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         for failure in 1..=THRESHOLD {
-            let admission = breaker.admit(CLIENT, start).expect("it may be asked");
-            let rest = breaker.failed(admission, Outage::Failing, start);
+            let permit = breaker.admit(CLIENT, start).expect("it may be asked");
+            let suspension = breaker.record_failure(permit, Outage::Failing, start);
             assert_eq!(
-                rest,
+                suspension,
                 (failure == THRESHOLD).then_some(Suspension::Client(FIRST_RETRY_DELAY))
             );
         }
@@ -254,7 +254,7 @@ mod tests {
         let other = breaker
             .admit(OTHER, start)
             .expect("nothing is known against it");
-        breaker.answered(other);
+        breaker.record_success(other);
         assert_eq!(
             breaker.admit(CLIENT, start),
             Err(FIRST_RETRY_DELAY),
@@ -269,7 +269,7 @@ mod tests {
                 "one tries"
             );
             assert_eq!(
-                breaker.failed(trial, Outage::Failing, now),
+                breaker.record_failure(trial, Outage::Failing, now),
                 Some(Suspension::Client(MAX_RETRY_DELAY))
             );
             now += MAX_RETRY_DELAY;
@@ -279,7 +279,7 @@ mod tests {
         let trial = breaker
             .admit(CLIENT, now + MAX_RETRY_DELAY)
             .expect("it may try");
-        breaker.answered(trial);
+        breaker.record_success(trial);
         assert!(breaker.admit(CLIENT, now + MAX_RETRY_DELAY).is_ok());
     }
 
@@ -289,11 +289,11 @@ mod tests {
         let begun: Vec<_> = (0..100)
             .map(|_| breaker.admit(CLIENT, start).expect("it may be asked"))
             .collect();
-        let rests = begun
+        let suspensions = begun
             .iter()
-            .filter_map(|one| breaker.failed(*one, Outage::Failing, start));
+            .filter_map(|one| breaker.record_failure(*one, Outage::Failing, start));
         assert_eq!(
-            rests.collect::<Vec<_>>(),
+            suspensions.collect::<Vec<_>>(),
             [Suspension::Client(FIRST_RETRY_DELAY)]
         );
         assert!(breaker.admit(CLIENT, start + FIRST_RETRY_DELAY).is_ok());
@@ -303,10 +303,10 @@ mod tests {
     fn clients_are_remembered_up_to_a_bound() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         for number in 0..3 * u32::try_from(MAX_CLIENTS).expect("a small number") {
-            let admission = breaker
+            let permit = breaker
                 .admit(IpAddr::from(number.to_be_bytes()), start)
                 .expect("it may be asked");
-            breaker.failed(admission, Outage::Failing, start);
+            breaker.record_failure(permit, Outage::Failing, start);
             assert!(lock(&breaker.clients).len() <= MAX_CLIENTS);
         }
     }

@@ -119,7 +119,7 @@ impl IntrospectionClient {
         form.append_pair("token", token)
             .append_pair("token_type_hint", "access_token");
         if let Credentials::Client(client) = &self.credentials {
-            client.show(&mut headers, &mut form, now);
+            client.authenticate(&mut headers, &mut form, now);
         }
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.clone());

@@ -75,7 +75,7 @@ impl ClientAuthentication {
     }
 
     /// Adds what it takes to a request.
-    pub(super) fn show(
+    pub(super) fn authenticate(
         &self,
         headers: &mut HeaderMap,
         form: &mut Serializer<'_, String>,
@@ -133,7 +133,7 @@ impl Assertions {
             }
         };
         let key = key.map_err(|_| UnusableKey::NotPem { algorithm })?;
-        let mut header = Header::new(jwt::in_their_words(algorithm));
+        let mut header = Header::new(jwt::to_jsonwebtoken(algorithm));
         header.kid = key_id;
         let assertions = Self {
             client_id,

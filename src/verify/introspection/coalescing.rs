@@ -18,11 +18,11 @@ use crate::sync::lock;
 use crate::verify::error::{VerifyError, invalid};
 use crate::verify::verified_token::VerifiedToken;
 
-/// Refused tokens that are remembered, of less than 200 bytes each.
+/// RefusedToken tokens that are remembered, of less than 200 bytes each.
 const REFUSED_ENTRIES: u64 = 16_384;
 
 /// What came of a question.
-pub(super) type Outcome = Result<Arc<VerifiedToken>, VerifyError>;
+pub(super) type VerificationResult = Result<Arc<VerifiedToken>, VerifyError>;
 
 /// A token that can be recognised and not be read.
 pub(super) type Digest = [u8; 32];
@@ -30,18 +30,18 @@ pub(super) type Digest = [u8; 32];
 /// The questions about the tokens of one issuer.
 pub(super) struct RequestCoalescer {
     key: hmac::Key,
-    most: usize,
+    max_in_flight: usize,
     in_flight: Mutex<HashMap<Digest, Lookup>>,
-    refused: moka::sync::Cache<Digest, Refused>,
+    refused: moka::sync::Cache<Digest, RefusedToken>,
 }
 
 struct Lookup {
     started_by: IpAddr,
-    outcome: watch::Receiver<Option<Outcome>>,
+    outcome: watch::Receiver<Option<VerificationResult>>,
 }
 
 #[derive(Clone, Copy)]
-struct Refused {
+struct RefusedToken {
     reason: &'static str,
     until: UnixTime,
 }
@@ -49,30 +49,30 @@ struct Refused {
 /// What is to be done about a token.
 pub(super) enum LookupEntry<A> {
     /// Nothing: this is known already.
-    Known(Box<Outcome>),
+    Known(Box<VerificationResult>),
     /// Somebody asks already; wait for what comes of it.
-    Joined(watch::Receiver<Option<Outcome>>),
+    Joined(watch::Receiver<Option<VerificationResult>>),
     /// Ask, by this leave.
-    Started(Started, A),
+    Started(StartedLookup, A),
     /// Too much is asked already.
     Full,
 }
 
 /// A question that is under way, until it ends or is dropped.
-pub(super) struct Started {
+pub(super) struct StartedLookup {
     coalescer: Arc<RequestCoalescer>,
     digest: Digest,
-    outcome: watch::Sender<Option<Outcome>>,
+    outcome: watch::Sender<Option<VerificationResult>>,
 }
 
 impl RequestCoalescer {
-    pub(super) fn new(most: usize) -> Arc<Self> {
+    pub(super) fn new(max_in_flight: usize) -> Arc<Self> {
         let mut secret = [0_u8; 32];
         // Without randomness there is no TLS and no key either: the process does not come this far.
         let _ = rand::fill(&mut secret);
         Arc::new(Self {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
-            most,
+            max_in_flight,
             in_flight: Mutex::default(),
             // The last ones: how often a token was refused before says nothing about the next one.
             refused: moka::sync::Cache::builder()
@@ -90,7 +90,7 @@ impl RequestCoalescer {
 
     /// Finds out what is to be done for a client, as [`client_network`](crate::client_limits::client_network) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
     /// the server may be asked at all; its error is an outcome.
-    pub(super) fn enter<A>(
+    pub(super) fn join_or_start<A>(
         self: &Arc<Self>,
         digest: Digest,
         client: IpAddr,
@@ -118,11 +118,11 @@ impl RequestCoalescer {
             .values()
             .filter(|lookup| lookup.started_by == client)
             .count();
-        if in_flight.len() >= self.most || own >= (self.most / 4).max(1) {
+        if in_flight.len() >= self.max_in_flight || own >= (self.max_in_flight / 4).max(1) {
             return LookupEntry::Full;
         }
-        let leave = match admit() {
-            Ok(leave) => leave,
+        let admitted = match admit() {
+            Ok(admitted) => admitted,
             Err(error) => return LookupEntry::Known(Box::new(Err(error))),
         };
         let (sender, outcome) = watch::channel(None);
@@ -134,33 +134,33 @@ impl RequestCoalescer {
             },
         );
         LookupEntry::Started(
-            Started {
+            StartedLookup {
                 coalescer: Arc::clone(self),
                 digest,
                 outcome: sender,
             },
-            leave,
+            admitted,
         )
     }
 
     /// Remembers that a token is no good.
     pub(super) fn refuse(&self, digest: Digest, reason: &'static str, until: UnixTime) {
-        self.refused.insert(digest, Refused { reason, until });
+        self.refused.insert(digest, RefusedToken { reason, until });
     }
 }
 
-impl Started {
+impl StartedLookup {
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
 
     /// Where the outcome will be told.
-    pub(super) fn outcome(&self) -> watch::Receiver<Option<Outcome>> {
+    pub(super) fn outcome(&self) -> watch::Receiver<Option<VerificationResult>> {
         self.outcome.subscribe()
     }
 
     /// Tells the outcome to all who wait, and to nobody who comes after them: a failure must not outlast its question.
-    pub(super) fn end(self, outcome: Outcome) {
+    pub(super) fn finish(self, outcome: VerificationResult) {
         let waiting = self.outcome.clone();
         drop(self);
         waiting.send_replace(Some(outcome));
@@ -168,7 +168,7 @@ impl Started {
 }
 
 // However it ends, the next one may ask.
-impl Drop for Started {
+impl Drop for StartedLookup {
     fn drop(&mut self) {
         lock(&self.coalescer.in_flight).remove(&self.digest);
     }
@@ -187,13 +187,13 @@ mod tests {
 
     fn enter(coalescer: &Arc<RequestCoalescer>, token: &str, client: &str) -> LookupEntry<()> {
         let client = client_network(client.parse().expect("an address"));
-        coalescer.enter(coalescer.digest(token), client, NOW, || None, || Ok(()))
+        coalescer.join_or_start(coalescer.digest(token), client, NOW, || None, || Ok(()))
     }
 
     #[test]
     fn one_client_starts_a_quarter_of_the_questions_and_all_together_no_more_than_there_may_be() {
         let coalescer = RequestCoalescer::new(8);
-        let mut begun = Vec::new();
+        let mut started = Vec::new();
         for number in 0..12 {
             for client in [
                 "10.0.0.1",
@@ -206,18 +206,18 @@ mod tests {
                 if let LookupEntry::Started(one, ()) =
                     enter(&coalescer, &format!("{client} {number}"), client)
                 {
-                    begun.push(client);
+                    started.push(client);
                     std::mem::forget(one);
                 }
             }
         }
         let started_by = |network: &str| {
-            begun
+            started
                 .iter()
                 .filter(|client| client.starts_with(network))
                 .count()
         };
-        assert_eq!(begun.len(), 8, "{begun:?}");
+        assert_eq!(started.len(), 8, "{started:?}");
         assert_eq!(
             (
                 started_by("10.0.0.1"),
@@ -225,7 +225,7 @@ mod tests {
                 started_by("2001:db8:")
             ),
             (2, 2, 2),
-            "{begun:?}"
+            "{started:?}"
         );
     }
 
@@ -243,7 +243,7 @@ mod tests {
             enter(&coalescer, "b", "10.0.0.2"),
             LookupEntry::Full
         ));
-        first.end(Err(invalid("inactive", String::new())));
+        first.finish(Err(invalid("inactive", String::new())));
         let LookupEntry::Started(second, ()) = enter(&coalescer, "b", "10.0.0.2") else {
             panic!("there is room again")
         };
@@ -269,18 +269,18 @@ mod tests {
         }
 
         let coalescer = RequestCoalescer::new(4);
-        let LookupEntry::Started(begun, ()) = enter(&coalescer, "a", "10.0.0.1") else {
+        let LookupEntry::Started(started, ()) = enter(&coalescer, "a", "10.0.0.1") else {
             panic!("the first begins")
         };
         let client = Arc::new(Impatient(Arc::clone(&coalescer), AtomicBool::new(false)));
-        let (waker, mut outcome) = (Arc::clone(&client).into(), begun.outcome());
+        let (waker, mut outcome) = (Arc::clone(&client).into(), started.outcome());
         let mut told = pin!(outcome.wait_for(Option::is_some));
         assert!(
             told.as_mut()
                 .poll(&mut Context::from_waker(&waker))
                 .is_pending()
         );
-        begun.end(Err(VerifyError::Conflict));
+        started.finish(Err(VerifyError::Conflict));
         assert!(client.1.load(Ordering::SeqCst), "the failure is over");
     }
 
@@ -291,7 +291,7 @@ mod tests {
         coalescer.refuse(digest, "inactive", UnixTime::from_seconds(5));
         let client = "10.0.0.1".parse().expect("an address");
         let at = |seconds| {
-            coalescer.enter(
+            coalescer.join_or_start(
                 digest,
                 client,
                 UnixTime::from_seconds(seconds),

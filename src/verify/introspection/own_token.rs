@@ -51,8 +51,8 @@ struct State {
 
 struct CachedToken {
     authorization: HeaderValue,
-    renewed_from: Instant,
-    ends: Instant,
+    renew_from: Instant,
+    expires_at: Instant,
 }
 
 /// The gateway could not get a token for itself.
@@ -121,7 +121,7 @@ impl ClientCredentialsToken {
         if let Some(held) = state
             .held
             .as_ref()
-            .filter(|held| clock::now() < held.renewed_from)
+            .filter(|held| clock::now() < held.renew_from)
         {
             return Ok(held.authorization.clone());
         }
@@ -145,7 +145,11 @@ impl ClientCredentialsToken {
                 }
             },
         };
-        match state.held.as_ref().filter(|held| clock::now() < held.ends) {
+        match state
+            .held
+            .as_ref()
+            .filter(|held| clock::now() < held.expires_at)
+        {
             Some(held) => Ok(held.authorization.clone()),
             None => Err(failure),
         }
@@ -178,11 +182,11 @@ impl ClientCredentialsToken {
         http: &HttpClient,
         now: UnixTime,
     ) -> Result<CachedToken, ClientCredentialsError> {
-        let asked_at = clock::now();
+        let requested_at = clock::now();
         let url = self.endpoint.url(http).await?;
         let (headers, form) = self.request(now);
         match http.post_form(&url, headers, form, MAX_RESPONSE).await {
-            Ok(answer) => read(&answer, &url, asked_at),
+            Ok(response) => read(&response, &url, requested_at),
             Err(source) => Err(ClientCredentialsError::Fetch { url, source }),
         }
     }
@@ -194,7 +198,7 @@ impl ClientCredentialsToken {
         let mut form = Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials")
             .append_pair("scope", &self.scope);
-        self.client.show(&mut headers, &mut form, now);
+        self.client.authenticate(&mut headers, &mut form, now);
         (headers, form.finish())
     }
 }
@@ -213,19 +217,19 @@ impl ClientCredentialsError {
 }
 
 fn read(
-    answer: &HttpResponse,
+    response: &HttpResponse,
     url: &str,
-    asked_at: Instant,
+    requested_at: Instant,
 ) -> Result<CachedToken, ClientCredentialsError> {
     let url = url.to_owned();
-    let members = json::parse_object(&answer.body);
-    if answer.status != StatusCode::OK {
+    let members = json::parse_object(&response.body);
+    if response.status != StatusCode::OK {
         let error = members
             .ok()
             .and_then(|members| Some(members.get("error")?.as_str()?.to_owned()));
         return Err(ClientCredentialsError::Status {
             url,
-            status: answer.status.as_u16(),
+            status: response.status.as_u16(),
             error,
         });
     }
@@ -257,8 +261,8 @@ fn read(
         .unwrap_or(lifetime / 2);
     Ok(CachedToken {
         authorization,
-        renewed_from: asked_at + renewed_after,
-        ends: asked_at + lifetime,
+        renew_from: requested_at + renewed_after,
+        expires_at: requested_at + lifetime,
     })
 }
 

@@ -28,7 +28,7 @@ impl Introspection {
             // Its issuer may be in no configuration any more.
             let Some(this) = this
                 .upgrade()
-                .filter(|this| this.circuit_breaker.is_still(opened))
+                .filter(|this| this.circuit_breaker.is_still_open(opened))
             else {
                 return;
             };
@@ -39,25 +39,25 @@ impl Introspection {
 
     async fn probe_once(self: Arc<Self>, opened: OpenPeriod, now: UnixTime) {
         let began = clock::now();
-        let token = nobodys_token();
-        let said = tokio::time::timeout(
+        let token = random_token();
+        let response = tokio::time::timeout(
             self.settings.timeout,
             self.client.introspect(&token, &[], now),
         )
         .await;
-        let error = said.unwrap_or(Err(IntrospectionError::TooSlow)).err();
-        self.count(clock::since(began), error.as_ref());
+        let error = response.unwrap_or(Err(IntrospectionError::TooSlow)).err();
+        self.record_request(clock::since(began), error.as_ref());
         let is_reached =
             error.as_ref().and_then(IntrospectionError::outage) != Some(Outage::Unreachable);
         // A probe that hung through it all says nothing of a later outage.
-        if is_reached && self.circuit_breaker.is_still(opened) {
+        if is_reached && self.circuit_breaker.is_still_open(opened) {
             self.circuit_breaker.close();
         }
     }
 }
 
 // It is as no server issues them, and says in the server's log whose it is.
-fn nobodys_token() -> String {
+fn random_token() -> String {
     let mut random = [0; 16];
     // Without randomness there is no TLS and no key either: the process does not come this far.
     let _ = rand::fill(&mut random);

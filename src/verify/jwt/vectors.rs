@@ -269,7 +269,7 @@ fn each((algorithm, document): &Set, mut found: impl FnMut(Vector)) {
         for test in group["tests"].as_array().expect("there are tests") {
             let (message, signature) =
                 (hex(&test["msg"]), URL_SAFE_NO_PAD.encode(hex(&test["sig"])));
-            let verifies = crypto::verify(&signature, &message, &key, in_their_words(*algorithm))
+            let verifies = crypto::verify(&signature, &message, &key, to_jsonwebtoken(*algorithm))
                 .unwrap_or(false);
             found(Vector {
                 name: format!(
