@@ -1,9 +1,9 @@
 //! The open connections of the admin listener, bounded so that idle clients cannot block probes.
 //!
-//! 1. A connection waits for the head of its request, and then for its response to be taken. Either stage has a limit of
-//!    its own: clients that say nothing take no room from those that have asked.
-//! 2. Where a stage is full, its newest connection gets in, and the oldest one of the client that has most of them goes.
-//!    A client with one connection goes only where no other has two.
+//! 1. A connection first sends its request head, and then reads its response. Each stage has a limit of
+//!    its own, so silent clients take no room from those that sent a request.
+//! 2. If a stage is full, a new connection replaces the oldest one of the client with the most. A client
+//!    with one connection loses it only if no other has two.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 
 use crate::sync::lock;
 
-/// How many connections each of the two stages may have.
+/// The maximum number of connections in each stage.
 const MAX_CONNECTIONS: usize = 64;
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     stages: Mutex<Stages>,
@@ -53,7 +53,7 @@ impl Connections {
         Arc::default()
     }
 
-    /// A connection that has said nothing yet.
+    /// Adds a connection that has sent nothing yet.
     pub(super) fn open(self: &Arc<Self>, peer: IpAddr) -> OpenConnection {
         let entry = Arc::new(Entry {
             peer,
@@ -70,7 +70,7 @@ impl Connections {
         }
     }
 
-    /// Returns when none is left.
+    /// Waits until none is left.
     pub(super) async fn all_ended(&self) {
         while !self.stages().are_empty() {
             self.changed.notified().await;
@@ -114,16 +114,16 @@ impl Stage {
 }
 
 impl OpenConnection {
-    /// The head of its request is whole.
+    /// Notes that its request head is complete.
     pub(super) fn request_received(&self) {
         let mut stages = self.all.stages();
-        // One that was evicted ends in a moment.
+        // An evicted connection is in no stage any more.
         if stages.silent.0.remove(&self.number).is_some() {
             stages.asking.insert(self.number, &self.entry);
         }
     }
 
-    /// Returns when it has to make room for another one.
+    /// Waits until it is evicted.
     pub(super) async fn evicted(&self) {
         self.entry.evicted.notified().await;
     }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn newest_connection_gets_in_and_the_oldest_of_the_client_with_most_of_them_goes() {
+    fn new_connection_evicts_the_oldest_of_the_client_with_the_most() {
         let all = Connections::new();
         let alone = all.open(peer(1));
         let mut many: Vec<_> = (0..MAX_CONNECTIONS).map(|_| all.open(peer(2))).collect();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn among_clients_with_one_connection_each_the_oldest_goes() {
+    fn among_clients_with_one_connection_each_the_oldest_is_evicted() {
         let all = Connections::new();
         let each: Vec<_> = (0..=MAX_CONNECTIONS)
             .map(|last| all.open(peer(u8::try_from(last).expect("few"))))
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_that_have_asked_have_a_limit_of_their_own() {
+    fn clients_that_sent_a_request_have_a_limit_of_their_own() {
         let all = Connections::new();
         let asking = all.open(peer(1));
         asking.request_received();
@@ -190,14 +190,14 @@ mod tests {
         late.iter().for_each(OpenConnection::request_received);
         assert!(
             is_evicted(&asking) && !late.iter().any(is_evicted),
-            "one more has asked than may"
+            "one request above the limit"
         );
         assert!(is_evicted(&silent[0]));
         silent[0].request_received();
         assert_eq!(
             all.stages().asking.0.len(),
             MAX_CONNECTIONS,
-            "who was evicted takes no room"
+            "evicted connections take no room"
         );
         drop((asking, silent));
         assert!(all.stages().are_empty());

@@ -1,10 +1,10 @@
-//! The numbers as text, for Prometheus (OpenMetrics 1.0).
+//! The metrics page for Prometheus (OpenMetrics 1.0).
 //!
 //! 1. Labels come from closed sets: route patterns and names of the configuration, methods, status, reasons. Never a
 //!    token, a subject, a client's address or a path.
-//! 2. Requests are told by OpenTelemetry's conventions (`http_server_request_duration_seconds`); what is ours alone begins
-//!    with `scopegate_`.
-//! 3. What ends, such as a route that is no longer in the file, is not told any more.
+//! 2. Request durations follow OpenTelemetry's conventions (`http_server_request_duration_seconds`). All
+//!    other names begin with `scopegate_`.
+//! 3. Series of removed parts, such as a removed route, are dropped.
 
 mod page;
 
@@ -28,12 +28,12 @@ use page::{Labels, Page};
 
 pub(super) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Metrics that there is to tell.
+/// Writes the metrics page.
 pub(super) fn text(admin: &Arc<Admin>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Metrics(Arc::clone(admin))));
     let mut text = String::new();
-    // Nothing is written but text into memory, which does not fail.
+    // Writing text to memory does not fail.
     let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
     text
 }
@@ -120,7 +120,7 @@ impl Admin {
         )
     }
 
-    // Entries and bytes.
+    // The entries and bytes of each tier.
     fn token_cache_sizes(&self) -> [(&'static str, (u64, u64)); 3] {
         let (mut connection_tier, mut in_workers) = ((0, 0), (0, 0));
         for found in self.telemetry.tokens() {
@@ -195,7 +195,7 @@ impl Admin {
             "Duration of signature verification",
             keys().map(|(report, _)| (of(report), report.verifications.clone())),
         )?;
-        let questions = || {
+        let introspections = || {
             reports
                 .iter()
                 .filter_map(|report| Some((report, report.introspection.as_ref()?)))
@@ -203,12 +203,13 @@ impl Admin {
         page.counter(
             "scopegate_introspection_calls",
             "Introspection requests by outcome",
-            questions().flat_map(|(report, asked)| outcomes(report, asked.succeeded, asked.failed)),
+            introspections()
+                .flat_map(|(report, asked)| outcomes(report, asked.succeeded, asked.failed)),
         )?;
         page.histogram(
             "scopegate_introspection_duration_seconds",
             "Duration of introspection requests",
-            questions().map(|(report, asked)| (of(report), asked.durations.clone())),
+            introspections().map(|(report, asked)| (of(report), asked.durations.clone())),
         )
     }
 
@@ -371,7 +372,7 @@ impl Admin {
         )
     }
 
-    // When it was so long ago, in seconds since 1970.
+    // The Unix time `age` ago.
     fn seconds_when(&self, age: Duration) -> u64 {
         u64::try_from(self.clock.now().earlier_by(age).as_seconds()).unwrap_or_default()
     }

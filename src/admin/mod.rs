@@ -44,14 +44,14 @@ use connections::{Connections, OpenConnection};
 
 /// How long a connection may take, from its first byte to its last.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long its head may take.
+/// How long the request head may take.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long open connections may still take when the listener is closed.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// A worker that has not gone round for so long hangs.
+/// A worker whose event loop has not run for this time hangs.
 const HANG_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Answers the requests of operators and their tools.
+/// Serves the admin listener.
 pub struct Admin {
     shared_snapshot: SharedSnapshot,
     telemetry: Arc<Telemetry>,
@@ -61,12 +61,12 @@ pub struct Admin {
     /// Whether the gateway was asked to stop.
     stopping: AtomicBool,
     closing: Notify,
-    /// Bounds how often it is logged that a request was meant for another host.
+    /// Limits log lines about requests for another host.
     misdirected: Throttle,
 }
 
 impl Admin {
-    /// Tells of a gateway that runs.
+    /// The admin service of a running gateway.
     #[must_use]
     pub fn new(
         shared_snapshot: SharedSnapshot,
@@ -92,15 +92,16 @@ impl Admin {
     /// Listens on `address`; port 0 picks a free one. With `share_port` another process may listen there as well.
     ///
     /// # Errors
-    /// When the port is in use, say.
+    /// For example if the port is in use.
     pub fn listen(address: SocketAddr, share_port: bool) -> Result<Listeners, ListenError> {
         listen(&[address], 1, share_port)
     }
 
-    /// Answers until [`close`](Self::close) is called, and what has been asked by then; belongs on the control plane.
+    /// Serves until [`close`](Self::close) is called, and then the open connections. Runs on the control
+    /// plane.
     ///
     /// # Errors
-    /// When the socket is none that can be waited for.
+    /// If the socket cannot be registered with the runtime.
     pub async fn serve(self: Arc<Self>, listeners: Listeners) -> io::Result<()> {
         let Some((socket, sharing)) = listeners.into_first() else {
             return Ok(());
@@ -122,17 +123,17 @@ impl Admin {
             () = self.closing.notified() => {}
         }
         close(socket, sharing, serve).await;
-        // An error means that somebody has still not asked anything, or does not take what was asked for.
+        // A timeout means that a client is slow to send its request or to read its response.
         let _ = tokio::time::timeout(DRAIN_TIMEOUT, connections.all_ended()).await;
         Ok(())
     }
 
-    /// Has [`serve`](Self::serve) accept no more connections, and return.
+    /// Makes [`serve`](Self::serve) stop accepting, and return.
     pub fn close(&self) {
         self.closing.notify_one();
     }
 
-    /// The gateway was asked to stop: it is not ready from now on.
+    /// The gateway is shutting down: `/readyz` is 503 from now on.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
@@ -158,7 +159,7 @@ impl Admin {
             builder.serve_connection(TokioIo::new(socket), service),
         );
         tokio::select! {
-            // Whoever is too slow, or gone, hears nothing more.
+            // A client that is too slow gets no response.
             _ = served => {}
             () = connection.evicted() => {}
         }
@@ -205,7 +206,7 @@ impl Admin {
                 };
                 text_response(status, readiness.to_text(is_verbose))
             }
-            // A table of thousands of routes takes its time, and others wait on this thread.
+            // Thousands of routes take time to write, and would block this thread.
             "/metrics" => match tokio::task::spawn_blocking(move || metrics::text(&self)).await {
                 Ok(metrics) => {
                     let mut response = text_response(StatusCode::OK, metrics);

@@ -17,7 +17,7 @@ struct Check {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Status {
     Ok,
-    /// The gateway is ready all the same, but an operator should know.
+    /// The gateway is ready, but an operator should know.
     Degraded,
     /// The gateway is not ready.
     Failed,
@@ -28,7 +28,7 @@ impl Readiness {
         self.0.iter().all(|check| check.status != Status::Failed)
     }
 
-    /// A line a check: every one if `is_verbose`, else those that are not ok.
+    /// One line per check: all if `is_verbose`, otherwise those that are not ok.
     pub(super) fn to_text(&self, is_verbose: bool) -> String {
         let mut text = String::from(if self.is_ready() {
             "ready\n"
@@ -63,7 +63,7 @@ impl Admin {
             });
         }
         if !self.reloads.last().is_good {
-            let detail = "configuration: the last file was refused, and the one before it is in force (see the log)";
+            let detail = "configuration: the last reload was rejected; the previous configuration stays active (see the log)";
             checks.push(Check {
                 status: Status::Degraded,
                 detail: detail.to_owned(),
@@ -76,7 +76,7 @@ impl Admin {
             .collect();
         if !open.is_empty() {
             let detail = format!(
-                "shadow mode: nobody is refused for lack of a good token at {}",
+                "shadow mode: requests without a sufficient token are forwarded at {}",
                 shortened(&open)
             );
             checks.push(Check {
@@ -125,17 +125,17 @@ fn plural<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     format!("{count} {noun}{suffix}")
 }
 
-// A failure leaves the gateway ready: cached tokens still pass, and another gateway could not reach the server either.
-fn introspection_check(issuer: &str, asked: &IntrospectionReport) -> Check {
-    let Some(failures) = &asked.failures else {
-        return ok(format!("issuer {issuer}: is asked about its tokens"));
+// Still ready: cached tokens pass, and another gateway could not reach the server either.
+fn introspection_check(issuer: &str, report: &IntrospectionReport) -> Check {
+    let Some(failures) = &report.failures else {
+        return ok(format!("issuer {issuer}: introspection works"));
     };
-    let probed = if asked.is_circuit_closed {
+    let probed = if report.is_circuit_closed {
         ""
     } else {
-        "; no new token is asked about until a probe reaches it"
+        "; introspection is suspended until a probe reaches the server"
     };
-    let detail = format!("issuer {issuer}: cannot be asked about its tokens: {failures}{probed}");
+    let detail = format!("issuer {issuer}: introspection fails: {failures}{probed}");
     Check {
         status: Status::Degraded,
         detail,
@@ -147,16 +147,16 @@ fn keys_check(issuer: &str, keys: &KeysReport) -> Check {
         let detail = match (keys.since_success, &keys.failures) {
             (Some(age), Some(failures)) => {
                 format!(
-                    "issuer {issuer}: its keys are too old, fetched {} s ago: {failures}",
+                    "issuer {issuer}: its keys have expired, fetched {} s ago: {failures}",
                     age.as_secs()
                 )
             }
             (Some(age), None) => format!(
-                "issuer {issuer}: its keys are too old, fetched {} s ago",
+                "issuer {issuer}: its keys have expired, fetched {} s ago",
                 age.as_secs()
             ),
             (None, Some(failures)) => format!("issuer {issuer}: no keys: {failures}"),
-            (None, None) => format!("issuer {issuer}: its keys have not come yet"),
+            (None, None) => format!("issuer {issuer}: its keys are not fetched yet"),
         };
         return Check {
             status: Status::Failed,
@@ -177,7 +177,7 @@ fn keys_check(issuer: &str, keys: &KeysReport) -> Check {
         };
     }
     if keys.stale > Duration::ZERO {
-        let detail = format!("issuer {issuer}: {usable}{age}, which is too long (see the log)");
+        let detail = format!("issuer {issuer}: {usable}{age}, stale (see the log)");
         return Check {
             status: Status::Degraded,
             detail,

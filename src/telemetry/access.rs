@@ -2,9 +2,9 @@
 //!
 //! 1. A line holds facts of the [`Record`](super::Record) only: the route's pattern and never the query, claims of a token and never the
 //!    token.
-//! 2. What may be personal or secret is told where the operator wants it told: `client_id`, `subject`, `path`.
-//! 3. Refusals cost whoever causes them next to nothing, so their lines are bounded, over all workers together. The next
-//!    line that is written says how many were left out.
+//! 2. Fields that may be personal or secret are logged only if configured: `client_id`, `subject`, `path`.
+//! 3. Causing refusals costs almost nothing, so their lines are limited over all workers together. The
+//!    next line has the number that was left out.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use super::timestamp::Timestamps;
 use crate::clock;
 use crate::values::LogFormat;
 
-/// What is logged of requests: `[log]`. By default nothing is.
+/// What is logged of requests: `[log]`. The default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestLog {
     /// Whether each request has a line.
     pub is_on: bool,
-    /// Whether it tells the token's client.
+    /// Whether a line has the token's client.
     pub client_id: bool,
-    /// Whether it tells the token's subject.
+    /// Whether a line has the token's subject.
     pub subject: bool,
-    /// Whether it tells the path as it was judged.
+    /// Whether a line has the normalized path.
     pub path: bool,
-    /// How many lines about refusals are written in a second; 0 for all.
+    /// The maximum number of lines about refusals per second; 0 for no limit.
     pub refusals_per_second: u32,
 }
 
@@ -43,12 +43,12 @@ pub struct AccessLog {
 #[derive(Debug)]
 struct Shared {
     style: CurrentStyle,
-    /// Whether lines of this importance are written.
+    /// Whether the log level includes the access log.
     is_on: AtomicBool,
     refusals: Refusals,
 }
 
-/// One worker's way into the access log.
+/// The access log of one worker.
 #[derive(Debug)]
 pub(super) struct WorkerAccessLog {
     lines: Arc<Lines>,
@@ -56,23 +56,23 @@ pub(super) struct WorkerAccessLog {
     timestamps: RefCell<Timestamps>,
 }
 
-/// How many lines about refusals there are in the second at hand.
+/// Counts the lines about refusals in the current second.
 #[derive(Debug)]
 struct Refusals {
     began: Instant,
-    /// The second, and how many there were in it.
+    /// The second, and its count.
     in_second: AtomicU64,
     left_out: Counter,
-    /// How many of those that were left out the log has told of.
+    /// How many of those left out have been reported in a line.
     reported: AtomicU64,
 }
 
-/// Of the number that a second and its count are packed in, so that both change at once; `refusals_per_second` is a million
-/// at the most.
+/// A second and its count are packed in one number, so that both change at once. `refusals_per_second` is
+/// at most a million.
 const COUNT_BITS: u32 = 24;
 
 impl AccessLog {
-    /// One that ends in `sink`. Its lines are coloured only by [`Log`](super::Log), which knows the terminal.
+    /// An access log that writes to `sink`, without colours: only [`Log`](super::Log) knows the terminal.
     #[must_use]
     pub fn new(sink: Sink, format: LogFormat) -> Self {
         let style = match format {
@@ -107,13 +107,13 @@ impl AccessLog {
         }
     }
 
-    /// How many lines, of whatever kind, were dropped because nobody read them in time.
+    /// How many lines of the whole log were dropped because they were not read in time.
     #[must_use]
     pub fn dropped_lines(&self) -> u64 {
         self.sink.dropped()
     }
 
-    /// How many refusals have no line because there were too many.
+    /// How many refusals have no line because of `refusals_per_second`.
     #[must_use]
     pub fn refusals_left_out(&self) -> u64 {
         self.shared.refusals.left_out.read()
@@ -121,12 +121,12 @@ impl AccessLog {
 }
 
 impl WorkerAccessLog {
-    /// Whether lines of this importance are written at all.
+    /// Whether the log level includes the access log.
     pub(super) fn is_on(&self) -> bool {
         self.shared.is_on.load(Ordering::Relaxed)
     }
 
-    /// Whether one more refusal has a line; one that has none is counted.
+    /// Whether another refusal gets a line; otherwise it is counted.
     pub(super) fn takes_refusal(&self, settings: RequestLog) -> bool {
         self.shared
             .refusals
@@ -166,7 +166,7 @@ impl Refusals {
         let second = now.saturating_duration_since(self.began).as_secs();
         let one_more = |packed: u64| {
             let (of, count) = (packed >> COUNT_BITS, packed & ((1 << COUNT_BITS) - 1));
-            // A worker that is late by a second counts with the others.
+            // A worker whose time is a second behind counts in the current second.
             if of < second {
                 Some(second << COUNT_BITS | 1)
             } else {
@@ -183,13 +183,13 @@ impl Refusals {
         is_taken
     }
 
-    // How many were left out that no line has told of yet.
+    // How many were left out since the last report.
     fn take_unreported(&self) -> u64 {
         let left_out = self.left_out.read();
         if left_out == self.reported.load(Ordering::Relaxed) {
             return 0;
         }
-        // Two workers may come at the same time; the greater number is the one that was told.
+        // Of two workers at the same time, the greater number is reported.
         left_out.saturating_sub(self.reported.fetch_max(left_out, Ordering::Relaxed))
     }
 }
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_bounded_in_each_second_and_those_left_out_are_told_once() {
+    fn refusals_are_limited_per_second_and_those_left_out_are_reported_once() {
         let began = Instant::now();
         let refusals = Refusals::beginning(began);
         let at = |millis| began + Duration::from_millis(millis);
@@ -214,7 +214,7 @@ mod tests {
         assert!(!refusals.take(100, at(999)));
         assert!(
             refusals.take(100, at(1000)) && refusals.take(100, at(999)),
-            "who is late is of the second at hand"
+            "an earlier time counts in the current second"
         );
         assert_eq!(
             (0..1000).filter(|_| refusals.take(100, at(1999))).count(),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bound_leaves_nothing_out() {
+    fn without_limit_no_refusal_is_left_out() {
         let refusals = Refusals::beginning(Instant::now());
         assert!((0..100_000).all(|_| refusals.take(0, Instant::now())));
         assert_eq!(refusals.take_unreported(), 0);

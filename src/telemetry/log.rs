@@ -18,13 +18,13 @@ use super::sink::{Lines as SinkLines, Sink};
 use super::timestamp::Timestamps;
 use crate::values::LogFormat;
 
-/// How long the end of the process waits for its last lines to be written: somebody may hold standard error and not read.
+/// How long the end of the process waits for its last lines to be written: standard error may not be read.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 static STARTED: OnceLock<Sink> = OnceLock::new();
 
 impl LogFormat {
-    /// What whoever reads standard error is likely to want: people look at terminals.
+    /// Text on a terminal, which people read; JSON elsewhere.
     #[must_use]
     pub fn of_standard_error() -> Self {
         if io::stderr().is_terminal() {
@@ -35,8 +35,7 @@ impl LogFormat {
     }
 }
 
-/// The log of this process, whose level and form can be changed. What was logged is written before the last of it is dropped,
-/// as far as somebody reads it.
+/// The log of this process, whose level and format can change. Dropping it flushes pending lines.
 pub struct Log {
     sink: Sink,
     events: Arc<SinkLines>,
@@ -49,17 +48,17 @@ type LevelFiltered = Layered<reload::Layer<LevelFilter, Registry>, Registry>;
 type Lines = Box<dyn Layer<LevelFiltered> + Send + Sync>;
 
 impl Log {
-    /// Starts logging to standard error, once for the process; what is logged by one started later goes nowhere.
+    /// Starts logging to standard error. Only the first log of a process receives events.
     ///
     /// # Errors
-    /// When standard error is closed, or there is no thread to be had.
+    /// If standard error is closed, or no thread can be started.
     pub fn start(format: LogFormat, level: LevelFilter) -> io::Result<Self> {
         let sink = Sink::standard_error()?;
         let events = sink.lines();
         let access = AccessLog::styled(sink.clone(), style(format), level >= LevelFilter::INFO);
         let (level_filter, of_level) = reload::Layer::new(level);
         let (lines, of_lines) = reload::Layer::new(lines(format, &events));
-        // An error here means that a log was started before, which is then the one to keep.
+        // An error means that a log was started before, which stays active.
         if tracing_subscriber::registry()
             .with(level_filter)
             .with(lines)
@@ -77,16 +76,16 @@ impl Log {
         })
     }
 
-    /// Logs in another form or another level from now on.
+    /// Changes the format and the level.
     pub fn change(&self, format: LogFormat, level: LevelFilter) {
-        // An error means that the log is gone, or never came about.
+        // An error means that this log is not the active one.
         let _ = self.lines.reload(lines(format, &self.events));
         let _ = self.level.reload(level);
         self.access
             .change(style(format), level >= LevelFilter::INFO);
     }
 
-    /// What requests are told in.
+    /// The access log.
     #[must_use]
     pub fn access(&self) -> &AccessLog {
         &self.access
@@ -99,7 +98,7 @@ impl Drop for Log {
     }
 }
 
-/// Has what was logged so far written: this may be the end.
+/// Flushes the log, because the process may end.
 pub(super) fn flush_on_panic() {
     if let Some(sink) = STARTED.get() {
         sink.flush_on_panic();
@@ -140,7 +139,7 @@ impl FormatTime for Time {
     }
 }
 
-/// Writes events to the sink, each in one go.
+/// Writes events to the sink, each as a whole.
 struct EventWriter(Arc<SinkLines>);
 
 impl<'p> MakeWriter<'p> for EventWriter {

@@ -1,7 +1,7 @@
-//! Numbers that one thread counts and another reads.
+//! Counters, gauges and histograms that one thread writes and another reads.
 //!
-//! Each worker has its own, so that no two threads ever write to the same: an atomic addition that nobody else wants is a
-//! few nanoseconds. Whoever reads adds up.
+//! Each worker has its own, so that no two threads write to the same one: an uncontended atomic addition
+//! takes a few nanoseconds. The reader adds them up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,50 +11,50 @@ use std::time::Duration;
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
-/// A number of things that are there at the moment.
+/// A number that rises and falls.
 #[derive(Debug, Default)]
 pub struct Gauge(Arc<AtomicU64>);
 
-/// One of the things that are there, until it is dropped.
+/// Counts as one in its gauge until it is dropped.
 #[derive(Debug)]
 pub struct GaugeGuard(Arc<AtomicU64>);
 
-/// The upper bounds of the buckets that durations are counted in, in microseconds. A cached token costs some tens of
-/// them, an upstream in the next rack some hundreds, and a person does not wait for more than ten seconds.
+/// The upper bounds of the histogram buckets, in microseconds. A request with a cached token takes tens of
+/// them, an upstream nearby hundreds; streams take minutes.
 pub const BUCKET_BOUNDS_MICROS: [u64; 18] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000, 60_000_000,
 ];
 
-/// How long something took, time and again.
+/// A histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram {
-    /// The last one is of those beyond every bound.
+    /// The last bucket is beyond every bound.
     counts: [AtomicU64; BUCKET_BOUNDS_MICROS.len() + 1],
     nanos: AtomicU64,
 }
 
-/// What [`Histogram`] of one or more threads have come to.
+/// The sum of the [`Histogram`]s of one or more threads.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistogramSnapshot {
-    /// How many fell into each bucket, not added up; the last one is beyond every bound.
+    /// The counts per bucket, not cumulative; the last bucket is beyond every bound.
     pub counts: [u64; BUCKET_BOUNDS_MICROS.len() + 1],
-    /// All of them together.
+    /// The sum of all durations.
     pub total: Duration,
 }
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn count(&self) {
         self.add(1);
     }
 
-    /// So many more.
+    /// Adds a number.
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// How many there have been.
+    /// The current value.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -62,14 +62,14 @@ impl Counter {
 }
 
 impl Gauge {
-    /// One comes.
+    /// Adds one until the guard is dropped.
     #[must_use]
     pub fn enter(&self) -> GaugeGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
         GaugeGuard(Arc::clone(&self.0))
     }
 
-    /// How many there are.
+    /// The current value.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
@@ -83,11 +83,11 @@ impl Drop for GaugeGuard {
 }
 
 impl Histogram {
-    /// It took so long, once more.
+    /// Records a duration.
     pub fn count(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let micros = nanos.div_ceil(1000);
-        // From the lowest: that is where most are.
+        // From the lowest, because most durations are short.
         let bucket = BUCKET_BOUNDS_MICROS
             .iter()
             .position(|bound| micros <= *bound)
@@ -96,7 +96,7 @@ impl Histogram {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// What it has come to.
+    /// The current counts.
     #[must_use]
     pub fn read(&self) -> HistogramSnapshot {
         let counts = std::array::from_fn(|bucket| self.counts[bucket].load(Ordering::Relaxed));
@@ -108,13 +108,13 @@ impl Histogram {
 }
 
 impl HistogramSnapshot {
-    /// How many there have been.
+    /// The current value.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
 
-    /// Those of another thread as well.
+    /// Adds the counts of another histogram.
     pub fn add(&mut self, other: &Self) {
         self.counts
             .iter_mut()

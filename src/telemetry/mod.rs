@@ -1,11 +1,11 @@
-//! What happened, told to the operator: one [`Record`] for each request, numbers, and the log.
+//! Logs, metrics and traces: one [`Record`] for each request.
 //!
-//! - [`Telemetry`] is the whole process's; each worker has a [`WorkerTelemetry`], which it alone writes to.
-//! - `access` makes a line of each record, which `line` writes; `log` is everything else that is logged. All of it goes out
-//!   through one `sink`, so that nobody waits for whoever reads it.
-//! - `trace` is a request's part in a trace, `spans` take it to a collector.
-//! - `throttle` bounds what is logged of events that others cause.
-//! - `metrics` are counted by one thread and read by another. `requests`: those about requests.
+//! - [`Telemetry`] belongs to the process. Each worker has a [`WorkerTelemetry`], to which it alone writes.
+//! - `access` formats a line of each record with `line`; `log` has all other events. Both write to one
+//!   `sink`, so that no thread waits for the reader of standard error.
+//! - `trace` is a request's part in a trace; `spans` exports it to a collector.
+//! - `throttle` limits the log lines of events that clients cause.
+//! - `metrics` are counted by one thread and read by another; `requests` has those of requests.
 
 mod access;
 mod access_line;
@@ -51,7 +51,7 @@ use requests::{WorkerRequests, WorkerSeries};
 
 use crate::sync::lock;
 
-/// What is told of the whole process.
+/// The telemetry of the process.
 #[derive(Debug, Default)]
 pub struct Telemetry {
     access: Option<AccessLog>,
@@ -60,14 +60,14 @@ pub struct Telemetry {
     listeners: Mutex<Vec<(SocketAddr, Arc<Connections>)>>,
 }
 
-/// What one worker writes to and anybody reads.
+/// The metrics of one worker: it writes, and any thread reads.
 #[derive(Clone, Debug, Default)]
 struct WorkerMetrics {
     requests: Arc<WorkerSeries>,
     tokens: Arc<TokenCacheStats>,
 }
 
-/// What one worker tells. It stays on the worker's thread.
+/// The telemetry of one worker. It stays on the worker's thread.
 #[derive(Debug)]
 pub struct WorkerTelemetry {
     access: Option<WorkerAccessLog>,
@@ -79,33 +79,33 @@ pub struct WorkerTelemetry {
     in_flight: Cell<InFlight>,
 }
 
-/// Requests that have begun and not ended.
+/// Requests in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InFlight {
-    /// Those that end by themselves.
+    /// Requests with an end of their own.
     pub requests: usize,
-    /// The others: see [`Record::mark_stream`].
+    /// Streams: see [`Record::mark_stream`].
     pub streams: usize,
 }
 
-/// Where the tokens of requests were found, fastest first.
+/// Hits and sizes of the token cache, fastest tier first.
 #[derive(Debug, Default)]
 pub struct TokenCacheStats {
-    /// With the connection.
+    /// In the connection's tier.
     pub connection_hits: Counter,
-    /// With the worker.
+    /// In the worker's tier.
     pub worker_hits: Counter,
-    /// With any of the workers.
+    /// In the tier of all workers.
     pub shared_hits: Counter,
-    /// Nowhere: it had to be verified.
+    /// In no tier: the token had to be verified.
     pub misses: Counter,
-    /// What the connections of this worker remember: each its last token.
+    /// The last tokens of this worker's connections.
     pub connection_tier: TierSize,
-    /// What this worker has in a tier of its own.
+    /// The worker's own tier.
     pub worker_tier: TierSize,
 }
 
-/// How much one tier of the token cache holds. One thread writes, and another reads.
+/// The size of one tier of the token cache. One thread writes, and another reads.
 #[derive(Debug, Default)]
 pub struct TierSize {
     entries: AtomicU64,
@@ -113,13 +113,13 @@ pub struct TierSize {
 }
 
 impl TierSize {
-    /// It holds so many entries, of so many bytes of memory.
+    /// Sets the number of entries and their bytes of memory.
     pub fn set(&self, entries: u64, bytes: u64) {
         self.entries.store(entries, Ordering::Relaxed);
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// So many entries of so many bytes leave, and so many come.
+    /// Subtracts entries and bytes that leave, and adds those that enter.
     pub fn replace(&self, (entries_left, bytes_left): (u64, u64), (entries, bytes): (u64, u64)) {
         let (all_entries, all_bytes) = self.read();
         self.set(
@@ -128,7 +128,7 @@ impl TierSize {
         );
     }
 
-    /// How many entries it holds, and how many bytes of memory they take.
+    /// The number of entries, and their bytes of memory.
     #[must_use]
     pub fn read(&self) -> (u64, u64) {
         (
@@ -138,27 +138,27 @@ impl TierSize {
     }
 }
 
-/// The connections of clients to one listener.
+/// The client connections of one listener.
 #[derive(Debug, Default)]
 pub struct Connections {
-    /// Those that are open.
+    /// Open connections.
     pub open: Gauge,
-    /// Those that there have been.
+    /// Accepted connections.
     pub accepted: Counter,
-    /// Those that were closed to make room for others.
+    /// Idle connections that were closed to make room for new ones.
     pub evicted: Counter,
-    /// Those that were closed at once because their client had too many.
+    /// Connections that were closed at once because their client had too many.
     pub refused: Counter,
 }
 
 impl Telemetry {
-    /// Of a process of which nothing is told yet.
+    /// Telemetry without an access log and without spans.
     #[must_use]
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// The same, with an access log, and spans where they are wanted.
+    /// Telemetry with an access log, and optionally spans.
     #[must_use]
     pub fn with_access_log(access: AccessLog, spans: Option<Spans>) -> Arc<Self> {
         Arc::new(Self {
@@ -168,19 +168,19 @@ impl Telemetry {
         })
     }
 
-    /// Where spans go, if anywhere.
+    /// The span exporter, if there is one.
     #[must_use]
     pub fn spans(&self) -> Option<&Spans> {
         self.spans.as_ref()
     }
 
-    /// The access log, where there is one.
+    /// The access log, if there is one.
     #[must_use]
     pub fn access_log(&self) -> Option<&AccessLog> {
         self.access.as_ref()
     }
 
-    /// The part of one worker more; to be called on its thread.
+    /// The telemetry of a new worker; called on its thread.
     #[must_use]
     pub fn worker(&self) -> Rc<WorkerTelemetry> {
         let (requests, tokens) = (WorkerRequests::default(), Arc::default());
@@ -201,7 +201,7 @@ impl Telemetry {
         })
     }
 
-    /// Where connections to the listener at `address` are counted.
+    /// The connection counts of the listener at `address`.
     #[must_use]
     pub fn connections(&self, address: SocketAddr) -> Arc<Connections> {
         let mut listeners = lock(&self.listeners);
@@ -213,7 +213,7 @@ impl Telemetry {
         connections
     }
 
-    /// The requests so far, of all workers.
+    /// The requests of all workers so far.
     #[must_use]
     pub fn requests(&self) -> BTreeMap<RequestKind, HistogramSnapshot> {
         let mut all = BTreeMap::new();
@@ -223,7 +223,7 @@ impl Telemetry {
         all
     }
 
-    /// What each worker has found of tokens.
+    /// The token cache stats of each worker.
     #[must_use]
     pub fn tokens(&self) -> Vec<Arc<TokenCacheStats>> {
         self.worker_metrics()
@@ -232,7 +232,7 @@ impl Telemetry {
             .collect()
     }
 
-    /// Every listener, and who is connected to it.
+    /// Every listener with its connection counts.
     #[must_use]
     pub fn listeners(&self) -> Vec<(SocketAddr, Arc<Connections>)> {
         lock(&self.listeners).clone()
@@ -244,7 +244,7 @@ impl Telemetry {
 }
 
 impl WorkerTelemetry {
-    /// What takes the requests of these routes, in their order; those of any other one are not told from now on.
+    /// The counters of these routes, in their order. The series of other routes are dropped.
     #[must_use]
     pub fn set_routes<'r>(
         &self,
@@ -253,19 +253,20 @@ impl WorkerTelemetry {
         self.requests.set_routes(labels)
     }
 
-    /// Where it is counted what became of looking for tokens.
+    /// The token cache stats of this worker.
     #[must_use]
     pub fn tokens(&self) -> &Arc<TokenCacheStats> {
         &self.tokens
     }
 
-    /// The requests of this worker that have not ended.
+    /// The requests of this worker in flight.
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
         self.in_flight.get()
     }
 
-    /// Continues the trace that these headers tell of, or begins one. `is_trusted` says whose word it is.
+    /// Continues the trace of these headers, or begins one. `is_trusted` is whether a trusted proxy sent
+    /// them.
     #[must_use]
     pub fn begin_trace(
         &self,
@@ -282,7 +283,7 @@ impl WorkerTelemetry {
     fn finish(&self, record: &mut Record) {
         let duration = record.duration();
         record.count(duration);
-        // Whoever goes away before anything is decided has paid no more than for a refusal.
+        // A client that disconnects early costs no more than a refusal, so the same limit applies.
         if let Some(access) = self.access.as_ref().filter(|_| record.log.is_on)
             && (record.outcome != Outcome::Undecided || access.takes_refusal(record.log))
         {

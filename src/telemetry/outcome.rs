@@ -3,19 +3,19 @@
 /// What was decided about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Nothing: the client went away first.
+    /// No decision: the client disconnected first.
     Undecided,
-    /// Forwarded by leave of a token.
+    /// Forwarded with a sufficient token.
     Permitted,
-    /// Forwarded by a route that asks for no token.
+    /// Forwarded by a route that requires no token.
     Public,
-    /// Forwarded by a route in shadow mode, which would have refused it otherwise. The reason is from a closed set of names.
+    /// Forwarded by a route in shadow mode that would have refused it. The reason is from a closed set.
     Shadowed(&'static str),
-    /// Answered by the gateway, and not refused.
+    /// The gateway responded itself without refusing.
     Replied,
-    /// Answered by the gateway. The reason is from a closed set of names.
+    /// Refused by the gateway. The reason is from a closed set.
     Refused(&'static str),
-    /// Forwarded, but the upstream's answer broke off. The reason is from a closed set of names.
+    /// Forwarded, but the response broke off. The reason is from a closed set.
     Broken(&'static str),
 }
 

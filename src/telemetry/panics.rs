@@ -1,4 +1,4 @@
-//! Panics: faults of ours, each of which is told.
+//! Logs and counts panics, which are faults of the gateway.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
@@ -16,7 +16,7 @@ pub(super) fn count_request() {
     REQUESTS.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Has each panic of this process told by a line of the log, in place of the text that Rust would write.
+/// Logs each panic of this process, instead of the text that Rust prints.
 pub fn log_panics() {
     panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
@@ -28,13 +28,14 @@ pub fn log_panics() {
             backtrace = is_captured.then(|| backtrace.to_string()),
             "panic"
         );
-        // It may end the process, as one within another does.
+        // A panic during a panic ends the process.
         super::log::flush_on_panic();
     }));
 }
 
-// A literal is ours. One with something formatted into it may quote a token or a path, as that of a slice within a character
-// does: it is told as far as nothing is quoted or shown. The location tells the rest.
+// A literal is our own text. A formatted message may quote a token or a path: a slice within a character
+// quotes the whole string. So it is cut before the first quote or colon. The location is enough to find
+// the fault.
 fn redacted_message<'a>(panic: &'a PanicHookInfo<'_>) -> &'a str {
     match panic.payload().downcast_ref::<&'static str>() {
         Some(literal) => literal,
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_request_may_have_brought_is_told() {
+    fn message_is_cut_before_any_request_data() {
         for (formatted, expected) in [
             (
                 "index out of bounds: the len is 3 but the index is 7",

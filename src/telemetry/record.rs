@@ -1,4 +1,4 @@
-//! What one request came to.
+//! The record of one request.
 
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -18,70 +18,70 @@ use crate::oauth::claims::ActiveToken;
 /// Bytes of a path in the log. Longer ones are cut off, which "…" shows.
 const MAX_PATH: usize = 512;
 
-/// Everything that is told about one request. It is told when the record is dropped: with the last byte of the answer,
-/// or when the client went away before it.
+/// What is logged and counted of one request, when the record is dropped: with the last byte of the
+/// response, or when the client disconnects.
 ///
-/// It holds facts only and neither the token nor the raw path, so nothing that tells it can leak one. The path as it was
-/// judged is there only where the operator asks for it.
+/// It contains neither the token nor the raw path, so no log line can leak one. It has the normalized
+/// path only if that is configured.
 #[derive(Debug)]
 pub struct Record {
     worker: Rc<WorkerTelemetry>,
     started: Instant,
-    /// Whether it has no end of its own.
+    /// Whether it is a stream.
     is_stream: bool,
-    /// What is logged of it.
+    /// What is logged.
     pub(super) log: RequestLog,
-    /// Who asked.
+    /// The client address.
     pub client: IpAddr,
     /// The request's method.
     pub method: Method,
-    /// The version of HTTP that it came by.
+    /// The HTTP version of the request.
     pub version: Version,
-    /// What it is called, here and at the upstream, and by its client.
+    /// `X-Request-Id`.
     pub request_id: Option<HeaderValue>,
-    /// Its part in a trace, where there are traces.
+    /// Its trace, if tracing is on.
     pub trace: Option<Box<Trace>>,
-    /// The route that it found, or none.
+    /// The matched route, or the one of unrouted requests.
     pub route: Rc<RouteRequests>,
-    /// The path as it was judged, without the query, where it is logged.
+    /// The normalized path without the query, if it is logged.
     pub(super) path: Option<Box<str>>,
-    /// What the route is called by beside its path.
+    /// Further names of the route.
     pub names: Option<Rc<RouteNames>>,
-    /// Whether it was let through to the upstream, whatever came of that.
+    /// Whether it was forwarded, whatever the outcome.
     pub is_forwarded: bool,
-    /// The access token that it was judged by.
+    /// Its access token.
     pub token: Option<Arc<ActiveToken>>,
-    /// The name of the issuer that a refusal has to do with; that of a good token is its own.
+    /// The issuer of a refused token; an active token has its own.
     pub issuer: Option<Arc<str>>,
-    /// The answer's status; none while there is no answer.
+    /// The status of the response; none while there is none.
     pub status: Option<StatusCode>,
-    /// What was decided.
+    /// The decision.
     pub outcome: Outcome,
-    /// For the operator: what stood behind a refusal or a failure.
+    /// The cause of a refusal or failure, for the operator.
     pub cause: Option<String>,
-    /// Of the scopes that the request needs, those that its token does not grant.
+    /// The required scopes that the token does not grant.
     pub missing_scope: Option<String>,
-    /// Bytes of the request's body that were read.
+    /// Bytes read of the request body.
     pub request_bytes: u64,
-    /// Bytes of the answer's body that were handed to the connection.
+    /// Bytes of the response body that were passed to the connection.
     pub response_bytes: u64,
 }
 
-/// What a route is called by, beside its path.
+/// Names of a route beside its path.
 #[derive(Debug)]
 pub struct RouteNames {
-    /// Its hosts as they are written, where it is not for any.
+    /// Its hosts as configured; none if it accepts any.
     pub host: Option<Box<str>>,
     /// Its upstream.
     pub upstream: Box<str>,
 }
 
-/// What stands behind a refusal, for the operator.
+/// The cause of a refusal, for the operator.
 #[derive(Debug, Default)]
 pub struct RefusalDetail {
     /// What was expected, and what was found.
     pub cause: Option<String>,
-    /// Of the scopes that the request needs, those that its token does not grant.
+    /// The required scopes that the token does not grant.
     pub missing_scope: Option<String>,
 }
 
@@ -128,7 +128,8 @@ impl Record {
         })
     }
 
-    /// From here on it lasts for as long as its client likes: to end it is not to cut it off.
+    /// Marks it as a stream, which lasts as long as its client wants. A drain closes streams without
+    /// counting them as aborted.
     pub fn mark_stream(&mut self) {
         if !self.is_stream {
             self.is_stream = true;
@@ -154,14 +155,15 @@ impl Record {
         });
     }
 
-    /// The path as it was judged: kept only where the operator wants it in the log.
+    /// Sets the normalized path, if it is logged.
     pub fn set_path(&mut self, path: &str) {
         if self.log.is_on && self.log.path {
             self.path = Some(bounded(path));
         }
     }
 
-    /// It is refused, or would be. `why` is asked only where it will be told: a flood of refusals is not, and costs nothing.
+    /// Records a refusal, also one of shadow mode. `why` is called only if it is logged, so that a flood
+    /// of refusals stays cheap.
     pub fn refuse(
         &mut self,
         outcome: Outcome,
@@ -183,7 +185,7 @@ impl Record {
         }
     }
 
-    /// The request panicked: that is counted, and told whether or not requests are.
+    /// Counts and logs a panic, even if requests are not logged.
     pub fn panicked(&self) {
         super::panics::count_request();
         tracing::error!(method = %self.method, route = self.route_label(), "request panicked");
@@ -231,7 +233,7 @@ impl Record {
     }
 }
 
-// A client may send one that is as long as a head may be. A normal path is ASCII.
+// A path can be as long as a request head. A normalized path is ASCII.
 fn bounded(path: &str) -> Box<str> {
     match path.get(..MAX_PATH) {
         Some(start) if path.len() > MAX_PATH => format!("{start}…").into(),

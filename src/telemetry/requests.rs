@@ -1,8 +1,9 @@
-//! How many requests there were, of which kind, and how long they took.
+//! Counts requests and their durations by kind.
 //!
-//! 1. A series is what requests have in common: route, method, status and outcome. All of these are from closed sets; a
-//!    method that nobody knows counts as another one.
-//! 2. A series begins with its first request. Each worker has its own series, and looks for one among the few of the route.
+//! 1. A series is identified by route, method, status and outcome. All are closed sets; an unknown method
+//!    counts as `_OTHER`.
+//! 2. A series begins with its first request. Each worker has its own series, and searches the few of the
+//!    route.
 //! 3. Series of a route that is no longer configured are dropped.
 
 use std::cell::RefCell;
@@ -18,18 +19,18 @@ use super::metrics::{Histogram, HistogramSnapshot};
 use super::outcome::Outcome;
 use crate::sync::lock;
 
-/// What requests have in common.
+/// The labels of a series.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestKind {
     /// The route's pattern; empty for none.
     pub route: Arc<str>,
     /// The method, or `_OTHER`.
     pub method: &'static str,
-    /// The answer's status; none where there was no answer.
+    /// The status of the response; none without a response.
     pub status: Option<u16>,
-    /// What was decided.
+    /// The decision.
     pub decision: &'static str,
-    /// Why, where it was not to let it through.
+    /// Why, if it was not permitted.
     pub reason: Option<&'static str>,
 }
 
@@ -43,11 +44,11 @@ struct RouteSeries {
     durations: Histogram,
 }
 
-/// The series of one worker, for whoever reads them.
+/// The series of one worker, as a scrape reads them.
 #[derive(Debug, Default)]
 pub(super) struct WorkerSeries(Mutex<Vec<Arc<RouteSeries>>>);
 
-/// The series of one worker, as it counts.
+/// The series of one worker, as the worker counts.
 #[derive(Debug, Default)]
 pub(super) struct WorkerRequests {
     series_list: Arc<WorkerSeries>,
@@ -67,7 +68,7 @@ impl WorkerRequests {
         &self.series_list
     }
 
-    /// What takes the requests of these routes; those of any other one are not told from now on.
+    /// The counters of these routes. The series of other routes are dropped.
     pub(super) fn set_routes<'r>(
         &self,
         labels: impl Iterator<Item = &'r Arc<str>>,

@@ -1,11 +1,12 @@
-//! Where lines of the log go: a thread of its own writes them to standard error.
+//! Writes log lines to standard error, on a thread of its own.
 //!
-//! 1. Nobody who logs waits for whoever reads. Each thread that logs much has [`Lines`] of its own, which the writer locks
-//!    only to exchange them for an empty buffer.
-//! 2. What waits is bounded. When nobody reads, lines are dropped and counted; once somebody reads again, the log says how
-//!    many.
-//! 3. The writer is woken by the first line, and gathers what follows for a moment: under load there are few wake-ups and
-//!    few, large writes of whole lines. Lines of different threads may be a moment out of order; each has its time.
+//! 1. Logging never waits for the reader. Each thread that logs often has its own [`Lines`], which the
+//!    writer locks only to swap the buffer.
+//! 2. Pending lines are limited. If they are not read in time, lines are dropped and counted, and a later
+//!    event reports how many.
+//! 3. The first line wakes the writer, which waits a moment for more. So under load there are few
+//!    wake-ups and large writes of whole lines. Lines of different threads may be slightly out of order;
+//!    each has its time.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -19,16 +20,16 @@ use std::time::Duration;
 use super::metrics::Counter;
 use crate::sync::lock;
 
-/// How many bytes of each thread's lines may wait.
+/// The maximum number of pending bytes per thread.
 const MAX_PENDING: usize = 1024 * 1024;
-/// A buffer that has grown beyond this in a bad moment is not kept.
+/// A buffer that has grown beyond this is shrunk.
 const KEPT: usize = 64 * 1024;
 /// How long the writer waits for more lines after the first.
 const BATCH_DELAY: Duration = Duration::from_millis(5);
-/// How long a panic may take to be told.
+/// How long a panic waits for its line to be written.
 const PANIC_FLUSH_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// A log's only way out of the process. It lasts as long as the process does.
+/// The log output of the process.
 #[derive(Clone, Debug)]
 pub struct Sink {
     shared: Arc<Shared>,
@@ -39,24 +40,24 @@ pub struct Sink {
 struct Shared {
     all: Mutex<Vec<Arc<Lines>>>,
     flushes: Mutex<Flushes>,
-    /// Tells of a flush that was asked for, and of one that is done.
+    /// Signals that a flush was requested, and that one is done.
     flush_asked: Condvar,
     flush_done: Condvar,
-    /// There is something to do for the writer. Its being unparked alone would not tell: what it writes to may park, too.
+    /// Whether the writer has work. Unparking it is not enough: a write may park and consume the token.
     is_awake: AtomicBool,
-    /// Whoever waited last for a flush did so in vain.
+    /// Whether the last flush timed out.
     is_stuck: AtomicBool,
     dropped: Counter,
 }
 
-/// How many flushes were asked for, and how many of them are done.
+/// How many flushes were requested, and how many are done.
 #[derive(Debug, Default)]
 struct Flushes {
     asked: u64,
     done: u64,
 }
 
-/// The lines of one thread that wait to be written.
+/// The pending lines of one thread.
 #[derive(Debug)]
 pub(super) struct Lines {
     waiting: Mutex<Vec<u8>>,
@@ -65,19 +66,19 @@ pub(super) struct Lines {
 }
 
 impl Sink {
-    /// One that ends at standard error.
+    /// Writes to standard error.
     ///
     /// # Errors
-    /// When there is no standard error, or no thread to be had.
+    /// If standard error is closed, or no thread can be started.
     pub fn standard_error() -> io::Result<Self> {
-        // Not through `io::stderr`: whoever printed there would wait for the lock that the writer holds.
+        // Not through `io::stderr`: its lock, held by the writer, would block everything that prints.
         Self::new(File::from(io::stderr().as_fd().try_clone_to_owned()?))
     }
 
-    /// One that ends at `out`.
+    /// Writes to `out`.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// If no thread can be started.
     pub fn new(out: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let writer = thread::Builder::new().name("log".to_owned()).spawn({
@@ -90,7 +91,7 @@ impl Sink {
         })
     }
 
-    /// Where one thread more can put its lines.
+    /// The buffer of a new thread.
     pub(super) fn lines(&self) -> Arc<Lines> {
         let (shared, writer) = (Arc::clone(&self.shared), self.writer.clone());
         let lines = Arc::new(Lines {
@@ -102,7 +103,7 @@ impl Sink {
         lines
     }
 
-    /// Waits until every line is written that was there when this was called, at most so long; says whether it is.
+    /// Waits until all lines that are pending now are written. Returns whether they are, within `within`.
     pub fn flush(&self, within: Duration) -> bool {
         let mut flushes = lock(&self.shared.flushes);
         flushes.asked += 1;
@@ -118,14 +119,15 @@ impl Sink {
         is_done
     }
 
-    /// As [`flush`](Self::flush), for what may be this process's last words: where nobody reads, nobody waits for it twice.
+    /// Flushes because the process may end. Skipped if the last flush timed out, so that panics do not
+    /// add up delays.
     pub(super) fn flush_on_panic(&self) {
         if !self.shared.is_stuck.load(Ordering::Relaxed) {
             self.flush(PANIC_FLUSH_TIMEOUT);
         }
     }
 
-    /// How many lines were dropped because nobody read them in time.
+    /// How many lines were dropped because they were not read in time.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.read()
@@ -133,7 +135,7 @@ impl Sink {
 }
 
 impl Lines {
-    /// Has `write` add one line, unless too much waits already.
+    /// Adds a line with `write`, unless too much is pending.
     pub(super) fn add(&self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = lock(&self.waiting);
         if waiting.len() >= MAX_PENDING {
@@ -162,7 +164,7 @@ impl Shared {
             while !self.is_awake.swap(false, Ordering::Acquire) {
                 thread::park();
             }
-            // Not cut short by the next line, as parking would be.
+            // A condition variable: the next line would end a park early.
             let gathering =
                 self.flush_asked
                     .wait_timeout_while(lock(&self.flushes), BATCH_DELAY, |flushes| {
@@ -170,7 +172,7 @@ impl Shared {
                     });
             let asked = gathering.unwrap_or_else(PoisonError::into_inner).0.asked;
             let mut is_read = true;
-            // The first ones last: those of the control plane, whose word is often the last.
+            // In reverse: the control plane registered first, and often logs the last event.
             for lines in self.all_in_use().iter().rev() {
                 mem::swap(&mut *lock(&lines.waiting), &mut buffer);
                 if !buffer.is_empty() && write_whole(&mut out, &buffer).is_err() {
@@ -185,7 +187,7 @@ impl Shared {
             self.flush_done.notify_all();
             self.is_stuck.store(false, Ordering::Relaxed);
             let dropped = self.dropped.read();
-            // Where nothing can be written, a line about that could not be either, and would be followed by one about itself.
+            // If nothing can be written, neither can this event. It would be dropped and reported for ever.
             if dropped > reported && is_read {
                 tracing::warn!(lines = dropped - reported, "log lines dropped");
                 reported = dropped;
@@ -193,7 +195,7 @@ impl Shared {
         }
     }
 
-    // Those that nobody can add to any more are forgotten, once they are empty.
+    // Removes empty buffers whose thread has ended.
     fn all_in_use(&self) -> Vec<Arc<Lines>> {
         let mut all = lock(&self.all);
         all.retain(|lines| Arc::strong_count(lines) > 1 || !lock(&lines.waiting).is_empty());
@@ -201,7 +203,7 @@ impl Shared {
     }
 }
 
-// Whoever shares the terminal or the pipe may have made it one that nobody waits for.
+// Another process that shares the terminal or pipe may have made it non-blocking.
 fn write_whole(out: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match out.write(bytes) {
@@ -221,9 +223,9 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// Tells every write, and takes the next one only when it is let.
+    /// Reports every write, and waits for a signal after it.
     struct Slow {
         written: mpsc::Sender<Vec<u8>>,
         leave: mpsc::Receiver<()>,
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_gathered_and_written_whole() {
+    fn lines_are_batched_and_written_whole() {
         let (sink, writes, leave) = slow();
         let (one, other) = (sink.lines(), sink.lines());
         leave.send(()).expect("it writes");
@@ -267,7 +269,7 @@ mod tests {
         add(&one, "a\n");
         add(&one, "b\n");
         add(&other, "c\n");
-        assert!(sink.flush(PATIENCE));
+        assert!(sink.flush(TIMEOUT));
         let written: Vec<u8> = writes.try_iter().flatten().collect();
         assert!(
             written == b"a\nb\nc\n" || written == b"c\na\nb\n",
@@ -276,42 +278,42 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_reader_that_does_not_read_and_what_is_too_much_is_counted() {
+    fn logging_never_waits_for_the_reader_and_dropped_lines_are_counted() {
         let (sink, writes, leave) = slow();
         let lines = sink.lines();
         add(&lines, "first\n");
-        writes.recv_timeout(PATIENCE).expect("it is being written");
+        writes.recv_timeout(TIMEOUT).expect("it is being written");
         let line = format!("{}\n", "x".repeat(1023));
         let added = MAX_PENDING / line.len() + 7;
         (0..added).for_each(|_| add(&lines, &line));
         assert_eq!(sink.dropped(), 7);
         assert!(!sink.flush(Duration::from_millis(10)), "it is not written");
         drop(leave);
-        assert!(sink.flush(PATIENCE));
+        assert!(sink.flush(TIMEOUT));
         assert_eq!(
             sink.dropped(),
             7 + 1 + MAX_PENDING as u64 / 1024,
-            "and what could not be written counts as well"
+            "lines that could not be written count as well"
         );
     }
 
     #[test]
-    fn log_that_nobody_can_read_any_more_is_not_told_so_for_ever() {
+    fn failed_write_is_not_reported_again_and_again() {
         let (sink, writes, leave) = slow();
         drop(leave);
         let (lines, before) = (sink.lines(), sink.dropped());
         add(&lines, "lost\n");
-        assert!(sink.flush(PATIENCE));
+        assert!(sink.flush(TIMEOUT));
         thread::sleep(BATCH_DELAY * 20);
         assert_eq!((sink.dropped() - before, writes.try_iter().count()), (1, 1));
     }
 
     #[test]
-    fn lines_of_a_thread_that_is_gone_are_written_and_forgotten() {
+    fn lines_of_an_ended_thread_are_written_and_their_buffer_is_removed() {
         let (sink, writes, leave) = slow();
         leave.send(()).expect("it writes");
         add(&sink.lines(), "last words\n");
-        assert!(sink.flush(PATIENCE) && sink.flush(PATIENCE));
+        assert!(sink.flush(TIMEOUT) && sink.flush(TIMEOUT));
         assert_eq!(writes.try_recv().expect("written"), b"last words\n");
         assert!(lock(&sink.shared.all).is_empty());
     }

@@ -1,8 +1,8 @@
-//! Finished spans, and their way to a collector (OTLP over HTTP, in protobuf).
+//! Exports spans to a collector (OTLP over HTTP, in protobuf).
 //!
-//! A worker hands over what it knows of a request that is recorded, and goes on. On the control plane it becomes spans with
-//! the names of OpenTelemetry's HTTP conventions, and is sent in batches. A collector that is slow or gone costs spans, which
-//! are counted, and nothing else.
+//! A worker passes each finished sampled request to the control plane, which makes spans with the names of
+//! OpenTelemetry's HTTP conventions and sends them in batches. If the collector is slow or down, spans are
+//! dropped and counted, and nothing else suffers.
 
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -31,57 +31,57 @@ use crate::clock;
 use crate::http_client::{HttpClient, HttpError, HttpResponse};
 use crate::sync::lock;
 
-/// How many requests may wait to become spans; at a few hundred bytes each.
+/// The maximum number of pending requests, of a few hundred bytes each.
 const MAX_PENDING: usize = 8192;
-/// How many spans are sent at a time.
+/// Spans per batch.
 const BATCH: usize = 512;
-/// How long a span waits for others.
+/// How long a span waits for its batch to fill.
 const BATCH_DELAY: Duration = Duration::from_secs(1);
-/// How often it is looked whether there are any. Nobody is woken by a worker, for which that would be a system call.
+/// How often the exporter polls for requests. Waking it would cost the worker a system call.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a collector may take for a batch.
+/// The timeout of a batch.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of a collector's response, which is a few words.
+/// The maximum size of a collector's response, which is short.
 const MAX_RESPONSE: usize = 64 * 1024;
-/// How long the end of the process waits for its last spans to be sent.
+/// How long the end of the process waits for the last spans to be sent.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where spans go: `[telemetry]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
-    /// The URL that they are posted to.
+    /// The URL of the collector.
     pub endpoint: String,
-    /// What this gateway is called there.
+    /// `service.name` of this gateway.
     pub service_name: String,
 }
 
-/// Why no spans can be sent.
+/// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    /// Its client cannot be made.
+    /// The HTTP client cannot be built.
     #[error(transparent)]
     Client(#[from] reqwest::Error),
-    /// Its settings are no good.
+    /// The settings are invalid.
     #[error("{0}")]
     Settings(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Takes what is known of requests that are recorded.
+/// Passes finished sampled requests to the exporter.
 #[derive(Clone, Debug)]
 pub struct Spans {
     waiting: mpsc::Sender<FinishedRequest>,
     dropped: Arc<Counter>,
 }
 
-/// The sending of spans, until it is told to [`finish`](Self::finish).
+/// The task that exports spans, until [`finish`](Self::finish).
 #[derive(Debug)]
 pub struct SpanExportTask {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
-/// What is known of a request that has ended.
+/// A finished request.
 #[derive(Debug)]
 pub(super) struct FinishedRequest {
     pub(super) trace: Box<Trace>,
@@ -106,11 +106,11 @@ struct Exporter {
     batch: Vec<SpanData>,
     oldest: Option<Instant>,
     is_failing: bool,
-    /// What its last exchange came to, if nothing good.
+    /// Why the last export failed, if it did.
     failure: Arc<Mutex<Option<String>>>,
 }
 
-/// Talks to the collector, and remembers in words for an operator what went wrong: the exporter has only "network error".
+/// Sends batches, and stores why one failed: the exporter's own error is only "network error".
 #[derive(Debug)]
 struct CollectorClient {
     http: HttpClient,
@@ -118,10 +118,10 @@ struct CollectorClient {
 }
 
 impl Spans {
-    /// Begins to send spans to a collector, on the runtime that this is called on.
+    /// Starts to export spans to a collector, on the current runtime.
     ///
     /// # Errors
-    /// [`CollectorError`]; whether the collector is there is found out later.
+    /// [`CollectorError`]. The collector is not contacted yet.
     pub fn start(
         collector: &Collector,
         tls: rustls::ClientConfig,
@@ -136,7 +136,7 @@ impl Spans {
                 http,
                 failure: Arc::clone(&failure),
             })
-            // What waits for a collector to come back would be dropped next.
+            // Spans that waited for a retry would be dropped anyway.
             .with_retry_policy(RetryPolicy::disabled())
             .build()?;
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
@@ -169,7 +169,7 @@ impl Spans {
         ))
     }
 
-    /// How many spans never came to the collector.
+    /// How many spans did not reach the collector.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.dropped.read()
@@ -183,9 +183,9 @@ impl Spans {
 }
 
 impl SpanExportTask {
-    /// Sends what there is, if that does not take long, and ends.
+    /// Exports pending spans within a short timeout, and ends.
     pub async fn finish(self) {
-        // An error means that it has ended already.
+        // An error means that the task has ended.
         let _ = self.stop.send(());
         let _ = timeout(SHUTDOWN_TIMEOUT, self.task).await;
     }
@@ -198,7 +198,7 @@ impl Exporter {
         loop {
             let is_last = tokio::select! {
                 _ = looking.tick() => false,
-                // An error means the same: whoever could tell so is gone.
+                // An error means that the sender was dropped, which stops the task as well.
                 _ = &mut stopped => true,
             };
             self.look(is_last).await;
@@ -284,7 +284,7 @@ impl opentelemetry_http::HttpClient for CollectorClient {
 }
 
 impl FinishedRequest {
-    /// How many spans it is.
+    /// The number of its spans.
     fn spans(&self) -> u64 {
         let trace = &self.trace;
         let steps = [

@@ -1,11 +1,11 @@
-//! A bound on log lines that somebody else could cause by the thousand.
+//! Limits log lines of events that others could cause by the thousand.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::sync::lock;
 
-/// Lets one event through in each interval, and counts the others.
+/// Admits one event per interval, and counts the others.
 #[derive(Debug)]
 pub struct Throttle {
     interval: Duration,
@@ -19,7 +19,7 @@ struct State {
 }
 
 impl Throttle {
-    /// One that lets an event through in each `interval`.
+    /// Admits one event per `interval`.
     #[must_use]
     pub const fn new(interval: Duration) -> Self {
         Self {
@@ -31,7 +31,7 @@ impl Throttle {
         }
     }
 
-    /// Whether the event at `now` is to be logged, and how many were left out since the one before it.
+    /// If the event at `now` is to be logged, returns how many were left out since the last one.
     pub fn admit(&self, now: Instant) -> Option<u64> {
         let mut state = lock(&self.state);
         if state
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_event_of_each_interval_is_logged_with_how_many_were_not() {
+    fn one_event_per_interval_is_admitted_with_the_number_left_out() {
         let (throttle, begin) = (Throttle::new(Duration::from_secs(10)), Instant::now());
         let at = |seconds| throttle.admit(begin + Duration::from_secs(seconds));
         assert_eq!(

@@ -1,16 +1,16 @@
-//! The time as a line of the log tells it (RFC 3339): in UTC, to the millisecond.
+//! Timestamps of log lines (RFC 3339), in UTC with milliseconds.
 
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::clock;
 
-/// The last second of the year 9999; what comes after it is no longer written in four digits, and is not told apart.
+/// The last second of the year 9999. Later years need more than four digits; they are shown as this one.
 const LAST_SECOND: u64 = 253_402_300_799;
 /// The length of `2026-11-21T13:46:38.123Z`.
 const LENGTH: usize = 24;
 
-/// Tells times. The date is written once a second, and only the milliseconds each time.
+/// Formats timestamps. The date is formatted once a second, the milliseconds each time.
 #[derive(Debug)]
 pub(super) struct Timestamps {
     second: u64,
@@ -46,7 +46,7 @@ impl Timestamps {
 
     fn write_second(&mut self) {
         let date = humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_secs(self.second));
-        // It has four digits for the year up to the last second, so it is as long as there is room for.
+        // Up to the last second the year has four digits, so the text fits.
         let _ = write!(&mut self.text[..], "{date}");
     }
 }

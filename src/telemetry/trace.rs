@@ -1,12 +1,12 @@
-//! One request's part in a trace (W3C Trace Context): which trace it belongs to, what the upstream is told of that, and when
-//! its steps began and ended.
+//! One request's part in a trace (W3C Trace Context): its ids, the header for the upstream, and when its
+//! steps began and ended.
 //!
-//! 1. A `traceparent` that is well-formed is continued, whoever sent it; else a trace begins here. `tracestate` goes on with
-//!    the trace that it belongs to, and with no other.
-//! 2. Whether the request is recorded is the word of a trusted proxy, where there is one. Nobody else decides that: a flag
-//!    that a stranger sets must not cost us anything. Then `sample_ratio` decides, by the trace's id, so that every gateway
-//!    decides alike.
-//! 3. The upstream continues our trace, recorded or not.
+//! 1. A well-formed `traceparent` is continued, whoever sent it; otherwise a trace begins. `tracestate` is
+//!    forwarded only with the trace that it belongs to.
+//! 2. A trusted proxy decides whether the request is sampled. The flag of any other client is ignored,
+//!    because sampling costs. Then `sample_ratio` decides by the trace id, so that every gateway decides
+//!    alike.
+//! 3. The upstream continues the trace, sampled or not.
 
 use std::cell::Cell;
 use std::time::{Instant, SystemTime};
@@ -21,7 +21,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const SAMPLED: u8 = 1;
 
-/// How many of the traces are recorded.
+/// The share of traces that is sampled.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SampleRatio {
     below: u64,
@@ -31,26 +31,26 @@ pub struct SampleRatio {
 #[derive(Debug)]
 pub struct Trace {
     pub(super) id: u128,
-    /// What it is a part of, elsewhere.
+    /// The span of the client.
     pub(super) parent: Option<u64>,
     pub(super) span: u64,
-    /// What the upstream does is a part of this.
+    /// The parent of the upstream's spans.
     pub(super) upstream_span: u64,
     flags: u8,
     pub(super) began: SystemTime,
     pub(super) verified: Cell<Option<Interval>>,
     pub(super) introspected: Cell<Option<Interval>>,
     pub(super) sent: Cell<Option<Instant>>,
-    /// Whether it came over TLS, as the client sees it.
+    /// Whether the client uses https.
     pub(super) is_https: bool,
-    /// The host that it was for, where that is one.
+    /// The host of the request, if it is valid.
     pub host: Option<Box<str>>,
 }
 
 /// When a step began and ended.
 pub(super) type Interval = (Instant, Instant);
 
-/// What a `traceparent` says.
+/// A parsed `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Parent {
     trace: u128,
@@ -59,10 +59,10 @@ struct Parent {
 }
 
 impl SampleRatio {
-    /// Records this part of all traces, between 0 and 1.
+    /// Samples this share of all traces, between 0 and 1.
     #[must_use]
     pub fn new(ratio: f64) -> Self {
-        // The product fits: what is beyond is held at the greatest number.
+        // The cast saturates.
         Self {
             below: (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64,
         }
@@ -74,7 +74,7 @@ impl SampleRatio {
 }
 
 impl Trace {
-    /// Continues the trace of a request with these headers, or begins one.
+    /// Continues the trace of these headers, or begins one.
     pub(super) fn begin(
         ids: &Ids,
         ratio: SampleRatio,
@@ -82,7 +82,7 @@ impl Trace {
         is_trusted: bool,
     ) -> Self {
         let parent = parent(headers);
-        // Zero is no id.
+        // Zero is not a valid id.
         let id = parent.map_or_else(
             || u128::from(ids.make()) << 64 | u128::from(ids.make().max(1)),
             |one| one.trace,
@@ -91,7 +91,7 @@ impl Trace {
             Some(parent) if is_trusted => parent.flags & SAMPLED != 0,
             Some(_) | None => ratio.takes(id),
         };
-        // That an id is random is passed on as it came (level 2); ours are.
+        // The random flag (level 2) is forwarded; our own ids are random.
         let flags = parent.map_or(2, |parent| parent.flags & 2) | u8::from(is_sampled);
         Self {
             id,
@@ -112,13 +112,13 @@ impl Trace {
         }
     }
 
-    /// Whether it is recorded.
+    /// Whether it is sampled.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 
-    /// Writes `traceparent`, so that the upstream continues the trace.
+    /// Sets `traceparent`, so that the upstream continues the trace.
     pub fn propagate(&self, headers: &mut HeaderMap) {
         if self.parent.is_none() {
             headers.remove(TRACESTATE);
@@ -127,29 +127,29 @@ impl Trace {
             "00-{:032x}-{:016x}-{:02x}",
             self.id, self.upstream_span, self.flags
         );
-        // Hexadecimal digits are good in any header.
+        // Hexadecimal digits are valid in a header.
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(TRACEPARENT, value);
         }
     }
 
-    /// The time now, where it is of interest.
+    /// The time, if the trace is sampled.
     #[must_use]
     pub fn now(&self) -> Option<Instant> {
         self.is_sampled().then(clock::now)
     }
 
-    /// A token that was not known was verified, since `began`.
+    /// Notes a verification that began at `began`.
     pub fn verified(&self, began: Option<Instant>) {
         self.verified.set(began.zip(self.now()));
     }
 
-    /// The authorization server was asked about the token, since `began`.
+    /// Notes an introspection that began at `began`.
     pub fn introspected(&self, began: Option<Instant>) {
         self.introspected.set(began.zip(self.now()));
     }
 
-    /// The request goes to the upstream.
+    /// Notes that the request is sent to the upstream.
     pub fn sends(&self) {
         self.sent.set(self.now());
     }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn traceparent_is_read_as_w3c_has_it() {
+    fn traceparent_is_parsed_as_w3c_defines() {
         let good = Parent {
             trace: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736,
             span: 0x00f0_67aa_0ba9_02b7,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn trace_is_continued_and_only_a_trusted_proxy_says_whether_it_is_recorded() {
+    fn trace_is_continued_and_only_a_trusted_proxy_decides_sampling() {
         let id = Parent::parse(GOOD.as_bytes()).expect("good").trace;
         let unrecorded = GOOD.replace("-01", "-00");
         for (parent, ratio, is_trusted, is_sampled) in [
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn upstream_continues_the_trace_and_state_stays_with_its_own() {
+    fn upstream_continues_the_trace_and_tracestate_stays_with_it() {
         for (parents, keeps_state) in [(&[GOOD][..], true), (&[], false)] {
             let trace = begin(parents, 1.0, false);
             let mut forwarded = headers(parents);
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn ratio_is_that_part_of_all_traces() {
+    fn sample_ratio_is_the_share_of_sampled_traces() {
         let ids = Ids::new();
         for (ratio, least, most) in [
             (0.0, 0, 0),

@@ -1,5 +1,5 @@
-//! Where an authorization server's endpoints are: told by the configuration, or by its metadata (RFC 8414, OpenID Connect
-//! Discovery 1.0 §4).
+//! The endpoints of an authorization server: configured, or discovered in its metadata (RFC 8414, OpenID
+//! Connect Discovery 1.0 §4).
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::oauth::issuer_name;
 use crate::oauth::json::{self, JsonError};
 use crate::text::{quoted, truncated};
 
-/// Bytes of a metadata document or a JWKS. A megabyte of either is a mistake or an attack.
+/// The maximum size of a metadata document or a JWKS. A larger one is a mistake or an attack.
 pub(super) const MAX_DOCUMENT: usize = 1024 * 1024;
 
 /// One endpoint of an authorization server.
 #[derive(Clone, Debug)]
 pub enum Endpoint {
-    /// At this URL.
+    /// Its URL.
     Known(String),
-    /// Where the metadata says.
+    /// Found in the metadata.
     Discovered(Arc<Metadata>, EndpointName),
 }
 
@@ -34,7 +34,7 @@ pub enum EndpointName {
     Token,
 }
 
-/// The metadata of one authorization server, fetched when somebody wants to know.
+/// The metadata of one authorization server, fetched when it is needed.
 #[derive(Debug)]
 pub struct Metadata {
     issuer: String,
@@ -42,25 +42,26 @@ pub struct Metadata {
     found: Mutex<Option<Endpoints>>,
 }
 
-/// What one metadata document of the right issuer says.
+/// A metadata document that names the expected issuer.
 #[derive(Debug)]
 pub struct Endpoints {
     members: Map<String, Value>,
-    // Whoever may be reached in the clear says so by its own URL; an issuer at https may not send us off it.
+    // Whether endpoints may use plain http: only if the issuer's own URL does. An https issuer must not
+    // downgrade its endpoints.
     in_the_clear: bool,
 }
 
-/// The metadata did not tell where an endpoint is.
+/// Why an endpoint is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// No document at any of the places; the last one's reason.
+    /// No document at any well-known URL; the last failure.
     #[error(
         "no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)"
     )]
     Fetch {
-        /// The last place looked at.
+        /// The last URL.
         url: String,
-        /// Why it had none.
+        /// Why it failed.
         source: HttpError,
     },
     /// Not JSON.
@@ -71,19 +72,19 @@ pub enum DiscoveryError {
         /// What is wrong with it.
         source: JsonError,
     },
-    /// It speaks for another issuer (RFC 8414 §3.3).
+    /// It names another issuer (RFC 8414 §3.3).
     #[error("{url}: expected issuer {expected:?}, but found {} (see issuer)", quoted(found.as_deref()) + hint)]
     OtherIssuer {
         /// Where it came from.
         url: String,
         /// The configured one.
         expected: String,
-        /// Its own.
+        /// The issuer that it names.
         found: Option<String>,
-        /// In what that differs from the configured one, if it is nearly that.
+        /// How that differs from the configured one, if they are similar.
         hint: String,
     },
-    /// It does not name the endpoint, or names one that may not be believed.
+    /// It does not name the endpoint, or names an unacceptable URL.
     #[error(
         "the metadata of {issuer}: expected an http or https URL as {name}, but found none (give it in the file)"
     )]
@@ -96,10 +97,10 @@ pub enum DiscoveryError {
 }
 
 impl Endpoint {
-    /// Where it is; what the metadata said once is remembered.
+    /// Its URL; fetches the metadata if it is not cached.
     ///
     /// # Errors
-    /// [`DiscoveryError`] when no metadata document tells.
+    /// [`DiscoveryError`] if the metadata does not name it.
     pub(super) async fn url(&self, http: &HttpClient) -> Result<String, DiscoveryError> {
         match self {
             Self::Known(url) => Ok(url.clone()),
@@ -107,7 +108,7 @@ impl Endpoint {
         }
     }
 
-    /// Forgets what the metadata said, so that it is asked again: the endpoint may have moved.
+    /// Drops the cached metadata, because the endpoint may have moved.
     pub(super) async fn forget(&self) {
         match self {
             Self::Known(_) => {}
@@ -155,7 +156,7 @@ impl Metadata {
         name: EndpointName,
         http: &HttpClient,
     ) -> Result<String, DiscoveryError> {
-        // Held while it is fetched: many may want to know at once, and one fetch serves them all.
+        // Locked during the fetch: one fetch serves all who wait.
         let mut found = self.found.lock().await;
         let endpoints = match found.take() {
             Some(endpoints) => endpoints,
@@ -178,7 +179,7 @@ impl Metadata {
         for url in &self.urls {
             match endpoints(http, url, &self.issuer).await {
                 Ok(endpoints) => return Ok(endpoints),
-                // A document that is no good tells the operator more than a place without any.
+                // A faulty document tells the operator more than a missing one.
                 Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => {
                     failure = Some(error)
                 }
@@ -241,7 +242,7 @@ impl Endpoints {
         }
     }
 
-    /// Where that endpoint is; `None` where the document does not say, or names what may not be believed.
+    /// The URL of an endpoint; `None` if the document has none, or an unacceptable one.
     #[must_use]
     pub fn url(&self, name: EndpointName) -> Option<&str> {
         let url = self.members.get(name.as_str())?.as_str()?;
@@ -263,7 +264,7 @@ fn well_known_urls(issuer: &str) -> Vec<String> {
         format!("{host}/.well-known/oauth-authorization-server{path}"),
         format!("{base}/.well-known/openid-configuration"),
     ];
-    // Without a path it is the first of them.
+    // Without a path it equals the first one.
     if !path.is_empty() {
         urls.push(format!("{base}/.well-known/oauth-authorization-server"));
     }

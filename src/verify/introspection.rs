@@ -75,7 +75,7 @@ pub struct IntrospectionSettings {
     pub timeout: Duration,
 }
 
-/// Asks one authorization server.
+/// Introspects tokens at one authorization server.
 pub struct Introspection {
     settings: IntrospectionSettings,
     client: IntrospectionClient,
@@ -86,17 +86,17 @@ pub struct Introspection {
     succeeded: Counter,
     failed: Counter,
     durations: Histogram,
-    /// The control plane, once it is there.
+    /// The control plane, once it has started.
     control_plane: OnceLock<Handle>,
 }
 
-/// A question about a token.
+/// A token to introspect.
 pub(super) struct IntrospectionRequest {
     pub(super) issuer: Arc<IssuerSettings>,
     pub(super) token: Zeroizing<String>,
-    /// What the token says of itself.
+    /// The outcome of the local checks.
     pub(super) local: LocalVerification,
-    /// The epoch before anything was asked.
+    /// The epoch before any check.
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
@@ -112,11 +112,11 @@ pub(super) enum Renewed {
     ByOthers,
 }
 
-/// What a token says of itself.
+/// The outcome of the checks before introspection.
 pub(super) enum LocalVerification {
-    /// Nothing that was verified; where it is a JWT, it may set its own end.
+    /// No signature was verified; a JWT may limit its own lifetime.
     Unsigned { expires_at: Option<UnixTime> },
-    /// What its signature is good for.
+    /// The signature was verified.
     Signed { token: ActiveToken, signer: Signer },
 }
 
@@ -130,7 +130,7 @@ impl LocalVerification {
 }
 
 impl Introspection {
-    /// Asks by these settings, once [`start`](Self::start) is called.
+    /// Introspection with these settings. [`start`](Self::start) starts it.
     #[must_use]
     pub fn new(settings: IntrospectionSettings, client: IntrospectionClient) -> Self {
         Self {
@@ -147,8 +147,8 @@ impl Introspection {
         }
     }
 
-    /// Sends requests on the runtime that this is called on. The endpoint is looked up at once, so that a fault shows in
-    /// the log of the start and not with the first token.
+    /// Sends requests on the current runtime. The endpoint is discovered at once, so that a fault is
+    /// logged at the start and not with the first token.
     pub fn start(self: &Arc<Self>) {
         // Called again, it is the same runtime.
         let _ = self.control_plane.set(Handle::current());
@@ -172,7 +172,7 @@ impl Introspection {
         });
     }
 
-    /// What has come of asking so far.
+    /// The current state.
     #[must_use]
     pub fn report(&self) -> IntrospectionReport {
         IntrospectionReport {
@@ -184,18 +184,18 @@ impl Introspection {
         }
     }
 
-    /// What an active answer must say.
+    /// The claims that an active response must have.
     pub(super) fn expectation(&self) -> &Expectation {
         &self.settings.expectation
     }
 
-    /// What a JWT must say of itself to be asked about at all, where its signature is not verified here.
+    /// The claims that a JWT must have to be introspected, if its signature is not verified.
     pub(super) fn jwt_expectation(&self) -> &Expectation {
         &self.jwt_expectation
     }
 
-    /// Finds out what the server says of a token; waits for it, but asks only where nobody else does already. `known` looks
-    /// for a fact that came in this very moment.
+    /// Introspects a token. Concurrent calls for one token share a request. `known` looks for a cache
+    /// entry that was inserted meanwhile.
     pub(super) async fn verify(
         self: &Arc<Self>,
         request: IntrospectionRequest,
@@ -272,7 +272,7 @@ impl Introspection {
             .map_err(|rest| self.unavailable(self.explain_suspension(), Some(rest)))
     }
 
-    // Keeps what comes of it before it tells it: who comes next finds the one or the other.
+    // Caches the outcome before it ends the lookup, so that the next request finds one of them.
     async fn look_up(
         self: Arc<Self>,
         request: IntrospectionRequest,
@@ -352,7 +352,7 @@ impl Introspection {
                 )
             }
         };
-        // Whatever the server says, the token ends when it says so itself.
+        // The token's own `exp` limits it, whatever the server says.
         let token = token.ending_by(local.expires_at());
         if let LocalVerification::Signed { signer, .. } = local {
             signers.push(signer);
@@ -367,7 +367,7 @@ impl Introspection {
         Ok(VerifiedToken::new(&text, token, replacement, basis, now))
     }
 
-    // Claims that are none, such as a time in a string, are the server's mistake and not the token's.
+    // Malformed claims, such as a time in a string, are the server's fault and not the token's.
     fn judged(
         &self,
         outcome: Result<ActiveToken, ClaimsError>,
@@ -419,7 +419,7 @@ impl Introspection {
                 tracing::warn!(%issuer, "introspection suspended");
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
             }
-            // It may be one of many, each time that it tries.
+            // Debug: there may be many clients, each suspended again and again.
             Some(Suspension::Client(time)) => {
                 tracing::debug!(%issuer, suspended_for_seconds = time.as_secs_f64(), "introspection suspended for one client")
             }
@@ -443,7 +443,7 @@ impl Introspection {
     }
 }
 
-// What it leaves out may come with the answer.
+// Claims that a JWT lacks may be in the introspection response.
 fn without_optional_claims(expectation: Expectation) -> Expectation {
     let audience = match expectation.audience {
         ExpectedAudience::Any => ExpectedAudience::Any,

@@ -1,12 +1,12 @@
-//! Signatures of JSON Web Tokens, verified with the keys of the issuer that the token names.
+//! Verifies signatures of JSON Web Tokens with the keys of the issuer that the token names.
 //!
 //! 1. Algorithms come from the configuration and are bound to keys when a set is prepared, never by a token.
 //! 2. A token with `kid` is verified with the keys of that name; a token without, with each key that fits its algorithm.
-//!    In a set without any `kid` (Aidbox), a token's `kid` says nothing.
-//! 3. No token has more than [`MAX_KEYS_TRIED`] keys tried on it.
+//!    In a set without any `kid` (Aidbox), a token's `kid` is ignored.
+//! 3. At most [`MAX_KEYS_TRIED`] keys are tried per token.
 //!
-//! `jsonwebtoken` does the arithmetic and nothing else. Its `decode` lets claims of the wrong type pass, and its
-//! `from_jwk` ignores what a key is for.
+//! `jsonwebtoken` only does the cryptography. Its `decode` accepts claims of the wrong type, and its
+//! `from_jwk` ignores the use of a key.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::oauth::jose::{Algorithm, CompactJws, Jwk, Jwks, KeyMaterial};
 /// A signature costs up to a quarter of a millisecond to verify, and a forged token costs nothing to make.
 pub const MAX_KEYS_TRIED: usize = 8;
 
-/// What one issuer's tokens are verified with, prepared once.
+/// The keys of one issuer, prepared for verification.
 #[derive(Debug)]
 pub struct KeySet(Keys);
 
@@ -35,12 +35,12 @@ enum Keys {
     },
 }
 
-/// The key that a signature was made with, to be recognised in a later [`KeySet`].
+/// The key that made a signature, to be recognised in a later [`KeySet`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signer {
     /// A key that the issuer published.
     Published(Arc<Jwk>),
-    /// The secret that it shares with us.
+    /// The shared secret.
     Shared,
 }
 
@@ -50,13 +50,14 @@ struct PublishedKey {
     prepared: DecodingKey,
 }
 
-/// Why a signature does not count.
+/// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// The set has no key of that `kid`; or, where `kid` does not tell, none whose signature it is. A newer set might.
+    /// The set has no key of that `kid`; or, without `kid`, none that made the signature. A newer set
+    /// might.
     #[error("no key of the issuer fits the token")]
     UnknownKey,
-    /// The token names a key, and that key did not sign it.
+    /// The key that the token names did not sign it.
     #[error("the signature is wrong")]
     BadSignature,
     /// The configuration or the named key does not allow the algorithm.
@@ -64,15 +65,15 @@ pub enum SignatureError {
     AlgorithmNotAllowed,
 }
 
-/// A shared secret that is shorter than the hash it goes into (RFC 7518 §3.2).
+/// A shared secret that is shorter than the hash (RFC 7518 §3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a shared secret of at least {needed} bytes for {algorithm}, but found {found}")]
 pub struct ShortSecret {
     /// The most demanding of the allowed algorithms.
     pub algorithm: Algorithm,
-    /// Bytes that it needs.
+    /// The bytes that it needs.
     pub needed: usize,
-    /// Bytes that there are.
+    /// The bytes of the secret.
     pub found: usize,
 }
 
@@ -107,7 +108,7 @@ impl KeySet {
     /// Prepares a secret that scopegate shares with the issuer. Among `allowed`, only HMAC has an effect.
     ///
     /// # Errors
-    /// [`ShortSecret`] when it is shorter than RFC 7518 §3.2 asks for one of the allowed algorithms.
+    /// [`ShortSecret`] if it is shorter than RFC 7518 §3.2 requires for an allowed algorithm.
     pub fn shared_secret(secret: &[u8], allowed: &[Algorithm]) -> Result<Self, ShortSecret> {
         install_cryptography();
         let allowed: Vec<_> = allowed
@@ -131,7 +132,7 @@ impl KeySet {
         }
     }
 
-    /// Verifies the signature of a token (RFC 7515 §5.2, step 8; RFC 8725 §3.1). Its claims are not looked at.
+    /// Verifies the signature of a token (RFC 7515 §5.2, step 8; RFC 8725 §3.1). Ignores its claims.
     ///
     /// # Errors
     /// [`SignatureError`]; [`SignatureError::UnknownKey`] is the only one that fresh keys could change.
@@ -152,7 +153,7 @@ impl KeySet {
         }
     }
 
-    /// Whether the key that made an earlier signature is still one of these.
+    /// Whether the key that made an earlier signature is still in this set.
     #[must_use]
     pub fn contains(&self, signer: &Signer) -> bool {
         match (&self.0, signer) {
@@ -165,7 +166,7 @@ impl KeySet {
         }
     }
 
-    /// How many keys there are; a secret is one.
+    /// The number of keys; a secret is one.
     pub(super) fn count(&self) -> usize {
         match &self.0 {
             Keys::Published { keys, .. } => keys.len(),
@@ -173,7 +174,7 @@ impl KeySet {
         }
     }
 
-    /// The names of the keys; those without one are left out.
+    /// The names of the keys that have one.
     pub(super) fn kids(&self) -> impl Iterator<Item = &str> {
         let keys = match &self.0 {
             Keys::Published { keys, .. } => &keys[..],
@@ -192,11 +193,11 @@ impl KeySet {
     }
 }
 
-/// Makes aws-lc the cryptography of `jsonwebtoken`, for this whole process; to call it again changes nothing.
+/// Makes aws-lc the cryptography of `jsonwebtoken` for this process. Idempotent.
 ///
-/// Every [`KeySet`] does so itself. Only who signs tokens before there is one has to call it.
+/// Every [`KeySet`] calls it. Code that signs tokens before there is one must call it itself.
 pub fn install_cryptography() {
-    // It fails when a provider is there already, and there is but one to choose.
+    // It fails if a provider is installed, which is this one.
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
@@ -212,7 +213,7 @@ fn verify_by_named(
     if named().next().is_none() {
         return Err(SignatureError::UnknownKey);
     }
-    // Told apart from an unknown kid, so that a known one with a foreign algorithm fetches no keys.
+    // Not an unknown kid: a known one with another algorithm must not cause a fetch.
     if !named().any(|key| key.jwk.fits(token.header().algorithm)) {
         return Err(SignatureError::AlgorithmNotAllowed);
     }
@@ -229,7 +230,7 @@ fn try_keys<'k>(
         .map(|key| Signer::Published(Arc::clone(&key.jwk)))
 }
 
-// An error means a key that cannot be used, such as a point beside its curve: nothing is signed by it.
+// An error means an unusable key, such as a point that is not on its curve. It has signed nothing.
 fn is_signed_by(key: &DecodingKey, token: &CompactJws<'_>) -> bool {
     let algorithm = to_jsonwebtoken(token.header().algorithm);
     crypto::verify(

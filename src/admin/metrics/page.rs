@@ -1,4 +1,4 @@
-//! The page that numbers are written to, family by family.
+//! Writes the metrics page, one family after the other.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use prometheus_client::metrics::MetricType;
 
 use crate::telemetry::metrics::{BUCKET_BOUNDS_MICROS, HistogramSnapshot};
 
-/// What tells a series from the others of its family.
+/// The labels of a series.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// What is being written.
+/// The page that is being written.
 pub(super) struct Page<'e>(DescriptorEncoder<'e>);
 
 impl<'e> Page<'e> {
@@ -63,7 +63,7 @@ impl<'e> Page<'e> {
         )
     }
 
-    // Not all who read it take a name without a single number.
+    // Not every parser accepts a family without series.
     fn each<T>(
         &mut self,
         name: &str,

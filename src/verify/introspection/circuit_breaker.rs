@@ -1,15 +1,16 @@
-//! A circuit breaker: an authorization server that is down is asked rarely, and is asked again soon.
+//! A circuit breaker: limits the requests to an authorization server that is down.
 //!
-//! 1. A server that cannot be reached is down for everybody: after [`THRESHOLD`] such failures in a row no question goes
-//!    to it. It is probed in the background instead, and the first probe that reaches it closes the breaker. So no client
-//!    waits for a server that is down, and new tokens are judged at most [`MAX_RETRY_DELAY`] after it is back.
-//! 2. A response that does not come in time, breaks off, redirects or is a 5xx or 429 may be the doing of a token, or of
-//!    many: there are servers that fail on tokens they do not like. It counts against the client that brought it, and
-//!    against nobody else, or one client could keep all others from being judged.
-//! 3. Such a client may try again after each rest with one question. The next rest begins with that question and not with
-//!    its end, so that one that hangs holds nothing up.
-//! 4. Questions that were under way when a rest began say nothing new by failing, too: a hundred connections that break
-//!    at once are one outage.
+//! 1. An unreachable server is down for all clients. After [`THRESHOLD`] such failures in a row it gets
+//!    no request. It is probed in the background, and the first probe that reaches it closes the
+//!    breaker. So no client waits for it, and new tokens are verified at most [`MAX_RETRY_DELAY`] after
+//!    it is back.
+//! 2. A response that times out, breaks off, redirects or is a 5xx or 429 may be caused by the token:
+//!    some servers fail on malformed ones. It counts only against the client that sent the token, or
+//!    one client could block the introspection of all others.
+//! 3. After each suspension such a client may try one request. The next suspension begins when that
+//!    request is sent, so one that hangs delays nothing.
+//! 4. Failures of requests that were in flight when a suspension began do not count: a hundred
+//!    connections that break at once are one outage.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -25,54 +26,56 @@ const THRESHOLD: u32 = 5;
 /// How long the first suspension lasts: many outages are a restart.
 pub(super) const FIRST_RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How long later suspensions last, and the time between two probes. It bounds how long new tokens are refused after the
-/// server has recovered; a request every two seconds is no load for a server that starts.
+/// How long later suspensions last, and the time between two probes. It limits how long new tokens are
+/// refused after the server has recovered. A request every two seconds does not burden a starting
+/// server.
 pub(super) const MAX_RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// Clients that failures are remembered of; more than that at once are many clients, and no one client's doing.
+/// The maximum number of clients with recorded failures. If more fail at once, no single client is the
+/// cause.
 const MAX_CLIENTS: usize = 4096;
 
-/// Knows whether a server is worth asking.
+/// The circuit breaker of one server.
 #[derive(Debug, Default)]
 pub(super) struct CircuitBreaker {
     server: Mutex<Server>,
     clients: Mutex<HashMap<IpAddr, Client>>,
 }
 
-/// How a question failed.
+/// How a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outage {
-    /// The server could not be reached, whatever was to be asked.
+    /// The server could not be reached.
     Unreachable,
-    /// It failed over this question.
+    /// The server failed on this request.
     Failing,
 }
 
-/// A question that was let through.
+/// Permits one request, whose outcome must be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CircuitPermit {
     client: IpAddr,
-    /// It is the one that tries again after a rest.
+    /// Whether it is the trial after a suspension.
     is_trial: bool,
 }
 
-/// What begins with a failure.
+/// A suspension that begins with a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Suspension {
-    /// The breaker has opened: from now on the server has to be probed.
+    /// The breaker has opened: the server must be probed.
     Server(OpenPeriod),
-    /// This client's questions are not asked for so long.
+    /// This client gets no requests for this time.
     Client(Duration),
 }
 
-/// One time that the breaker was open, told apart from every other.
+/// Identifies one period in which the breaker is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenPeriod(u64);
 
 #[derive(Debug, Default)]
 struct Server {
     failures: u32,
-    /// How often it has opened.
+    /// How many times it has opened.
     opened: u64,
     is_open: bool,
 }
@@ -84,10 +87,10 @@ struct Client {
 }
 
 impl CircuitBreaker {
-    /// Whether to ask now for a client. Whoever is let through must say how it went.
+    /// Permits a request for a client. The caller must record its outcome.
     ///
     /// # Errors
-    /// How long to wait, at most, before it is worth another try.
+    /// The maximum time until a retry may be permitted.
     pub(super) fn admit(&self, client: IpAddr, now: Instant) -> Result<CircuitPermit, Duration> {
         if self.is_open() {
             return Err(MAX_RETRY_DELAY);
@@ -98,13 +101,13 @@ impl CircuitBreaker {
         Ok(CircuitPermit { client, is_trial })
     }
 
-    /// It answered.
+    /// Records that the server responded.
     pub(super) fn record_success(&self, permit: CircuitPermit) {
         self.close();
         lock(&self.clients).remove(&permit.client);
     }
 
-    /// It failed. Says what begins with that, if anything does.
+    /// Records a failure. Returns the suspension that it starts, if any.
     pub(super) fn record_failure(
         &self,
         permit: CircuitPermit,
@@ -130,7 +133,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// A probe has reached the server: clients may ask.
+    /// Closes the breaker: a request or probe has reached the server.
     pub(super) fn close(&self) {
         let mut server = lock(&self.server);
         *server = Server {
@@ -139,12 +142,12 @@ impl CircuitBreaker {
         };
     }
 
-    /// Whether no question is asked.
+    /// Whether all requests are refused.
     pub(super) fn is_open(&self) -> bool {
         lock(&self.server).is_open
     }
 
-    /// Whether it is still open since then.
+    /// Whether this open period lasts.
     pub(super) fn is_still_open(&self, opened: OpenPeriod) -> bool {
         let server = lock(&self.server);
         server.is_open && server.opened == opened.0
@@ -164,7 +167,7 @@ impl Server {
 }
 
 impl Client {
-    // Whether this one tries for all of the client's that wait.
+    // Returns whether the request is the trial after a suspension.
     fn admit(&mut self, now: Instant) -> Result<bool, Duration> {
         match self.suspended_until {
             None => Ok(false),
@@ -203,12 +206,12 @@ mod tests {
     const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
     #[test]
-    fn server_that_cannot_be_reached_is_not_asked_until_a_probe_reaches_it() {
+    fn unreachable_server_gets_no_request_until_a_probe_reaches_it() {
         let (breaker, now) = (CircuitBreaker::default(), Instant::now());
         let begun: Vec<_> = (0..100)
-            .map(|_| breaker.admit(CLIENT, now).expect("it may be asked"))
+            .map(|_| breaker.admit(CLIENT, now).expect("a permit"))
             .collect();
-        // All that were under way break off at once: one outage.
+        // All requests in flight break off at once: one outage.
         let suspensions: Vec<_> = begun
             .iter()
             .filter_map(|one| breaker.record_failure(*one, Outage::Unreachable, now))
@@ -226,10 +229,10 @@ mod tests {
         breaker.close();
         assert!(breaker.admit(CLIENT, now).is_ok() && breaker.admit(OTHER, now).is_ok());
         assert!(!breaker.is_still_open(opened));
-        // It starts from nothing, and is another time.
+        // The next open period is another one.
         let fail = || {
             breaker.record_failure(
-                breaker.admit(OTHER, now).expect("it may be asked"),
+                breaker.admit(OTHER, now).expect("a permit"),
                 Outage::Unreachable,
                 now,
             )
@@ -240,10 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn client_whose_questions_fail_is_left_alone_and_nobody_else() {
+    fn client_whose_requests_fail_is_suspended_alone() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         for failure in 1..=THRESHOLD {
-            let permit = breaker.admit(CLIENT, start).expect("it may be asked");
+            let permit = breaker.admit(CLIENT, start).expect("a permit");
             let suspension = breaker.record_failure(permit, Outage::Failing, start);
             assert_eq!(
                 suspension,
@@ -251,22 +254,20 @@ mod tests {
             );
         }
         assert_eq!(breaker.admit(CLIENT, start), Err(FIRST_RETRY_DELAY));
-        let other = breaker
-            .admit(OTHER, start)
-            .expect("nothing is known against it");
+        let other = breaker.admit(OTHER, start).expect("a permit");
         breaker.record_success(other);
         assert_eq!(
             breaker.admit(CLIENT, start),
             Err(FIRST_RETRY_DELAY),
-            "another one's luck"
+            "the success of another client does not count"
         );
         let mut now = start + FIRST_RETRY_DELAY;
         for _ in 0..10 {
-            let trial = breaker.admit(CLIENT, now).expect("it may try");
+            let trial = breaker.admit(CLIENT, now).expect("a trial");
             assert_eq!(
                 breaker.admit(CLIENT, now),
                 Err(MAX_RETRY_DELAY),
-                "one tries"
+                "one trial at a time"
             );
             assert_eq!(
                 breaker.record_failure(trial, Outage::Failing, now),
@@ -274,20 +275,20 @@ mod tests {
             );
             now += MAX_RETRY_DELAY;
         }
-        // One that hangs is not waited for.
-        let _hung = breaker.admit(CLIENT, now).expect("it may try");
+        // A trial that hangs delays nothing.
+        let _hung = breaker.admit(CLIENT, now).expect("a trial");
         let trial = breaker
             .admit(CLIENT, now + MAX_RETRY_DELAY)
-            .expect("it may try");
+            .expect("a trial");
         breaker.record_success(trial);
         assert!(breaker.admit(CLIENT, now + MAX_RETRY_DELAY).is_ok());
     }
 
     #[test]
-    fn failures_of_questions_from_before_a_rest_make_it_no_longer() {
+    fn failures_of_earlier_requests_do_not_extend_a_suspension() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         let begun: Vec<_> = (0..100)
-            .map(|_| breaker.admit(CLIENT, start).expect("it may be asked"))
+            .map(|_| breaker.admit(CLIENT, start).expect("a permit"))
             .collect();
         let suspensions = begun
             .iter()
@@ -300,12 +301,12 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_remembered_up_to_a_bound() {
+    fn recorded_clients_are_limited() {
         let (breaker, start) = (CircuitBreaker::default(), Instant::now());
         for number in 0..3 * u32::try_from(MAX_CLIENTS).expect("a small number") {
             let permit = breaker
                 .admit(IpAddr::from(number.to_be_bytes()), start)
-                .expect("it may be asked");
+                .expect("a permit");
             breaker.record_failure(permit, Outage::Failing, start);
             assert!(lock(&breaker.clients).len() <= MAX_CLIENTS);
         }

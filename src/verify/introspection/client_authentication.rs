@@ -13,14 +13,14 @@ use crate::oauth::UnixTime;
 use crate::oauth::jose::Algorithm;
 use crate::verify::jwt;
 
-/// How long an assertion is good: it is used at once, and clocks may differ.
+/// The lifetime of an assertion: it is used at once, and clocks may differ.
 const ASSERTION_LIFETIME: i64 = 60;
 
 /// How a client authenticates (RFC 6749 §2.3).
 pub enum ClientAuthentication {
-    /// Not at all: the network sees to it.
+    /// No authentication: the network restricts access.
     None,
-    /// `Authorization: Basic`, the value of which this is.
+    /// The value of `Authorization: Basic`.
     Basic(HeaderValue),
     /// `client_id` and `client_secret` in the form.
     Form {
@@ -29,11 +29,11 @@ pub enum ClientAuthentication {
         /// `client_secret`
         client_secret: SecretString,
     },
-    /// A JWT that it signs for each question (RFC 7523 §2.2).
+    /// A JWT signed for each request (RFC 7523 §2.2).
     PrivateKeyJwt(Box<Assertions>),
 }
 
-/// Signs assertions of who we are.
+/// Signs client assertions.
 pub struct Assertions {
     client_id: String,
     audience: String,
@@ -44,7 +44,7 @@ pub struct Assertions {
 /// A private key that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableKey {
-    /// Not a PEM of a key for the algorithm.
+    /// Not a PEM file with a key for the algorithm.
     #[error(
         "expected a private key for {algorithm} in PEM, not encrypted, but found something else (\"openssl pkcs8 -topk8 -nocrypt\" writes what is needed)"
     )]
@@ -58,7 +58,7 @@ pub enum UnusableKey {
 }
 
 impl ClientAuthentication {
-    /// Basic, with both parts encoded as a form would have them (RFC 6749 §2.3.1, appendix B).
+    /// Basic, with both parts form-encoded (RFC 6749 §2.3.1, appendix B).
     #[must_use]
     pub fn basic(client_id: &str, client_secret: &SecretString) -> Self {
         let encoded =
@@ -74,7 +74,7 @@ impl ClientAuthentication {
         Self::Basic(value)
     }
 
-    /// Adds what it takes to a request.
+    /// Adds the credentials to a request.
     pub(super) fn authenticate(
         &self,
         headers: &mut HeaderMap,
@@ -110,7 +110,7 @@ impl Assertions {
     /// (PKCS #8, or PKCS #1 for RSA).
     ///
     /// # Errors
-    /// [`UnusableKey`] when the text is no key for the algorithm.
+    /// [`UnusableKey`] if `pem` has no key for the algorithm.
     pub fn new(
         client_id: String,
         audience: String,
@@ -141,14 +141,15 @@ impl Assertions {
             header,
             key,
         };
-        // A key that cannot sign is found out here, and not by the first request.
+        // Finds a key that cannot sign now, and not with the first request.
         match assertions.try_sign(UnixTime::from_seconds(0)) {
             Ok(_) => Ok(assertions),
             Err(_) => Err(UnusableKey::NotPem { algorithm }),
         }
     }
 
-    // An assertion that could not be signed is an empty one, which the server refuses: nothing is let in by it.
+    // If signing fails, the assertion is empty, and the server refuses the request. So this fails
+    // closed.
     fn sign(&self, now: UnixTime) -> String {
         self.try_sign(now).unwrap_or_default()
     }

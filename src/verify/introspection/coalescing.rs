@@ -1,10 +1,10 @@
-//! Which tokens are being asked about, and by whom.
+//! Introspection requests in flight, and recently refused tokens.
 //!
-//! 1. One question serves all who have the same token at the same time, and goes on when they hang up.
-//! 2. There are at most `max_in_flight` questions, and one client may have started a quarter of them: inventing tokens
-//!    costs nothing, and whoever does so must not keep the others from being asked about.
-//! 3. A token that was found to be no good is remembered for a moment, as a keyed digest: nobody can make two tokens meet
-//!    in one, and what is remembered is no use to who reads it.
+//! 1. Concurrent lookups of one token share a request, which continues if their clients disconnect.
+//! 2. At most `max_in_flight` requests are in flight, and one client may have started a quarter of them.
+//!    Inventing tokens costs nothing, and must not block the introspection of other tokens.
+//! 3. A refused token is remembered for `negative_ttl`, as a keyed digest. Nobody can construct a
+//!    collision, and the digests are useless to whoever reads them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -21,13 +21,13 @@ use crate::verify::verified_token::VerifiedToken;
 /// RefusedToken tokens that are remembered, of less than 200 bytes each.
 const REFUSED_ENTRIES: u64 = 16_384;
 
-/// What came of a question.
+/// The outcome of an introspection.
 pub(super) type VerificationResult = Result<Arc<VerifiedToken>, VerifyError>;
 
-/// A token that can be recognised and not be read.
+/// A keyed digest of a token.
 pub(super) type Digest = [u8; 32];
 
-/// The questions about the tokens of one issuer.
+/// The introspection requests of one issuer.
 pub(super) struct RequestCoalescer {
     key: hmac::Key,
     max_in_flight: usize,
@@ -46,19 +46,19 @@ struct RefusedToken {
     until: UnixTime,
 }
 
-/// What is to be done about a token.
+/// How a token is looked up.
 pub(super) enum LookupEntry<A> {
-    /// Nothing: this is known already.
+    /// The outcome is known.
     Known(Box<VerificationResult>),
-    /// Somebody asks already; wait for what comes of it.
+    /// A request is in flight; wait for its outcome.
     Joined(watch::Receiver<Option<VerificationResult>>),
-    /// Ask, by this leave.
+    /// Send a request.
     Started(StartedLookup, A),
-    /// Too much is asked already.
+    /// Too many requests are in flight.
     Full,
 }
 
-/// A question that is under way, until it ends or is dropped.
+/// A request in flight, until it is finished or dropped.
 pub(super) struct StartedLookup {
     coalescer: Arc<RequestCoalescer>,
     digest: Digest,
@@ -74,7 +74,7 @@ impl RequestCoalescer {
             key: hmac::Key::new(hmac::HMAC_SHA256, &secret),
             max_in_flight,
             in_flight: Mutex::default(),
-            // The last ones: how often a token was refused before says nothing about the next one.
+            // LRU: how often a token was refused says nothing about its next use.
             refused: moka::sync::Cache::builder()
                 .max_capacity(REFUSED_ENTRIES)
                 .eviction_policy(moka::policy::EvictionPolicy::lru())
@@ -88,8 +88,9 @@ impl RequestCoalescer {
         digest
     }
 
-    /// Finds out what is to be done for a client, as [`client_network`](crate::client_limits::client_network) has it. `known` looks for an outcome that came in this very moment, and `admit` says whether
-    /// the server may be asked at all; its error is an outcome.
+    /// Joins the request in flight for this token, or starts one for `client`, a
+    /// [`client_network`](crate::client_limits::client_network). `known` looks for an outcome that was
+    /// cached meanwhile. `admit` asks the circuit breaker; its error is an outcome.
     pub(super) fn join_or_start<A>(
         self: &Arc<Self>,
         digest: Digest,
@@ -102,7 +103,7 @@ impl RequestCoalescer {
         if let Some(lookup) = in_flight.get(&digest) {
             return LookupEntry::Joined(lookup.outcome.clone());
         }
-        // An outcome is kept before its question ends, so what has just ended is found here.
+        // An outcome is cached before its request ends, so one that has just ended is found here.
         if let Some(refused) = self
             .refused
             .get(&digest)
@@ -143,7 +144,7 @@ impl RequestCoalescer {
         )
     }
 
-    /// Remembers that a token is no good.
+    /// Remembers that a token was refused.
     pub(super) fn refuse(&self, digest: Digest, reason: &'static str, until: UnixTime) {
         self.refused.insert(digest, RefusedToken { reason, until });
     }
@@ -154,12 +155,13 @@ impl StartedLookup {
         self.digest
     }
 
-    /// Where the outcome will be told.
+    /// Receives the outcome.
     pub(super) fn outcome(&self) -> watch::Receiver<Option<VerificationResult>> {
         self.outcome.subscribe()
     }
 
-    /// Tells the outcome to all who wait, and to nobody who comes after them: a failure must not outlast its question.
+    /// Sends the outcome to all who wait. Later lookups start anew: a failure must not outlast its
+    /// request.
     pub(super) fn finish(self, outcome: VerificationResult) {
         let waiting = self.outcome.clone();
         drop(self);
@@ -167,7 +169,7 @@ impl StartedLookup {
     }
 }
 
-// However it ends, the next one may ask.
+// However it ends, the next lookup may start a request.
 impl Drop for StartedLookup {
     fn drop(&mut self) {
         lock(&self.coalescer.in_flight).remove(&self.digest);
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_starts_a_quarter_of_the_questions_and_all_together_no_more_than_there_may_be() {
+    fn one_client_starts_at_most_a_quarter_of_the_requests_in_flight() {
         let coalescer = RequestCoalescer::new(8);
         let mut started = Vec::new();
         for number in 0..12 {
@@ -230,10 +232,10 @@ mod tests {
     }
 
     #[test]
-    fn who_joins_starts_nothing_and_what_is_over_leaves_room() {
+    fn joining_starts_no_request_and_a_finished_one_makes_room() {
         let coalescer = RequestCoalescer::new(1);
         let LookupEntry::Started(first, ()) = enter(&coalescer, "a", "10.0.0.1") else {
-            panic!("the first begins")
+            panic!("expected a request")
         };
         assert!(matches!(
             enter(&coalescer, "a", "10.0.0.2"),
@@ -245,7 +247,7 @@ mod tests {
         ));
         first.finish(Err(invalid("inactive", String::new())));
         let LookupEntry::Started(second, ()) = enter(&coalescer, "b", "10.0.0.2") else {
-            panic!("there is room again")
+            panic!("expected a request")
         };
         drop(second);
         assert!(matches!(
@@ -255,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_told_of_a_failure_and_comes_again_asks_again() {
-        /// Comes again in the very moment in which it is told.
-        struct Impatient(Arc<RequestCoalescer>, AtomicBool);
+    fn retry_at_the_moment_of_a_failure_starts_a_new_request() {
+        /// Retries at the moment when it is woken.
+        struct RetryOnWake(Arc<RequestCoalescer>, AtomicBool);
 
-        impl Wake for Impatient {
+        impl Wake for RetryOnWake {
             fn wake(self: Arc<Self>) {
                 self.1.store(
                     matches!(enter(&self.0, "a", "10.0.0.1"), LookupEntry::Started(..)),
@@ -270,22 +272,26 @@ mod tests {
 
         let coalescer = RequestCoalescer::new(4);
         let LookupEntry::Started(started, ()) = enter(&coalescer, "a", "10.0.0.1") else {
-            panic!("the first begins")
+            panic!("expected a request")
         };
-        let client = Arc::new(Impatient(Arc::clone(&coalescer), AtomicBool::new(false)));
+        let client = Arc::new(RetryOnWake(Arc::clone(&coalescer), AtomicBool::new(false)));
         let (waker, mut outcome) = (Arc::clone(&client).into(), started.outcome());
-        let mut told = pin!(outcome.wait_for(Option::is_some));
+        let mut finished = pin!(outcome.wait_for(Option::is_some));
         assert!(
-            told.as_mut()
+            finished
+                .as_mut()
                 .poll(&mut Context::from_waker(&waker))
                 .is_pending()
         );
         started.finish(Err(VerifyError::Conflict));
-        assert!(client.1.load(Ordering::SeqCst), "the failure is over");
+        assert!(
+            client.1.load(Ordering::SeqCst),
+            "the failed request has ended"
+        );
     }
 
     #[test]
-    fn refusal_is_remembered_until_its_time() {
+    fn refused_token_is_remembered_until_negative_ttl_ends() {
         let coalescer = RequestCoalescer::new(4);
         let digest = coalescer.digest("a");
         coalescer.refuse(digest, "inactive", UnixTime::from_seconds(5));
@@ -300,7 +306,7 @@ mod tests {
             )
         };
         let LookupEntry::Known(outcome) = at(4) else {
-            panic!("it is known")
+            panic!("expected a known outcome")
         };
         assert!(matches!(
             *outcome,

@@ -3,11 +3,11 @@
 use super::client_authentication::ClientAuthentication;
 use super::own_token::ClientCredentialsToken;
 
-/// What the gateway shows when it asks about a token.
+/// How the gateway authenticates an introspection request.
 pub enum Credentials {
-    /// That it is a client.
+    /// As a client.
     Client(ClientAuthentication),
-    /// An access token of its own.
+    /// With an access token of its own.
     ClientCredentialsToken(ClientCredentialsToken),
 }
 

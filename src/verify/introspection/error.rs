@@ -1,6 +1,6 @@
-//! Introspection that does not tell whether a token is active.
+//! Introspection that does not show whether a token is active.
 //!
-//! Each is a fault of the authorization server or of the gateway and never of the client, which gets a 503.
+//! The authorization server or the gateway is at fault, never the client, which gets a 503.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::text::quoted;
 use crate::verify::discovery::DiscoveryError;
 use crate::verify::jwt::SignatureError;
 
-/// Nobody knows more about the token than before.
+/// Why an introspection has no outcome.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IntrospectionError {
     #[error(transparent)]
@@ -36,39 +36,39 @@ pub(super) enum IntrospectionError {
         url: String,
         source: UnclearResponse,
     },
-    #[error("{url}: expected a signed answer, but found something else: {source}")]
+    #[error("{url}: expected a signed response, but found something else: {source}")]
     Jws { url: String, source: JwsError },
     #[error("{url}: expected claims, but found something else: {source}")]
     Claims { url: String, source: ClaimsError },
     #[error("{url}: expected a JWT, but found something else")]
     NotJwt { url: String },
     #[error(
-        "{url}: expected an answer signed with a key of the issuer, but found another: {source}"
+        "{url}: expected a response signed with a key of the issuer, but found another: {source}"
     )]
     Signature { url: String, source: SignatureError },
-    #[error("{url}: cannot verify the signed answer: {why}")]
+    #[error("{url}: cannot verify the signed response: {why}")]
     NoKeys { url: String, why: String },
-    /// MobileFirst's 409, which is the client's to hear of.
+    /// MobileFirst's 409, which is passed on to the client.
     #[error("{url}: status 409")]
     Conflict { url: String },
-    #[error("no answer in time")]
+    #[error("no response in time")]
     TooSlow,
 }
 
 impl IntrospectionError {
-    /// Whether the server is down, as far as one can tell.
+    /// Whether this looks like an outage of the server.
     pub(super) fn outage(&self) -> Option<Outage> {
         let when = |condition: bool, outage| condition.then_some(outage);
         match self {
             Self::TooSlow => Some(Outage::Failing),
             Self::Fetch { source, .. } if source.is_connect() => Some(Outage::Unreachable),
             Self::Fetch { source, .. } => when(source.is_outage(), Outage::Failing),
-            // A redirect is followed nowhere, so the server answers no question. It is told of the client that asked, as
-            // the others are: something in front of the server may redirect what it takes for an attack.
+            // Redirects are not followed, so there is no response. It counts against the client like a
+            // 5xx: something in front of the server may redirect what it takes for an attack.
             Self::Status { status, .. } => {
                 when(matches!(status, 300..=399 | 429 | 500..), Outage::Failing)
             }
-            // Neither depends on the token. Metadata that does not tell the way is not to be fetched for each question.
+            // Neither depends on the token. Metadata without the endpoint must not be fetched for each request.
             Self::Discovery(_) => Some(Outage::Unreachable),
             Self::ClientCredentialsToken(error) => when(error.is_outage(), Outage::Unreachable),
             Self::MediaType { .. }
@@ -87,13 +87,13 @@ fn explained(status: u16) -> &'static str {
     match status {
         300..=399 | 400 | 404 | 405 | 410 => " (see introspection.endpoint)",
         401 => {
-            " (the gateway is refused: see client_id and its secret, or the scope of its own token)"
+            " (the gateway is not authorized: see client_id and its secret, or the scope of its own token)"
         }
         403 => {
             " (the gateway may not introspect: see its rights and scopes at the authorization server)"
         }
         409 => " (MobileFirst: see introspection.conflict)",
-        429 => " (the gateway asks more than it may)",
+        429 => " (too many requests)",
         _ => "",
     }
 }

@@ -1,10 +1,12 @@
-//! An access token of the gateway's own, for servers that want to be asked with one (RFC 7662 §2.1).
+//! The gateway's own access token, for servers that require one for introspection (RFC 7662 §2.1).
 //!
-//! 1. It is fetched by the client credentials grant (RFC 6749 §4.4) when it is first needed, and once for all who need it.
-//! 2. It is renewed [`RENEW_BEFORE_EXPIRY`] before its end. Where that fails, it serves until its end, and is tried again after
-//!    [`FAILURE_TTL`].
-//! 3. One that the server refuses is dropped and replaced, but no more often than each [`MIN_DROP_INTERVAL`]: some servers
-//!    answer so for a token that they are asked about, and whoever brings such tokens must not have ours replaced each time.
+//! 1. The client credentials grant (RFC 6749 §4.4) fetches it when it is first needed. Concurrent
+//!    requests share the fetch.
+//! 2. It is renewed [`RENEW_BEFORE_EXPIRY`] before it expires. If that fails, it stays in use until it
+//!    expires, and the renewal is retried after [`FAILURE_TTL`].
+//! 3. If the server refuses it, it is replaced, but at most once per [`MIN_DROP_INTERVAL`]. Some servers
+//!    respond alike if they refuse the introspected token, and such tokens must not cause a new fetch
+//!    each time.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,13 +25,14 @@ use crate::oauth::bearer::BearerToken;
 use crate::oauth::json::{self, JsonError};
 use crate::verify::discovery::{DiscoveryError, Endpoint};
 
-/// No request starts with a token that ends while it is on its way.
+/// So no request carries a token that expires on the way.
 const RENEW_BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 
-/// For a server that does not say how long its tokens live: soon enough, and it may refuse one before.
+/// For a server that sends no `expires_in`. If a token expires earlier, the server refuses it and a new
+/// one is fetched.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
 
-/// A failure is remembered for this long, so that all who wait share it instead of failing one after the other.
+/// A failure is remembered for this long, so that all waiting requests share it.
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 
 const MIN_DROP_INTERVAL: Duration = Duration::from_secs(10);
@@ -55,13 +58,13 @@ struct CachedToken {
     expires_at: Instant,
 }
 
-/// The gateway could not get a token for itself.
+/// Why the gateway has no token of its own.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ClientCredentialsError {
-    /// Nobody says where.
+    /// The token endpoint is not known.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
-    /// No answer.
+    /// No response.
     #[error("{url}: {source}")]
     Fetch {
         /// The token endpoint.
@@ -74,9 +77,9 @@ pub(super) enum ClientCredentialsError {
     Status {
         /// The token endpoint.
         url: String,
-        /// What came.
+        /// The status.
         status: u16,
-        /// `error` of the answer (RFC 6749 §5.2).
+        /// `error` of the response (RFC 6749 §5.2).
         error: Option<String>,
     },
     /// Not JSON.
@@ -96,7 +99,7 @@ pub(super) enum ClientCredentialsError {
 }
 
 impl ClientCredentialsToken {
-    /// Asks `endpoint` for tokens of this scope.
+    /// Fetches tokens of `scope` from `endpoint`.
     #[must_use]
     pub fn new(endpoint: Endpoint, client: ClientAuthentication, scope: String) -> Self {
         Self {
@@ -116,7 +119,7 @@ impl ClientCredentialsToken {
         http: &HttpClient,
         now: UnixTime,
     ) -> Result<HeaderValue, Arc<ClientCredentialsError>> {
-        // Held while it is fetched: one request serves all who wait.
+        // Locked during the fetch: one request serves all who wait.
         let mut state = self.state.lock().await;
         if let Some(held) = state
             .held
@@ -155,8 +158,8 @@ impl ClientCredentialsToken {
         }
     }
 
-    /// Drops the token that the server has refused, unless another one is here already. Says whether it is worth asking
-    /// again.
+    /// Drops the token that the server has refused, unless it was replaced already. Returns whether a
+    /// retry is worthwhile.
     pub(super) async fn refused(&self, authorization: &HeaderValue) -> bool {
         let mut state = self.state.lock().await;
         if state
@@ -204,7 +207,7 @@ impl ClientCredentialsToken {
 }
 
 impl ClientCredentialsError {
-    /// Whether the server is down, as far as one can tell.
+    /// Whether this looks like an outage of the server.
     pub(super) fn is_outage(&self) -> bool {
         match self {
             Self::Discovery(DiscoveryError::Fetch { source, .. }) | Self::Fetch { source, .. } => {
@@ -252,8 +255,7 @@ fn read(
         .get("expires_in")
         .and_then(Value::as_u64)
         .map_or(DEFAULT_LIFETIME, Duration::from_secs);
-    // Nobody waits longer than a day for a token to be looked at anew, whatever its server says (WSO2 says 292 million
-    // years).
+    // A day at most, whatever the server says: WSO2 says 292 million years.
     let lifetime = lifetime.min(Duration::from_secs(24 * 3600));
     let renewed_after = lifetime
         .checked_sub(RENEW_BEFORE_EXPIRY)
@@ -266,7 +268,7 @@ fn read(
     })
 }
 
-// The server's word, as far as it is a word.
+// The server's error code, if it has the form of one.
 fn described(error: Option<&str>) -> String {
     let is_word = |error: &&str| {
         error.len() <= 64

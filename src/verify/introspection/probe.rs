@@ -1,9 +1,9 @@
-//! Probes of a server that cannot be reached, until one reaches it.
+//! Probes an unreachable server until it responds.
 //!
-//! 1. A probe is a question about a token that nobody has: no token of a client's is kept for it. What the server answers
-//!    says nothing about any token, only that it is there.
-//! 2. A probe begins every [`MAX_RETRY_DELAY`], whatever becomes of the one before: a server that comes back while a probe
-//!    hangs is found by the next.
+//! 1. A probe introspects a random token, so no client's token is stored for it. The response only
+//!    shows that the server is back.
+//! 2. A probe begins every [`MAX_RETRY_DELAY`], even while the previous one hangs. So a server that
+//!    recovers meanwhile is found by the next.
 
 use std::sync::{Arc, Weak};
 
@@ -17,15 +17,15 @@ use crate::clock::{self, jitter};
 use crate::oauth::UnixTime;
 
 impl Introspection {
-    /// Probes the server as long as the breaker is open since then; belongs in a task of the control plane. `now` is when
-    /// this is called.
+    /// Probes the server until this open period of the circuit breaker ends. Runs as a task of the
+    /// control plane.
     pub(super) async fn probe(this: Weak<Self>, opened: OpenPeriod, now: UnixTime) {
         let began = clock::now();
         let mut delay = FIRST_RETRY_DELAY;
         loop {
-            // Not at the same time as every other gateway.
+            // Jitter: not at the same time as other gateways.
             tokio::time::sleep(jitter(delay)).await;
-            // Its issuer may be in no configuration any more.
+            // A reload may have removed the issuer.
             let Some(this) = this
                 .upgrade()
                 .filter(|this| this.circuit_breaker.is_still_open(opened))
@@ -49,17 +49,17 @@ impl Introspection {
         self.record_request(clock::since(began), error.as_ref());
         let is_reached =
             error.as_ref().and_then(IntrospectionError::outage) != Some(Outage::Unreachable);
-        // A probe that hung through it all says nothing of a later outage.
+        // A probe that hung through one outage says nothing about the next.
         if is_reached && self.circuit_breaker.is_still_open(opened) {
             self.circuit_breaker.close();
         }
     }
 }
 
-// It is as no server issues them, and says in the server's log whose it is.
+// No server issues such a token, and its name shows in the server's log where it comes from.
 fn random_token() -> String {
     let mut random = [0; 16];
-    // Without randomness there is no TLS and no key either: the process does not come this far.
+    // Without randomness there is no TLS, so the process would not get here.
     let _ = rand::fill(&mut random);
     format!("scopegate-probe-{:032x}", u128::from_ne_bytes(random))
 }

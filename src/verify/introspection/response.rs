@@ -1,4 +1,4 @@
-//! The response to an introspection request, and what it must look like to be believed.
+//! The response to an introspection request, and its checks.
 
 use std::time::Duration;
 
@@ -27,21 +27,21 @@ pub enum ResponseFormat {
     Signed {
         /// The server's keys.
         keys: IssuerKeys,
-        /// Of which its `iss` must be one.
+        /// The accepted values of its `iss`.
         issuers: Vec<String>,
-        /// Of which its `aud` must name one.
+        /// The accepted values of its `aud`.
         recipients: Vec<String>,
     },
-    /// A JWT that replaces the token on its way to the upstream.
+    /// A JWT that replaces the token at the upstream.
     PhantomToken {
         /// The keys that sign it.
         keys: IssuerKeys,
     },
 }
 
-/// What the authorization server says of a token.
+/// The state of a token at its authorization server.
 pub(super) enum TokenState {
-    /// It is active. Its claims are not judged yet; `signer` is the key of a signed response.
+    /// It is active. Its claims are not checked yet; `signer` is the key of a signed response.
     Active {
         claims: Claims,
         signer: Option<Signer>,
@@ -52,17 +52,17 @@ pub(super) enum TokenState {
     PhantomToken(PhantomToken),
 }
 
-/// A JWT that replaces an opaque token. Its signature is verified, its claims are not judged yet.
+/// A JWT that replaces an opaque token. Its signature is verified; its claims are not checked yet.
 pub(super) struct PhantomToken {
     pub(super) jwt: Zeroizing<String>,
     pub(super) claims: Claims,
     pub(super) signer: Signer,
-    /// How long it may be kept, where `Cache-Control` says so.
+    /// How long it may be cached, if `Cache-Control` says so.
     pub(super) fresh_for: Option<Duration>,
 }
 
 impl ResponseFormat {
-    /// The media type to ask for.
+    /// The media type of `Accept`.
     pub(super) fn media_type(&self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -71,8 +71,8 @@ impl ResponseFormat {
         }
     }
 
-    /// Reads a response from `url`. `token_types` are those of a phantom token; `has_conflict` says whether 409 is one of
-    /// MobileFirst's.
+    /// Reads a response from `url`. `token_types` are the accepted types of a phantom token;
+    /// `has_conflict` is whether MobileFirst's 409 is expected.
     pub(super) async fn read(
         &self,
         response: HttpResponse,
@@ -199,7 +199,7 @@ impl TokenState {
     }
 }
 
-// What is not UTF-8 becomes empty, which is no JWT either.
+// Invalid UTF-8 becomes empty, which is no JWT either.
 fn text(body: &[u8]) -> &str {
     str::from_utf8(body).unwrap_or_default().trim_ascii()
 }

@@ -87,7 +87,7 @@ fn rejected_reload_is_reported() {
     assert!(
         response
             .text()
-            .contains("[!] configuration: the last file was refused"),
+            .contains("[!] configuration: the last reload was rejected"),
         "{}",
         response.text()
     );

@@ -73,11 +73,11 @@ fn probe_finds_a_server_that_is_back_and_new_tokens_are_accepted_at_once() {
     );
     let readiness = test_bed.get_admin("/readyz").text();
     assert!(
-        readiness.starts_with("ready\n[!] issuer corp: cannot be asked about its tokens: http://"),
+        readiness.starts_with("ready\n[!] issuer corp: introspection fails: http://"),
         "{readiness}"
     );
     assert!(
-        readiness.ends_with("no new token is asked about until a probe reaches it\n"),
+        readiness.ends_with("introspection is suspended until a probe reaches the server\n"),
         "{readiness}"
     );
     // Probes do not depend on requests: the first after a second, the others two seconds apart.
