@@ -164,7 +164,7 @@ async fn every_kind_of_call(channel: &Channel, token: &str, reporter: &HealthRep
     for number in 0..200 {
         let request = reflection_request(&number.to_string());
         sender.send(request.clone()).await.expect("an open call");
-        // A gateway that buffered messages would block here for ever.
+        // A gateway that buffered messages would block here.
         let response = responses
             .message()
             .await

@@ -80,7 +80,7 @@ fn line_of_a_denial_names_the_claim_key_or_scope() {
     let other_type = test_bed
         .key
         .token_with(&header, &test_bed.issuer.claims(""));
-    let unknown_key = Key::es256("stranger").token(&test_bed.issuer.claims(""));
+    let unknown_key = Key::es256("unknown").token(&test_bed.issuer.claims(""));
     let forged = Key::es256("first").token(&test_bed.issuer.claims(""));
     for (token, status, reason, cause) in [
         (
@@ -108,7 +108,7 @@ fn line_of_a_denial_names_the_claim_key_or_scope() {
             "unknown_issuer",
             "https://other.test",
         ),
-        (unknown_key, 401, "unknown_key", "\"stranger\""),
+        (unknown_key, 401, "unknown_key", "\"unknown\""),
         (forged, 401, "bad_signature", "signature"),
         (
             test_bed.token("write the.audit"),
@@ -316,7 +316,9 @@ fn request_without_a_response_is_logged() {
     connection.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     eventually("the request is in flight", || upstream.hits() == 1);
     drop(connection);
-    eventually("it is logged", || gateway.requests.lines().len() == 1);
+    eventually("the disconnect is logged", || {
+        gateway.requests.lines().len() == 1
+    });
     let line = &gateway.requests.lines()[0];
     assert_eq!(
         (&line["status"], &line["upstream"]),

@@ -43,7 +43,9 @@ fn client_disconnect_at_any_moment_releases_the_upstream_connection() {
         let (written, has_written) = channel();
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
-            socket.write_all(response.as_bytes()).expect("it reads");
+            socket
+                .write_all(response.as_bytes())
+                .expect("the gateway reads");
             written.send(()).expect("the test waits");
             // Keeps the connection open for longer than the test takes.
             thread::sleep(2 * TIMEOUT);
@@ -112,7 +114,9 @@ fn only_safe_requests_without_a_body_are_retried() {
         let address = upstream(move |mut socket| {
             read_head(&mut socket);
             counter.fetch_add(1, Ordering::SeqCst);
-            socket.write_all(response.as_bytes()).expect("it reads");
+            socket
+                .write_all(response.as_bytes())
+                .expect("the gateway reads");
         });
         let gateway = gateway(address);
         assert_eq!(send(gateway.address, request).status, 502, "{what}");
@@ -138,7 +142,7 @@ fn closed_idle_connections_are_never_used() {
                 // Polls until every connection is open.
                 thread::sleep(Duration::from_millis(1));
             }
-            socket.write_all(response).expect("it reads");
+            socket.write_all(response).expect("the gateway reads");
             while !is_closing.load(Ordering::SeqCst) {
                 // Polls until the test closes the connections.
                 thread::sleep(Duration::from_millis(1));
@@ -147,7 +151,7 @@ fn closed_idle_connections_are_never_used() {
             has_closed.fetch_add(1, Ordering::SeqCst);
         } else {
             socket.read_exact(&mut [0]).expect("a body");
-            socket.write_all(response).expect("it reads");
+            socket.write_all(response).expect("the gateway reads");
         }
     });
     let gateway = gateway_with(

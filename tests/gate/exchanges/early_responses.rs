@@ -20,7 +20,7 @@ fn upload_continues_after_an_early_response() {
         let head = read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
-            .expect("it reads");
+            .expect("the gateway reads");
         client_has_response
             .recv_timeout(TIMEOUT)
             .expect("the client reads the response");
@@ -31,7 +31,7 @@ fn upload_continues_after_an_early_response() {
         let next = read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nagain")
-            .expect("it reads");
+            .expect("the gateway reads");
         (head, next)
     });
     let gateway = gateway(address);
@@ -64,8 +64,10 @@ fn client_that_reads_only_after_its_upload_gets_an_early_response() {
                 response,
                 "HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"
             )
-            .expect("it reads");
-            response.write_all(&vec![b'a'; size]).expect("it reads");
+            .expect("the gateway reads");
+            response
+                .write_all(&vec![b'a'; size])
+                .expect("the gateway reads");
         });
         socket
             .read_exact(&mut vec![0; size])
@@ -94,7 +96,7 @@ fn malformed_chunk_after_an_early_response_ends_the_exchange() {
         socket.read_exact(&mut body).expect("the first chunk");
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
-            .expect("it reads");
+            .expect("the gateway reads");
         let _ = socket.read_to_end(&mut body);
         body
     });
@@ -124,7 +126,7 @@ fn upload_truncated_after_the_response_ends_the_upstream_connection() {
         read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
-            .expect("it reads");
+            .expect("the gateway reads");
         // The upstream would read another request on this connection as the rest of the body.
         let mut body = Vec::new();
         socket
@@ -147,7 +149,7 @@ fn stuck_upload_after_the_response_is_abandoned() {
         read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .expect("it reads");
+            .expect("the gateway reads");
         // Keeps the connection open, unread, for longer than the test takes.
         thread::sleep(2 * TIMEOUT);
     });
@@ -170,7 +172,7 @@ fn upstream_that_switches_protocols_early_still_gets_the_request_head() {
             .write_all(
                 b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
             )
-            .expect("it reads");
+            .expect("the gateway reads");
         client_has_response
             .recv_timeout(TIMEOUT)
             .expect("the client reads the response");

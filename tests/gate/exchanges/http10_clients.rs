@@ -15,7 +15,7 @@ use harness::{Authority, Gateway, Reply, Server, TIMEOUT};
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
 
 fn connect(address: SocketAddr) -> TcpStream {
-    let socket = TcpStream::connect(address).expect("it listens");
+    let socket = TcpStream::connect(address).expect("a listener");
     socket
         .set_read_timeout(Some(TIMEOUT))
         .expect("an open socket");
@@ -36,7 +36,7 @@ fn get(address: SocketAddr, lines: &str) -> (String, Option<ErrorKind>) {
     let mut socket = connect(address);
     socket
         .write_all(format!("GET / HTTP/1.0\r\nHost: a\r\n{lines}\r\n").as_bytes())
-        .expect("it reads");
+        .expect("the gateway reads");
     read_to_end(socket)
 }
 
@@ -82,7 +82,7 @@ fn truncated_response_never_looks_complete_to_an_http10_client() {
             let mut socket = connect(gateway.address);
             socket
                 .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-                .expect("it reads");
+                .expect("the gateway reads");
             let (read, error) = read_to_end(socket);
             assert!(
                 error.is_none() && !read.ends_with("0\r\n\r\n"),
@@ -141,7 +141,7 @@ fn complete_response_ends_normally_for_an_http10_client() {
     let mut socket = connect(gateway.address);
     socket
         .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
-        .expect("it reads");
+        .expect("the gateway reads");
     // The socket buffers have to be full before the client reads; nothing shows when they are.
     thread::sleep(Duration::from_millis(100));
     let (read, error) = read_to_end(socket);
@@ -157,7 +157,7 @@ fn truncated_response_is_reset_for_a_half_closed_http10_client() {
     let mut socket = connect(gateway.address);
     socket
         .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
-        .expect("it reads");
+        .expect("the gateway reads");
     let mut read = [0; 4096];
     assert!(
         socket.read(&mut read).is_ok_and(|read| read > 0),
@@ -192,7 +192,7 @@ fn truncated_response_over_tls_is_reset_without_close_notify() {
         let mut stream = StreamOwned::new(session, connect(gateway.addresses[1]));
         stream
             .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
-            .expect("it reads");
+            .expect("the gateway reads");
         assert_eq!(read_to_end(stream).1, expected);
     }
 }
@@ -205,7 +205,7 @@ fn http10_connection_is_kept_alive_if_lengths_are_known() {
     for _ in 0..3 {
         socket
             .write_all(b"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n")
-            .expect("it reads");
+            .expect("the gateway reads");
         let mut read = Vec::new();
         while !read.ends_with(b"hello") {
             let mut bytes = [0; 512];

@@ -49,7 +49,7 @@ fn send_http2(
         }
     }
     let mut socket = TcpStream::connect(gateway).expect("a listener");
-    socket.write_all(&wire).expect("it reads");
+    socket.write_all(&wire).expect("the gateway reads");
     socket
 }
 

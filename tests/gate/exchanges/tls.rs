@@ -129,7 +129,7 @@ fn stuck_upload_after_the_response_is_abandoned() {
         read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-            .expect("it reads");
+            .expect("the gateway reads");
         // Keeps the connection open, unread, for longer than the test takes.
         thread::sleep(2 * TIMEOUT);
     });
@@ -152,7 +152,7 @@ fn closed_tls_connection_sends_a_close_notify() {
         read_head(&mut socket);
         socket
             .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
-            .expect("it reads");
+            .expect("the gateway reads");
         socket.read_to_end(&mut Vec::new())
     });
     let gateway = gateway("", &authority, address);

@@ -239,7 +239,8 @@ fn bodiless_responses_keep_their_connection() {
 fn request_with_expect_is_refused_before_its_body() {
     let test_bed = test_bed();
     let mut connection = Connection::open(test_bed.address);
-    let head = "POST /kept HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
+    let head =
+        "POST /protected HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n";
     connection.write(format!("{head}\r\n"));
     assert_eq!(
         connection.try_read(false).map(|response| response.status),

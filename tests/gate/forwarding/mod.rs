@@ -21,7 +21,7 @@ public = true
 strip_prefix = \"/api/v1\"
 upstream = \"up\"
 [[routes]]
-path = \"/kept\"
+path = \"/protected\"
 upstream = \"up\"
 ";
 
@@ -55,7 +55,7 @@ fn prefix_is_stripped_and_the_query_kept() {
 fn token_is_forwarded_unless_stripped() {
     let test_bed = test_bed();
     let token = test_bed.token("");
-    assert_eq!(test_bed.get("/kept", Some(&token)).status, 200);
+    assert_eq!(test_bed.get("/protected", Some(&token)).status, 200);
     assert_eq!(
         test_bed.last().header("authorization"),
         [format!("Bearer {token}")]

@@ -28,7 +28,7 @@ fn token_of_unknown_key(test_bed: &TestBed) -> String {
 fn refusing_port() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
-    let address = socket.local_addr().expect("bound");
+    let address = socket.local_addr().expect("a bound socket");
     (socket, address)
 }
 
@@ -100,10 +100,7 @@ fn refusals_have_the_matching_grpc_status() {
         let refusal = OlderReflectionClient::new(channel)
             .server_reflection_info(reflection_request)
             .await;
-        assert_eq!(
-            refusal.expect_err("nothing is published there").code(),
-            Code::Unimplemented
-        );
+        assert_eq!(refusal.expect_err("no route").code(), Code::Unimplemented);
 
         assert!(calls.has_no_calls());
         let permitted = with_token(about("permitted"), &test_bed.token("health"));
@@ -144,7 +141,7 @@ fn refusal_is_a_trailers_only_response_with_its_http_status() {
         let upstreams = format!(
             "targets = \"http://{}\"\n\
              [upstreams.unreachable]\nprotocol = \"http2\"\ntargets = \"http://{unreachable}\"\nretries = 0\n\
-             [[routes]]\npath = \"/gone.Gone/{{method}}\"\nupstream = \"unreachable\"\n",
+             [[routes]]\npath = \"/unreachable.Service/{{method}}\"\nupstream = \"unreachable\"\n",
             calls.address
         );
         let test_bed = TestBed::toml("", "", "", &routes(&upstreams));
@@ -182,7 +179,7 @@ fn refusal_is_a_trailers_only_response_with_its_http_status() {
                 None,
             ),
             (
-                "/gone.Gone/Call",
+                "/unreachable.Service/Call",
                 Some(&sufficient),
                 502,
                 "14",

@@ -35,7 +35,7 @@ async fn upstream() -> (
     UnboundedReceiver<(Request<RecvStream>, SendResponse<Bytes>)>,
 ) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let address = listener.local_addr().expect("bound");
+    let address = listener.local_addr().expect("a bound socket");
     let (sender, calls) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {

@@ -138,7 +138,7 @@ fn token_with_missing_or_extra_parts_is_refused() {
             ("two dots alone", "..".to_owned()),
             ("one dot alone", ".".to_owned()),
             ("three dots, one before", format!(".{valid}")),
-            ("three dots, one behind", format!("{valid}.")),
+            ("three dots, one at the end", format!("{valid}.")),
             (
                 "three dots, two in the middle",
                 format!("{header}..{payload}.{signature}"),
@@ -167,7 +167,7 @@ fn flood_of_dots_is_refused_in_linear_time() {
         let flood = ".".repeat(dots);
         floods.push((format!("{dots} dots"), flood.clone()));
         floods.push((
-            format!("{dots} dots behind a token"),
+            format!("{dots} dots after a token"),
             format!("{valid}{flood}"),
         ));
         floods.push((

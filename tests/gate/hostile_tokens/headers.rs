@@ -58,14 +58,14 @@ fn r20_unsigned_token_is_refused_in_every_spelling_of_alg() {
             format!("{message}.{}", base64url([0; 64])),
         ));
         tokens.push((
-            format!("{algorithm} with a good ES256"),
+            format!("{algorithm} with a valid ES256 signature"),
             test_bed.key.seal(&message),
         ));
     }
-    let nameless = test_bed
+    let without_alg = test_bed
         .key
         .sign(r#"{"typ":"at+jwt","kid":"first"}"#, &claims(&test_bed, ""));
-    tokens.push(("no alg at all".to_owned(), nameless));
+    tokens.push(("no alg".to_owned(), without_alg));
     assert_refused(&test_bed, tokens);
 }
 
@@ -307,7 +307,7 @@ fn r21_embedded_key_is_never_used_or_fetched() {
     // The keys of an unconfigured issuer are not fetched either.
     let mut foreign = test_bed.issuer.claims("");
     foreign["iss"] = json!(format!("http://{}", canary.address));
-    tokens.push(("a unknown's issuer".to_owned(), unknown.token(&foreign)));
+    tokens.push(("an unconfigured issuer".to_owned(), unknown.token(&foreign)));
     assert_refused(&test_bed, tokens);
     assert_eq!(canary.connections(), 0);
     // Unused members do not invalidate a token that a configured key signed.
@@ -385,7 +385,7 @@ fn r21_kid_is_only_compared() {
         let name = format!("{:.40}", kid.to_string());
         // A valid signature shows that the `kid` alone is refused.
         tokens.push((
-            format!("{name}, our key"),
+            format!("{name}, the configured key"),
             test_bed
                 .key
                 .token_with(&header, &test_bed.issuer.claims("")),

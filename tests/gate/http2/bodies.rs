@@ -224,7 +224,7 @@ fn http2_gateway(upstream: SocketAddr) -> Gateway {
 fn trailing_upstream() -> (SocketAddr, Receiver<HeaderMap>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("an open socket");
-    let address = listener.local_addr().expect("bound");
+    let address = listener.local_addr().expect("a bound socket");
     let (sender, receiver) = channel();
     thread::spawn(move || {
         client::block_on(async {

@@ -288,10 +288,7 @@ fn protocol_violation_closes_the_connection_at_once() {
                 [&[0, 0, 0, 8][..], &block(&request("GET", "/x"))].concat(),
             ),
         ),
-        (
-            "a table index that is not there",
-            frame(HEADERS, WHOLE, 7, [0xbf]),
-        ),
+        ("an unknown table index", frame(HEADERS, WHOLE, 7, [0xbf])),
         (
             "a frame that is too large",
             frame(DATA, NONE, 5, vec![0; 16_385]),

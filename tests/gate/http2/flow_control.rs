@@ -38,7 +38,7 @@ impl LargeResponses {
         socket2::SockRef::from(&listener)
             .set_send_buffer_size(16 * 1024)
             .expect("an open socket");
-        let upstream = Self::at(listener.local_addr().expect("bound"));
+        let upstream = Self::at(listener.local_addr().expect("a bound socket"));
         let (written, closed) = (Arc::clone(&upstream.written), Arc::clone(&upstream.closed));
         thread::spawn(move || {
             for socket in listener.incoming() {
@@ -89,7 +89,7 @@ impl LargeResponses {
     fn http2(length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         listener.set_nonblocking(true).expect("an open socket");
-        let upstream = Self::at(listener.local_addr().expect("bound"));
+        let upstream = Self::at(listener.local_addr().expect("a bound socket"));
         let written = Arc::clone(&upstream.written);
         thread::spawn(move || {
             block_on(async {

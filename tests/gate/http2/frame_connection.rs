@@ -30,7 +30,7 @@ pub(super) enum End {
     ConnectionClosed,
 }
 
-/// What was received on a stream so upstream.
+/// What was received on a stream so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StreamState {
     pub(super) status: Option<u16>,
@@ -144,7 +144,7 @@ impl FrameConnection {
         response
     }
 
-    /// What was received on a stream so upstream.
+    /// What was received on a stream so far.
     pub(super) fn stream(&self, stream: u32) -> StreamState {
         self.streams.get(&stream).cloned().unwrap_or_default()
     }

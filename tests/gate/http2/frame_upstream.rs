@@ -92,12 +92,12 @@ impl FrameUpstream {
         Self { address, shared }
     }
 
-    /// All requests received so upstream.
+    /// All requests received so far.
     pub(super) fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().expect("no panic").clone()
     }
 
-    /// How many connections were accepted so upstream.
+    /// How many connections were accepted so far.
     pub(super) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }

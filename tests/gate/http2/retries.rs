@@ -124,7 +124,7 @@ fn safe_request_is_retried_up_to_the_configured_limit() {
 fn closing_upstream(greeting: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let (address, connections) = (
-        listener.local_addr().expect("bound"),
+        listener.local_addr().expect("a bound socket"),
         Arc::new(AtomicUsize::new(0)),
     );
     let counted = Arc::clone(&connections);

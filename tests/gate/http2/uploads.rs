@@ -22,7 +22,7 @@ const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream =
 /// connection ends, it reports all bytes received on it.
 fn recording_upstream(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
+    let address = listener.local_addr().expect("a bound socket");
     let (sender, receiver) = channel();
     thread::spawn(move || {
         for socket in listener.incoming() {

@@ -21,7 +21,7 @@ const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 fn recording_upstream() -> (SocketAddr, Receiver<Parts>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.set_nonblocking(true).expect("an open socket");
-    let address = listener.local_addr().expect("bound");
+    let address = listener.local_addr().expect("a bound socket");
     let (sender, receiver) = channel();
     thread::spawn(move || {
         block_on(async {
@@ -171,7 +171,7 @@ fn unreachable_upstream_is_a_502_and_one_without_settings_a_504() {
     assert_eq!(send(unreachable.address, GET).status, 502);
     // This one accepts connections and sends nothing.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("bound");
+    let address = listener.local_addr().expect("a bound socket");
     let silent = gateway(
         &format!("http://{address}"),
         "connect_timeout = \"200ms\"\nretries = 0",

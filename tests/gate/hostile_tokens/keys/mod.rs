@@ -104,7 +104,7 @@ fn r26_keys_that_share_a_kid_verify_independently() {
         );
     }
     let unknown = Key::es256("same");
-    let nameless = json!({ "alg": "ES256", "typ": "at+jwt" });
+    let without_kid = json!({ "alg": "ES256", "typ": "at+jwt" });
     published.assert_refused(
         &[
             (
@@ -113,7 +113,7 @@ fn r26_keys_that_share_a_kid_verify_independently() {
             ),
             (
                 "an unknown key without kid".to_owned(),
-                unknown.token_with(&nameless, &claims()),
+                unknown.token_with(&without_kid, &claims()),
             ),
             ("the Ed25519 key as ES256".to_owned(), {
                 other.token_with(
@@ -128,7 +128,7 @@ fn r26_keys_that_share_a_kid_verify_independently() {
 
 #[test]
 fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
-    let suitable = Key::ed25519("good");
+    let suitable = Key::ed25519("suitable");
     let mut keys: Vec<_> = (0..9_999_u32)
         .map(|number| {
             let x = base64url(
@@ -148,7 +148,7 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
         let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": format!("k{}", 99 * number) });
         tokens.push((header.to_string(), unknown.token_with(&header, &claims())));
     }
-    for kid in ["good", "k10000", "k"] {
+    for kid in ["suitable", "k10000", "k"] {
         let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid });
         tokens.push((header.to_string(), unknown.token_with(&header, &claims())));
     }

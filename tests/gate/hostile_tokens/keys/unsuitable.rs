@@ -45,7 +45,7 @@ fn padded(message: &str) -> Vec<u8> {
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
-    let suitable = Key::es256("good");
+    let suitable = Key::es256("suitable");
     let [ec, ed, rsa] = [
         Key::es256("x"),
         Key::ed25519("x"),
@@ -351,7 +351,7 @@ const SHORT_SIGNATURE: &str = "\
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn r23_ed25519_key_of_small_order_never_verifies() {
-    let suitable = Key::ed25519("good");
+    let suitable = Key::ed25519("suitable");
     let small = [
         (
             "the neutral point",
