@@ -12,6 +12,7 @@ mod log;
 mod man;
 mod many_routes;
 mod missing_secrets;
+mod pages;
 mod process;
 mod readme_walkthrough;
 mod reload;
