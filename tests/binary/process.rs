@@ -20,8 +20,8 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) fn own_address() -> Ipv4Addr {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::SeqCst);
-    assert!(count < 62, "further addresses belong to the next process");
-    let [_, high, middle, low] = (std::process::id() * 64 + 1 + count).to_be_bytes();
+    assert!(count < 126, "further addresses belong to the next process");
+    let [_, high, middle, low] = (std::process::id() * 128 + 1 + count).to_be_bytes();
     Ipv4Addr::new(127, high | 0x80, middle, low)
 }
 
