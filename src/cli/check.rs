@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::missing_secrets::without_missing_secrets;
 use super::warnings::{notes, weak_choices};
-use crate::config::{Config, Fault, Purpose, Source};
+use crate::config::{Config, Fault, Purpose, Source, Upstream};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
@@ -51,6 +51,7 @@ fn print_report(
         counted(config.upstreams.len(), "upstream"),
     );
     text += &token_memory(config);
+    text += &weights(config);
     text += &format!("\n{}\n", route_table(config, snapshot, source));
     super::print_output(text.as_bytes())
 }
@@ -84,6 +85,27 @@ fn token_memory(config: &Config) -> String {
         );
     }
     lines
+}
+
+// Only of upstreams that have weights.
+fn weights(config: &Config) -> String {
+    let weighted = config.upstreams.iter().filter(|upstream| {
+        let mut targets = upstream.targets.iter();
+        targets.any(|target| target.value.weight != 1)
+    });
+    let line = |upstream: &Upstream| {
+        let targets: Vec<_> = upstream
+            .targets
+            .iter()
+            .map(|target| {
+                let url = target.value.url.as_str().trim_end_matches('/');
+                format!("{url} {}", target.value.weight)
+            })
+            .collect();
+        let (name, targets) = (&upstream.name.value, targets.join(", "));
+        format!("weights of upstream {name:?}, for each address of a target: {targets}\n")
+    };
+    weighted.map(line).collect()
 }
 
 fn counted(count: usize, noun: &str) -> String {

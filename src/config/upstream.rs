@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
+use serde_json::{Value, json};
 use toml::de::DeValue;
 use url::Url;
 
@@ -11,7 +12,7 @@ use super::addresses::{host_name, origin, path};
 use super::declare::table;
 use super::hints;
 use super::listener::Certificate;
-use super::mismatch::{Mismatch, expected};
+use super::mismatch::{Mismatch, describe, expected};
 use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::keyword;
@@ -26,15 +27,17 @@ table! {
 
         /// The name that routes use.
         pub name: Spanned<String> = computed(key),
-        /// URLs with `http` or `https`, host and port. Every address of a host name is used.
-        /// Example: `targets = ["http://10.0.0.7:9000", "https://orders.internal:8443"]`
-        pub targets: Vec<Spanned<Url>> = required_list(origin(), "the URL of at least one server"),
+        /// URLs with `http` or `https`, host and port. Every address of a host name is used. A target
+        /// with a weight gets that many times the requests of one without; each address of its name
+        /// has its weight.
+        /// Example: `targets = ["http://10.0.0.7:9000", { url = "https://orders.internal:8443", weight = 3 }]`
+        pub targets: Vec<Spanned<Target>> = required_list(target(), "the URL of at least one server"),
         /// HTTP version towards the targets. `http2` is negotiated by ALPN for `https://`, and used
         /// by prior knowledge for `http://`.
         /// Example: `protocol = "http2"`
         pub protocol: Protocol = or(keyword(), "http1"),
         /// Which address gets a request: of two random ones, that with fewer requests of this
-        /// worker in flight; or each in turn.
+        /// worker in flight; or each in turn. Requests in flight are divided by the weight.
         /// Example: `balance = "round_robin"`
         pub balance: Balance = or(keyword(), "least_requests"),
         /// Health checks of the addresses. Without it, there are none.
@@ -98,6 +101,15 @@ table! {
     }
 }
 
+/// A server of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Scheme, host and port.
+    pub url: Url,
+    /// How many requests it gets for each one of a target with weight 1.
+    pub weight: u32,
+}
+
 /// The Host header that an upstream gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamHost {
@@ -118,6 +130,64 @@ impl Upstream {
             .flat_map(|client| [&client.certificate, &client.key]);
         presented.chain(&self.tls_ca)
     }
+}
+
+const TARGET_FORMS: &str = "the URL of a server or { url = \"URL\", weight = NUMBER }";
+
+fn target() -> impl ValueType<Target> {
+    value_type(read_target, || {
+        let of = |doc, description: Description| {
+            let mut schema = Value::Object(description.schema);
+            schema["description"] = json!(doc);
+            schema
+        };
+        let mut weight = of(
+            "How many requests it gets for each one of a target with weight 1.",
+            weight().describe(),
+        );
+        weight["default"] = json!(1);
+        let url = origin().describe();
+        let mut schema = Value::Object(url.schema.clone());
+        schema["type"] = json!(["string", "object"]);
+        schema["properties"] = json!({
+            "url": of("Scheme, host and port of the server.", url),
+            "weight": weight,
+        });
+        schema["required"] = json!(["url"]);
+        schema["additionalProperties"] = json!(false);
+        Description::new("target", schema)
+    })
+}
+
+fn weight() -> impl ValueType<u32> {
+    count(1..=1000)
+}
+
+fn read_target(value: &DeValue<'_>) -> Result<Target, Mismatch> {
+    let Some(table) = value.as_table() else {
+        let url = origin().read(value)?;
+        return Ok(Target { url, weight: 1 });
+    };
+    let (mut url, mut weight) = (None, 1);
+    for (key, value) in table {
+        match key.get_ref().as_ref() {
+            "url" => url = Some(member(value.get_ref(), "url", origin())?),
+            "weight" => weight = member(value.get_ref(), "weight", self::weight())?,
+            other => {
+                return Err(expected(TARGET_FORMS).but_found(format!("a table with {other:?}")));
+            }
+        }
+    }
+    url.map(|url| Target { url, weight })
+        .ok_or_else(|| expected(TARGET_FORMS).but_found("a table without a url"))
+}
+
+fn member<T>(value: &DeValue<'_>, name: &str, values: impl ValueType<T>) -> Result<T, Mismatch> {
+    values.read(value).map_err(|mismatch| Mismatch {
+        expected: format!("{} as {name}", mismatch.expected),
+        found: mismatch.found.or_else(|| Some(describe(value))),
+        help: mismatch.help,
+    })
 }
 
 fn path_and_query() -> impl ValueType<PathAndQuery> {

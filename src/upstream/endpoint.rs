@@ -31,6 +31,8 @@ pub(super) struct Endpoint {
     pub(super) target: usize,
     /// `None` for a name that was not looked up yet: each new connection looks it up.
     pub(super) address: Option<SocketAddr>,
+    /// That of its target.
+    pub(super) weight: u32,
     pub(super) stats: PerWorker<EndpointStats>,
     is_healthy: AtomicBool,
     unsolicited_responses: AtomicU32,
@@ -48,6 +50,7 @@ impl Endpoint {
         Arc::new(Self {
             target: index,
             address,
+            weight: target.weight,
             stats: PerWorker::default(),
             is_healthy: AtomicBool::new(true),
             unsolicited_responses: AtomicU32::new(0),

@@ -33,7 +33,8 @@ pub(super) struct LoadBalancer {
 
 impl LoadBalancer {
     pub(super) fn new(shared: Arc<SharedUpstream>, ticker: Rc<Ticker>) -> Self {
-        let selector = Selector::new(shared.settings().balance);
+        let settings = shared.settings();
+        let selector = Selector::new(settings.balance, settings.is_weighted());
         Self {
             shared,
             ticker,
@@ -54,6 +55,7 @@ impl LoadBalancer {
         let states = self.states.borrow();
         let now = self.ticker.now();
         let count = states.len();
+        let weight = |index: usize| states[index].endpoint.weight;
         let load = |index: usize| states[index].load(now);
         let is_healthy = |index: usize| states[index].endpoint.is_healthy();
         let is_available = |index: usize| states[index].is_available(now);
@@ -63,11 +65,11 @@ impl LoadBalancer {
                 && target.is_none_or(|target| states[index].endpoint.target == target)
         };
         self.selector
-            .select(count, is_preferred, load)
-            .or_else(|| self.selector.select(count, is_available, load))
+            .select(count, is_preferred, weight, load)
+            .or_else(|| self.selector.select(count, is_available, weight, load))
             .or_else(|| {
                 self.shared.settings().health_check.as_ref()?;
-                self.selector.select(count, is_healthy, load)
+                self.selector.select(count, is_healthy, weight, load)
             })
             .map(|index| states[index].begin_request())
     }
@@ -107,6 +109,7 @@ impl LoadBalancer {
         if self.generation.replace(generation) == generation {
             return;
         }
+        self.selector.restart();
         let current = endpoints.current();
         let mut states = self.states.borrow_mut();
         let previous = mem::take(&mut *states);

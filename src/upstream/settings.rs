@@ -51,6 +51,8 @@ pub struct Target {
     pub authority: HeaderValue,
     /// The name that its certificate must contain; `None` for `http`.
     pub tls_name: Option<ServerName<'static>>,
+    /// How many requests each of its addresses gets for each one of an address with weight 1.
+    pub weight: u32,
 }
 
 /// Which `Host` an upstream sees.
@@ -78,6 +80,13 @@ pub struct HealthCheck {
 }
 
 impl UpstreamSettings {
+    /// Whether the weights of its targets differ.
+    pub(super) fn is_weighted(&self) -> bool {
+        self.targets
+            .iter()
+            .any(|target| target.weight != self.targets[0].weight)
+    }
+
     /// Whether a connection can switch to another protocol. One that exchanges share cannot.
     #[must_use]
     pub fn supports_upgrade(&self) -> bool {

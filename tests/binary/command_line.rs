@@ -321,3 +321,18 @@ fn log_is_json_if_standard_error_is_no_terminal() {
     }
     assert!(log.contains("listening"));
 }
+
+#[test]
+fn check_prints_the_weights_of_targets() {
+    let toml = |targets: &str| {
+        format!(
+            "[upstreams.up]\ntargets = {targets}\n[[routes]]\npath = \"/x\"\npublic = true\nupstream = \"up\"\n"
+        )
+    };
+    let printed = |targets: &str| text(&run(Some(&toml(targets)), &["check"]).stdout).to_owned();
+    let weighted = printed("[\"http://10.0.0.7:9000\", { url = \"https://b.test\", weight = 3 }]");
+    let line = "weights of upstream \"up\", for each address of a target: \
+                http://10.0.0.7:9000 1, https://b.test 3\n";
+    assert!(weighted.contains(line), "{weighted}");
+    assert!(!printed("{ url = \"http://10.0.0.7\" }").contains("weight"));
+}

@@ -322,7 +322,7 @@ impl ForwardedSummary {
             written
                 .targets
                 .iter()
-                .map(|target| target.value.to_string())
+                .map(|target| target.value.url.to_string())
         });
         Self {
             upstream: upstream.to_string(),

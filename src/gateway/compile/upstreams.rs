@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::HeaderValue;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use url::Url;
 
 use super::RootCertificates;
 use crate::config::{self, Config, Fault, Spanned};
@@ -136,10 +135,10 @@ fn credentials(
 }
 
 fn compile_target(
-    target: &Spanned<Url>,
+    target: &Spanned<config::Target>,
     tls_name: Option<&Spanned<String>>,
 ) -> Result<Target, Box<Fault>> {
-    let url = &target.value;
+    let url = &target.value.url;
     // Reading the file has checked both.
     let (host, port) = (
         url.host_str().unwrap_or_default(),
@@ -166,6 +165,7 @@ fn compile_target(
         port,
         authority,
         tls_name,
+        weight: target.value.weight,
     })
 }
 

@@ -108,6 +108,7 @@ mod tests {
             port: 80,
             authority: HeaderValue::from_static("a"),
             tls_name: None,
+            weight: 1,
         }
     }
 

@@ -3,6 +3,7 @@
 mod failover;
 mod health_checks;
 mod resolved_names;
+mod weights;
 
 use std::net::SocketAddr;
 use std::time::Instant;

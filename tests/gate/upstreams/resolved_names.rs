@@ -11,11 +11,16 @@ use scopegate::upstream::Resolver;
 use super::{GET, POST, ROUTE, hello_server};
 use harness::{Connection, Gateway, Reply, Server, eventually, logged, send};
 
-type Addresses = Arc<Mutex<Vec<IpAddr>>>;
+pub(super) type Addresses = Arc<Mutex<Vec<IpAddr>>>;
 
 /// A gateway to `http://api.test:PORT`, a name that resolves to `addresses`.
 fn gateway_to_name(port: u16, keys: &str, addresses: &Addresses) -> Gateway {
-    let text = format!("[upstreams.up]\ntargets = \"http://api.test:{port}\"\n{keys}\n{ROUTE}");
+    gateway_to_targets(&format!("\"http://api.test:{port}\""), keys, addresses)
+}
+
+/// A gateway to these targets, where `api.test` resolves to `addresses`.
+pub(super) fn gateway_to_targets(targets: &str, keys: &str, addresses: &Addresses) -> Gateway {
+    let text = format!("[upstreams.up]\ntargets = {targets}\n{keys}\n{ROUTE}");
     let addresses = Arc::clone(addresses);
     let resolver = Resolver::of(Duration::from_millis(20), move |name, port| {
         assert_eq!(name, "api.test");
@@ -37,7 +42,7 @@ fn gateway_to_name(port: u16, keys: &str, addresses: &Addresses) -> Gateway {
     })
 }
 
-fn loopback(last: u8) -> IpAddr {
+pub(super) fn loopback(last: u8) -> IpAddr {
     [127, 0, 0, last].into()
 }
 

@@ -86,6 +86,26 @@ const INVALID_VALUES: &[(&str, &str)] = &[
         "gateway.toml:3: upstreams.push.health.path: expected a path that begins with \"/\", but found \"/a b\"",
     ),
     (
+        "[upstreams.push]\ntargets = [{ url = \"http://10.0.0.7\", weight = 0 }]",
+        "gateway.toml:2: upstreams.push.targets[0]: expected an integer from 1 to 1000 as weight, but found 0",
+    ),
+    (
+        "[upstreams.push]\ntargets = [{ url = \"http://10.0.0.7\", weight = 1001 }]",
+        "gateway.toml:2: upstreams.push.targets[0]: expected an integer from 1 to 1000 as weight, but found 1001",
+    ),
+    (
+        "[upstreams.push]\ntargets = { weight = 3 }",
+        "gateway.toml:2: upstreams.push.targets: expected the URL of a server or { url = \"URL\", weight = NUMBER }, but found a table without a url",
+    ),
+    (
+        "[upstreams.push]\ntargets = { url = \"http://10.0.0.7\", wieght = 3 }",
+        "gateway.toml:2: upstreams.push.targets: expected the URL of a server or { url = \"URL\", weight = NUMBER }, but found a table with \"wieght\"",
+    ),
+    (
+        "[upstreams.push]\ntargets = { url = \"http://user:hunter2@10.0.0.7\" }",
+        "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port as url, but found one with credentials",
+    ),
+    (
         "[upstreams.push]\ntargets = \"http:/10.0.0.7\"",
         "gateway.toml:2: upstreams.push.targets: expected an http or https URL of only scheme, host and port, but found \"http:/10.0.0.7\" (did you mean \"http://10.0.0.7\"?)",
     ),

@@ -140,6 +140,7 @@ fn endpoint() -> Arc<Endpoint> {
         port: 80,
         authority,
         tls_name: None,
+        weight: 1,
     };
     Arc::clone(&Endpoints::of(&[target]).current()[0])
 }
