@@ -257,6 +257,7 @@ fn neighbours(section: &str, key: &str) -> &'static str {
             "certificate = \"a.crt\"\nkey = \"a.key\""
         }
         ("admin", _) => "listen = \"127.0.0.1:9090\"",
+        ("cors" | "routes.cors", _) => "origins = [\"https://app.example.com\"]",
         ("upstreams.orders.health", _) => "path = \"/healthz\"",
         ("issuers.corp", "validation") => INTROSPECTION,
         ("issuers.corp", "introspection") => "validation = \"jwks+introspection\"",

@@ -43,7 +43,7 @@ pub(super) fn explain(file: &Path, arguments: &Arguments) -> ExitCode {
                 }
             );
             match explanation.verdict {
-                Verdict::Passes => ExitCode::SUCCESS,
+                Verdict::Passes | Verdict::Replied => ExitCode::SUCCESS,
                 Verdict::Refused | Verdict::Unknown => ExitCode::FAILURE,
             }
         }

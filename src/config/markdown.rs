@@ -24,7 +24,7 @@ fn section(text: &mut String, parent: &str, declared: &KeyReference) {
         format!("{parent}.{name}")
     };
     let (heading, path, table) = match &declared.form {
-        Form::Table(table) => (format!("[{path}]"), path, table),
+        Form::Table(table) | Form::TableOrFalse(table) => (format!("[{path}]"), path, table),
         Form::Tables(_, table) => (format!("[[{path}]]"), path, table),
         Form::NamedTables(table) => (format!("[{path}.NAME]"), format!("{path}.NAME"), table),
         Form::Value(_) | Form::Map(..) => return,
@@ -47,6 +47,7 @@ fn row(text: &mut String, table: &str, declared: &KeyReference) {
     let values = match &declared.form {
         Form::Value(values) => values.name.clone(),
         Form::Table(_) => format!("table `[{table}.{name}]`"),
+        Form::TableOrFalse(_) => format!("table `[{table}.{name}]`, or `false`"),
         Form::Tables(..) => format!("tables `[[{table}.{name}]]`"),
         Form::NamedTables(_) => format!("tables `[{table}.{name}.NAME]`"),
         Form::Map(_, values) => format!("table of {}", values.name),

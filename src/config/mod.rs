@@ -4,7 +4,7 @@
 //! - `syntax`: why a text is not TOML. `read`: tables, read key by key. `names`: misspellings. `hints`: other mistakes.
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `units`, `secret`: the types that several tables
 //!   share.
-//! - `declare`: the macro that declares a table. `server`, `listener`, `admin`, `telemetry`, `development`, `issuer` with
+//! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`, `telemetry`, `development`, `issuer` with
 //!   `endpoints` and `introspection`, `upstream`, `route`: the tables, in which each key is declared once.
 //! - `reference`: what the tables declare, recorded while they are read. `schema`, `markdown`: the same for editors and
 //!   for people.
@@ -18,6 +18,7 @@
 
 mod addresses;
 mod admin;
+mod cors;
 mod declare;
 mod development;
 mod endpoints;
@@ -51,6 +52,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use admin::Admin;
+pub use cors::{Cors, RouteCors};
 pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};
 pub use hints::{host as host_hint, path as path_hint};
@@ -92,6 +94,9 @@ table! {
         pub log: Log = table(Log::read),
         /// The export of traces.
         pub telemetry: Telemetry = table(Telemetry::read),
+        /// Which pages of other origins may use the API, on all routes without a `cors` of their
+        /// own. Without it, the gateway leaves CORS to the upstreams.
+        pub cors: Option<Cors> = optional_table(Cors::read),
         /// What `WWW-Authenticate` contains in addition to the error code.
         pub challenge: Challenge = table(Challenge::read),
         /// Issuers whose access tokens are accepted. NAME is a name of your choice.

@@ -171,6 +171,8 @@ pub(super) enum Form {
     Value(Description),
     /// `[key]`
     Table(TableReference),
+    /// `[key]`, or `key = false`
+    TableOrFalse(TableReference),
     /// `[[key]]`, of which at least so many.
     Tables(usize, TableReference),
     /// `[key.NAME]`
@@ -197,6 +199,7 @@ impl KeyReference {
             }) => format!("{doc} {note}"),
             Form::Value(_)
             | Form::Table(_)
+            | Form::TableOrFalse(_)
             | Form::Tables(..)
             | Form::NamedTables(_)
             | Form::Map(..) => doc.to_owned(),

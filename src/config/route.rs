@@ -7,6 +7,7 @@ use http::{HeaderName, Method};
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
+use super::cors::{Cors, RouteCors};
 use super::declare::table;
 use super::mismatch::{Mismatch, describe, expected};
 use super::names::{did_you_mean, quoted_list};
@@ -54,6 +55,10 @@ table! {
         /// Whether a stream (WebSocket, events, download) ends when its token expires.
         /// Example: `close_at_expiry = true`
         pub close_at_expiry: bool = or(boolean(), false),
+        /// Which pages of other origins may use the route, in place of `[cors]`. `false` leaves CORS
+        /// and preflights to the upstream. Without it, as `[cors]` says.
+        /// Example: `cors = { origins = ["https://app.example.com"] }`
+        pub cors: RouteCors = table_or_false(Cors::read),
         /// Headers that give the upstream claims of the token.
         pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
     }

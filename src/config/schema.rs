@@ -45,6 +45,13 @@ fn property(declared: &KeyReference) -> Value {
     let mut schema = match &declared.form {
         Form::Value(values) => Value::Object(values.schema.clone()),
         Form::Table(reference) => table(reference),
+        Form::TableOrFalse(reference) => {
+            // Editors explain one object better than the alternatives of `anyOf`.
+            let mut schema = table(reference);
+            schema["type"] = json!(["object", "boolean"]);
+            schema["not"] = json!({"const": true});
+            schema
+        }
         Form::Tables(0, element) => json!({"type": "array", "items": table(element)}),
         Form::Tables(least, element) => {
             json!({"type": "array", "items": table(element), "minItems": least})

@@ -5,6 +5,7 @@
 
 mod admin;
 mod authorization_server;
+mod cors;
 mod fingerprints;
 mod introspection;
 mod issuers;
@@ -21,6 +22,7 @@ use rustls::RootCertStore;
 pub(super) use fingerprints::Fingerprints;
 
 use super::respond::ChallengeSettings;
+use super::response_rules::ResponseRules;
 use super::snapshot::Snapshot;
 use super::trusted_proxies::TrustedProxies;
 use crate::config::{self, Config, Fault, Spanned};
@@ -58,14 +60,21 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
-    let (table, forwarding) = routes::compile(config, &mut faults);
+    let unrouted_cors = cors::compile(config.cors.as_ref(), &mut faults);
+    let (table, forwarding) = routes::compile(config, unrouted_cors.as_ref(), &mut faults);
     let Some(routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
     };
 
+    let unrouted_response = ResponseRules {
+        cors: unrouted_cors,
+    };
     Ok(Snapshot {
+        has_cors: unrouted_response.cors.is_some()
+            || forwarding.iter().any(|route| route.response.cors.is_some()),
         routes,
         forwarding,
+        unrouted_response,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
         upstreams,
         reserved: Arc::new(reserved_headers(config)),
@@ -127,6 +136,7 @@ fn cache_budget(config: &Config) -> CacheBudget {
 #[must_use]
 pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let mut faults = routes::faults(config, known);
+    cors::compile(config.cors.as_ref(), &mut faults);
     faults.extend(issuers::faults_of_keys(&config.issuers));
     admin::known_hosts(config, &mut faults);
     faults

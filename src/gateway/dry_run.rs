@@ -26,6 +26,7 @@ use super::respond::{ClientProtocol, respond};
 use super::snapshot::Snapshot;
 use crate::clock::Ticker;
 use crate::oauth::claims::ActiveToken;
+use crate::policy::cors;
 use crate::policy::path::NormalPath;
 use crate::telemetry::{Outcome, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
@@ -160,6 +161,8 @@ impl DryRun {
                 response
             }
         };
+        let rules = snapshot.response_rules(facts.route);
+        rules.apply(cors::origin(&parts.headers), false, response.headers_mut());
         if let Some(id) = request_id {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }

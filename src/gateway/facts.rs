@@ -69,6 +69,8 @@ pub(super) enum Decision {
 pub(super) struct RecordedFacts<'r, 'h> {
     pub(super) facts: Facts<'h>,
     pub(super) record: &'r mut Record,
+    /// The index of the route, for the response.
+    route: &'r mut Option<usize>,
     worker: &'r WorkerSnapshot,
 }
 
@@ -97,11 +99,16 @@ impl Facts<'_> {
 }
 
 impl<'r> RecordedFacts<'r, '_> {
-    /// No facts yet. `view` has the names of the routes.
-    pub(super) fn new(worker: &'r WorkerSnapshot, record: &'r mut Record) -> Self {
+    /// No facts yet. `worker` has the names of the routes.
+    pub(super) fn new(
+        worker: &'r WorkerSnapshot,
+        record: &'r mut Record,
+        route: &'r mut Option<usize>,
+    ) -> Self {
         Self {
             facts: Facts::default(),
             record,
+            route,
             worker,
         }
     }
@@ -118,6 +125,7 @@ impl Drop for RecordedFacts<'_, '_> {
         if let Some(path) = facts.path {
             record.set_path(path.as_str());
         }
+        *self.route = facts.route;
         // Nothing here may panic: this also runs while a panic of a step unwinds.
         if let Some(route) = facts
             .route

@@ -25,6 +25,7 @@ use super::snapshot::{SharedSnapshot, Snapshot};
 use super::tunnel::Tunnel;
 use super::worker_snapshot::WorkerSnapshot;
 use crate::clock::{ResponseDate, Ticker};
+use crate::policy::cors;
 use crate::telemetry::{Outcome, Record, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
@@ -129,6 +130,10 @@ impl Gate {
             client: &client,
         };
 
+        let origin = snapshot
+            .has_cors
+            .then(|| cors::origin(&parts.headers).cloned());
+        let mut route = None;
         let judged = {
             let has_body = completion.request.is_some();
             let judging = pin!(async {
@@ -136,7 +141,7 @@ impl Gate {
                     admission::add_http1_fields(&mut parts, has_body)?;
                 }
                 let head = RequestHead::new(&parts, connection.state.take_fragment());
-                let mut recorded = RecordedFacts::new(&worker, record);
+                let mut recorded = RecordedFacts::new(&worker, record, &mut route);
                 let trace = recorded.record.trace.as_deref();
                 judge(
                     &STEPS,
@@ -150,6 +155,7 @@ impl Gate {
             });
             catch_panic(judging).await
         };
+        let mut is_forwarded = false;
         let mut response = match judged {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
@@ -176,7 +182,10 @@ impl Gate {
                     catch_panic(forwarding).await
                 };
                 match forwarded {
-                    Ok(forwarded) => stream(forwarded, connection, snapshot, completion),
+                    Ok(forwarded) => {
+                        is_forwarded = true;
+                        stream(forwarded, connection, snapshot, completion)
+                    }
                     Err(refusal) => {
                         let unread = UnreadBody::Empty;
                         refuse(refusal, unread, protocol, connection, snapshot, completion)
@@ -192,6 +201,12 @@ impl Gate {
                 refuse(refusal, unread, protocol, connection, snapshot, completion)
             }
         };
+        let rules = snapshot.response_rules(route);
+        rules.apply(
+            origin.flatten().as_ref(),
+            is_forwarded,
+            response.headers_mut(),
+        );
         if let Some(id) = request_id {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }

@@ -9,6 +9,8 @@
 //! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
 //!    of ours, and refuses the request.
 
+mod preflight;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,10 +62,6 @@ pub(super) enum Flow {
     /// The judgement ends: the request may pass.
     Permit(Permit),
     /// The judgement ends with this response, which is no refusal.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no key of gateway.toml makes a step reply yet")
-    )]
     Reply(Box<Response<Bytes>>),
 }
 
@@ -85,9 +83,10 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 6] = [
+pub(super) const STEPS: [Step; 7] = [
     Step::Check(admit),
     Step::Check(normalize_path),
+    Step::Check(preflight::answer_preflight),
     Step::Check(find_route),
     Step::VerifyToken,
     Step::ReadBody,

@@ -22,6 +22,7 @@ mod refusal;
 mod request_id;
 mod respond;
 mod response_body;
+mod response_rules;
 mod snapshot;
 mod trusted_proxies;
 mod tunnel;

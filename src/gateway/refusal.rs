@@ -40,6 +40,8 @@ pub enum Refusal {
         /// The requested method.
         found: Method,
     },
+    /// A preflight from a page whose origin may not use the route.
+    OriginNotAllowed,
     /// No bearer token was sent.
     NoToken {
         /// The scope that the request needs, if the challenge is to name it.
@@ -139,6 +141,7 @@ impl Refusal {
             Self::Ambiguous(Ambiguity::Parameter(_)) => "unusable_parameter",
             Self::NoRoute { .. } => "no_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::OriginNotAllowed => "origin_not_allowed",
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
             Self::InvalidToken { reason, .. } => reason,
@@ -175,6 +178,7 @@ impl Refusal {
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
+            | Self::OriginNotAllowed
             | Self::BadAuthorization(_)
             | Self::Conflict
             | Self::BodyFault(_)
@@ -192,6 +196,7 @@ impl Refusal {
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
+            | Self::OriginNotAllowed
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
             | Self::TokenTooLarge { .. }
@@ -246,6 +251,9 @@ impl Refusal {
                     "expected {expected}, but found {}",
                     truncated(found.as_str())
                 ))
+            }
+            Self::OriginNotAllowed => {
+                Some("expected an origin that cors allows, but found another one".to_owned())
             }
             // A missing header has no cause beyond the reason.
             Self::NoToken {

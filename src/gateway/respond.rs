@@ -129,6 +129,7 @@ pub(super) fn respond(
         }
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
+        | Refusal::OriginNotAllowed
         | Refusal::NoToken { .. }
         | Refusal::BadAuthorization(_)
         | Refusal::InvalidToken { .. }
@@ -168,6 +169,13 @@ fn problem(refusal: &Refusal) -> Problem {
                 405,
                 "Method Not Allowed",
                 "The Allow header names the methods that can be used here."
+            )
+        }
+        Refusal::OriginNotAllowed => {
+            problem!(
+                403,
+                "Forbidden",
+                "Pages of this origin may not use this API."
             )
         }
         Refusal::NoToken { .. } => {
@@ -304,6 +312,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
         | Refusal::MethodNotAllowed { .. }
+        | Refusal::OriginNotAllowed
         | Refusal::TokenTooLarge { .. }
         | Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }

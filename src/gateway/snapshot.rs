@@ -9,8 +9,10 @@ use http::HeaderValue;
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
 use super::respond::ChallengeSettings;
+use super::response_rules::ResponseRules;
 use super::trusted_proxies::TrustedProxies;
 use crate::clock;
+use crate::policy::cors::CorsPolicy;
 use crate::policy::known_hosts::KnownHosts;
 use crate::policy::route_table::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
@@ -28,6 +30,10 @@ pub struct Snapshot {
     pub routes: RouteTable,
     /// How the requests of each route are forwarded, by the index of the route.
     pub forwarding: Vec<Forwarding>,
+    /// The rules for responses to requests that belong to no route.
+    pub unrouted_response: ResponseRules,
+    /// Whether any rule is about CORS.
+    pub has_cors: bool,
     /// Verifies access tokens.
     pub verifier: Verifier,
     /// Where requests are forwarded.
@@ -75,6 +81,22 @@ pub struct Forwarding {
     pub body_read: Option<usize>,
     /// Headers that pass claims of the token to the upstream.
     pub claim_headers: Vec<ClaimHeader>,
+    /// What changes in its responses.
+    pub response: ResponseRules,
+}
+
+impl Snapshot {
+    /// The rules for responses to requests of this route, or of none.
+    pub(super) fn response_rules(&self, route: Option<usize>) -> &ResponseRules {
+        route.map_or(&self.unrouted_response, |route| {
+            &self.forwarding[route].response
+        })
+    }
+
+    /// Which pages of other origins may use this route, or a path without one.
+    pub(super) fn cors_of(&self, route: Option<usize>) -> Option<&CorsPolicy> {
+        self.response_rules(route).cors.as_deref()
+    }
 }
 
 /// Starts the background tasks of the issuers and upstreams that `earlier` does not have, on the

@@ -225,6 +225,13 @@ impl RouteTable {
         })
     }
 
+    /// The routes of the most specific path that matches, whatever their methods.
+    #[must_use]
+    pub fn same_path(&self, host: &str, path: &NormalPath<'_>) -> &[usize] {
+        let mut values = Values::default();
+        self.paths(host).find(path, &mut values).unwrap_or_default()
+    }
+
     fn not_found(&self, host: &str) -> NoRoute {
         let among = match self.most_specific_host(host) {
             Some(_) => HostRoutes::Own,

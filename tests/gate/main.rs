@@ -12,6 +12,7 @@ mod cached_tokens;
 mod challenges;
 mod concurrency;
 mod connection_limits;
+mod cors;
 mod exchanges;
 mod forwarding;
 mod grpc;

@@ -47,7 +47,7 @@ pub(super) struct Explanation {
     pub(super) sets: Vec<Vec<ScopeFinding>>,
     /// The granted scopes, if known.
     pub(super) granted: Option<Vec<String>>,
-    /// The head of the response, if the request is refused.
+    /// The head of the response, if the gateway responds itself.
     pub(super) head: Option<String>,
     pub(super) sent: Option<ForwardedSummary>,
     pub(super) now: UnixTime,
@@ -58,6 +58,8 @@ pub(super) enum Verdict {
     /// It is forwarded; in shadow mode with any token.
     Passes,
     Refused,
+    /// The gateway responds itself, and this is no refusal.
+    Replied,
     /// The decision needs an issuer that `--offline` leaves out.
     Unknown,
 }
@@ -145,9 +147,11 @@ impl Explanation {
         // The keys or the introspection response may be missing only because of --offline. Then
         // the gateway may well decide otherwise.
         let is_unknown = sample.offline && reason == Some("issuer_unavailable") && !is_shadowed;
+        let is_replied = report.is_some_and(|report| report.outcome == Outcome::Replied);
         let verdict = match (is_unknown, &sent) {
             (true, _) => Verdict::Unknown,
             (false, Some(_)) => Verdict::Passes,
+            (false, None) if is_replied => Verdict::Replied,
             (false, None) => Verdict::Refused,
         };
         let mut cause = report.and_then(|report| report.cause.clone());
@@ -178,7 +182,8 @@ impl Explanation {
             response_checks: Vec::new(),
             sets: Vec::new(),
             granted: None,
-            head: (verdict == Verdict::Refused).then(|| result.head.clone()),
+            head: matches!(verdict, Verdict::Refused | Verdict::Replied)
+                .then(|| result.head.clone()),
             sent,
             now: result.now,
         }

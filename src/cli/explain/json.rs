@@ -19,6 +19,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "verdict": match explanation.verdict {
             Verdict::Passes => "passes",
             Verdict::Refused => "refused",
+            Verdict::Replied => "replied",
             Verdict::Unknown => "unknown",
         },
         "shadowed": explanation.is_shadowed(),

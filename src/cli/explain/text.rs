@@ -185,14 +185,11 @@ impl TextReport {
                 self.0.push_str(&format!("Refused: {reason}\n"));
                 self.cause(explanation);
                 self.remedy(explanation);
-                self.0.push('\n');
-                self.0.push_str(
-                    &explanation
-                        .head
-                        .as_deref()
-                        .unwrap_or_default()
-                        .replace('\r', ""),
-                );
+                self.head(explanation);
+            }
+            Verdict::Replied => {
+                self.0.push_str("Answered by the gateway\n");
+                self.head(explanation);
             }
             Verdict::Unknown => {
                 self.0
@@ -213,6 +210,12 @@ impl TextReport {
                 }
             }
         }
+    }
+
+    fn head(&mut self, explanation: &Explanation) {
+        let head = explanation.head.as_deref().unwrap_or_default();
+        self.0.push('\n');
+        self.0.push_str(&head.replace('\r', ""));
     }
 
     fn cause(&mut self, explanation: &Explanation) {

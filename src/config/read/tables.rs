@@ -36,6 +36,27 @@ impl<'f> Table<'f> {
         self.read_table(entry, read).flatten()
     }
 
+    /// A table, or `false`; nothing where it is left out.
+    pub(in crate::config) fn table_or_false<T, S: From<Option<T>> + Default>(
+        &mut self,
+        key: Key,
+        read: impl Fn(&mut Table<'_>) -> Option<T>,
+    ) -> S {
+        self.record(key, Form::TableOrFalse, &read);
+        let Some(entry) = self.take(key.name) else {
+            return S::default();
+        };
+        if entry.value.as_bool() == Some(false) {
+            return S::from(None);
+        }
+        if !entry.value.is_table() {
+            self.mismatch(&entry, expected("a table or false"));
+            return S::default();
+        }
+        let table = self.read_table(entry, read).flatten();
+        table.map_or_else(S::default, |table| S::from(Some(table)))
+    }
+
     /// Every table of `[[key]]`.
     pub(in crate::config) fn tables<T>(
         &mut self,

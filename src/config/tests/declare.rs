@@ -98,6 +98,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[[development.clients]]`",
             "`[log]`",
             "`[telemetry]`",
+            "`[cors]`",
             "`[challenge]`",
             "`[issuers.NAME]`",
             "`[issuers.NAME.introspection]`",
@@ -105,6 +106,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[upstreams.NAME.health]`",
             "`[upstreams.NAME.tls_client]`",
             "`[[routes]]`",
+            "`[routes.cors]`",
         ]
     );
     let rows = markdown

@@ -232,7 +232,8 @@ fn collect(value: &toml::Value, node: &Value, at: &mut Leaf, leaves: &mut Vec<Le
 
 /// A secret may be a table, but is one value.
 fn is_table(node: &Value) -> bool {
-    node["type"] == "object"
+    let kind = &node["type"];
+    kind == "object" || *kind == serde_json::json!(["object", "boolean"])
 }
 
 fn every_key() -> toml::Value {

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::host_pattern;
+use super::{cors, host_pattern};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::claim_headers::ClaimHeader;
+use crate::gateway::response_rules::ResponseRules;
 use crate::gateway::snapshot::Forwarding;
+use crate::policy::cors::CorsPolicy;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
@@ -17,6 +19,7 @@ use crate::values::ForwardToken;
 /// Compiles all routes. There is no table if one is faulty.
 pub(super) fn compile(
     config: &Config,
+    unrouted_cors: Option<&Arc<CorsPolicy>>,
     faults: &mut Vec<Fault>,
 ) -> (Option<RouteTable>, Vec<Forwarding>) {
     let before = faults.len();
@@ -44,9 +47,12 @@ pub(super) fn compile(
         faults.extend(
             undeclared.map(|name| name.fault("expected a declared issuer, but found none")),
         );
+        let response = ResponseRules {
+            cors: cors::of_route(written, unrouted_cors, faults),
+        };
         forwarding.extend(or_fault(
             faults,
-            compile_forwarding(written, &path, &upstreams),
+            compile_forwarding(written, &path, response, &upstreams),
         ));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
@@ -114,6 +120,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         .collect();
     for written in &config.routes {
         let before = faults.len();
+        cors::of_route(written, None, &mut faults);
         if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
             if let Some(prefix) = &written.strip_prefix {
                 or_fault(&mut faults, segments_to_strip(prefix, &path));
@@ -196,6 +203,7 @@ fn compile_route(
 fn compile_forwarding(
     written: &config::Route,
     path: &RoutePattern,
+    response: ResponseRules,
     upstreams: &Upstreams<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
     let upstream = upstreams.get(written.upstream.value.as_str()).copied();
@@ -231,6 +239,7 @@ fn compile_forwarding(
                 )
             })
             .collect(),
+        response,
     })
 }
 

@@ -1,0 +1,118 @@
+//! Responds to preflights (Fetch standard, "CORS-preflight request").
+//!
+//! A browser asks before many requests of a script whether it may send them. That protects its
+//! user, not the API: any other client does not ask.
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Response, StatusCode};
+
+use super::{Flow, RequestContext};
+use crate::gateway::admission;
+use crate::gateway::facts::{Facts, RequestHead};
+use crate::gateway::refusal::Refusal;
+use crate::gateway::snapshot::Snapshot;
+use crate::policy::cors::{
+    self, ALLOW_PRIVATE_NETWORK, AllowedHeaders, CorsPolicy, REQUEST_PRIVATE_NETWORK,
+};
+use crate::policy::route_table::{MatchedRoute, NoRoute};
+
+/// Responds to a preflight, before anything is known of a token.
+pub(super) fn answer_preflight<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let snapshot: &'h Snapshot = context.snapshot;
+    let parts = head.parts;
+    if !snapshot.has_cors || parts.method != Method::OPTIONS {
+        return Ok(Flow::Continue);
+    }
+    let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let method = requested.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let (Some(method), true) = (method, parts.headers.contains_key(header::ORIGIN)) else {
+        return Ok(Flow::Continue);
+    };
+    let (Some(host), Some(path)) = (facts.host, facts.path) else {
+        return Err(Refusal::Panicked);
+    };
+    // The route of the request that the script wants to send. Its path may have none that takes
+    // this method: the browser learns that from the methods that it reads.
+    let route = match snapshot.routes.find(host, path, &method) {
+        Ok(MatchedRoute { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) => {
+            Some(index)
+        }
+        Err(NoRoute::NotFound { .. }) => None,
+        Err(NoRoute::Lookalike { .. }) => return Ok(Flow::Continue),
+    };
+    let Some(policy) = snapshot.cors_of(route) else {
+        return Ok(Flow::Continue);
+    };
+    facts.route = route;
+    let allowed = cors::origin(&parts.headers).filter(|origin| policy.allows(origin));
+    let Some(origin) = allowed else {
+        return Err(Refusal::OriginNotAllowed);
+    };
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    let same_path = snapshot.routes.same_path(host, path);
+    if let Some(methods) = allowed_methods(snapshot, same_path, policy, origin, &method) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    }
+    let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let headers_allowed = match &policy.headers {
+        AllowedHeaders::Listed(listed) => Some(listed),
+        AllowedHeaders::Requested => requested,
+    };
+    if let Some(value) = headers_allowed {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, value.clone());
+    }
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, policy.max_age.clone());
+    let asks_for_private_network = parts
+        .headers
+        .get(REQUEST_PRIVATE_NETWORK)
+        .is_some_and(|value| value == "true");
+    if asks_for_private_network && policy.lists(origin) {
+        headers.insert(ALLOW_PRIVATE_NETWORK, HeaderValue::from_static("true"));
+    }
+    Ok(Flow::Reply(Box::new(response)))
+}
+
+/// The methods of those routes of a path that a page of this origin may use in the same way.
+fn allowed_methods(
+    snapshot: &Snapshot,
+    same_path: &[usize],
+    policy: &CorsPolicy,
+    origin: &HeaderValue,
+    requested: &Method,
+) -> Option<HeaderValue> {
+    let mut names = Vec::new();
+    for &index in same_path {
+        let is_alike = snapshot
+            .cors_of(Some(index))
+            .is_some_and(|other| other.allows(origin) && other.credentials == policy.credentials);
+        if !is_alike {
+            continue;
+        }
+        match snapshot.routes.routes()[index].methods.listed() {
+            Some(listed) => names.extend(listed.iter().map(Method::as_str)),
+            // Any method: the standard ones, and what is asked for.
+            None => {
+                names.extend(admission::FORWARDABLE_METHODS.split(", "));
+                if admission::is_forwardable(requested) {
+                    names.push(requested.as_str());
+                }
+            }
+        }
+    }
+    let mut seen = Vec::new();
+    names.retain(|name| {
+        let is_new = !seen.contains(name);
+        seen.push(*name);
+        is_new
+    });
+    HeaderValue::try_from(names.join(", "))
+        .ok()
+        .filter(|methods| !methods.is_empty())
+}
