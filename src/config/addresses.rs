@@ -1,4 +1,4 @@
-//! Types of values that name a place: socket addresses, networks, hosts, URLs and files.
+//! Types of values: socket addresses, networks, hosts, URLs and files.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -58,14 +58,14 @@ fn read_network(value: &DeValue<'_>) -> Result<IpNet, Mismatch> {
         .ok_or_else(|| expected("a network such as \"10.0.0.0/8\"").or_help(hint()))
 }
 
-/// The path of a file, taken from `folder` where it is relative.
+/// The path of a file; a relative one starts in `folder`.
 pub(super) fn path(folder: &Path) -> impl ValueType<PathBuf> {
     value_type(
         move |value| {
             let mismatch = || expected("the path of a file");
             let path = read_text(value).map_err(|_| mismatch())?;
             if path.contains("://") {
-                Err(mismatch().with_help("a URL is none"))
+                Err(mismatch().with_help("a URL is not a path"))
             } else {
                 Ok(folder.join(path))
             }
@@ -83,7 +83,7 @@ pub(super) fn read_url(value: &DeValue<'_>) -> Result<Url, Mismatch> {
     url_that(value, "an http or https URL", |_| true)
 }
 
-/// A URL of scheme, host and port alone.
+/// A URL of only scheme, host and port.
 pub(super) fn origin() -> impl ValueType<Url> {
     value_type(read_origin, || Description::pattern("URL", ORIGIN))
 }
@@ -100,13 +100,13 @@ fn read_origin(value: &DeValue<'_>) -> Result<Url, Mismatch> {
 fn url_that(
     value: &DeValue<'_>,
     what: &str,
-    is_good: impl Fn(&Url) -> bool,
+    is_valid: impl Fn(&Url) -> bool,
 ) -> Result<Url, Mismatch> {
     let mismatch = || expected(what);
     let text = value.as_str().ok_or_else(mismatch)?;
-    let read = |text: &str| parse_url(text).filter(&is_good);
+    let read = |text: &str| parse_url(text).filter(&is_valid);
     read(text).ok_or_else(|| {
-        // Credentials are secrets, so what may hold some is not shown.
+        // Credentials are secrets, so a URL that may have some is not printed.
         let mismatch = if text.contains('@') {
             mismatch().but_found("one with credentials")
         } else {
@@ -116,8 +116,8 @@ fn url_that(
     })
 }
 
-/// The parser forgives what browsers forgive: missing or extra slashes, tabs, backslashes, and characters that stand in no
-/// URL (RFC 3986 §2). A gateway should not guess where it sends its tokens.
+/// `Url` repairs what browsers repair: missing or extra slashes, tabs, backslashes, and characters
+/// that RFC 3986 §2 forbids. These are refused: a gateway must not guess where it sends tokens.
 fn parse_url(text: &str) -> Option<Url> {
     let written_plainly = text
         .split_once("://")
@@ -130,15 +130,15 @@ fn parse_url(text: &str) -> Option<Url> {
     let has_host = url
         .host_str()
         .is_some_and(|host| host.starts_with('[') || host.bytes().all(is_of_name));
-    let is_good = has_host
+    let is_valid = has_host
         && matches!(url.scheme(), "http" | "https")
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    is_good.then_some(url)
+    is_valid.then_some(url)
 }
 
-/// The name of a host: of letters, digits and what stands between them.
+/// The name of a host: letters, digits and `-._:`.
 pub(super) fn host_name() -> impl ValueType<String> {
     value_type(read_host_name, || {
         Description::pattern("host name", HOST_NAME)
@@ -147,11 +147,11 @@ pub(super) fn host_name() -> impl ValueType<String> {
 
 fn read_host_name(value: &DeValue<'_>) -> Result<String, Mismatch> {
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-    let is_good = |text: &str| !text.is_empty() && text.bytes().all(is_of_name);
-    let hint = || value.as_str().and_then(|text| hints::host(text, is_good));
+    let is_valid = |text: &str| !text.is_empty() && text.bytes().all(is_of_name);
+    let hint = || value.as_str().and_then(|text| hints::host(text, is_valid));
     let name = value
         .as_str()
-        .filter(|text| is_good(text))
+        .filter(|text| is_valid(text))
         .map(str::to_owned);
     name.ok_or_else(|| expected("the name of a host").or_help(hint()))
 }

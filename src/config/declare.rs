@@ -1,13 +1,14 @@
-//! Declares a table of the file: each key once.
+//! The macro that declares a table of the file.
 
 /// Declares a table with its keys.
 ///
-/// A key stands in one place: `/// meaning`, `pub name: Type = form(type of its values, default)`. From it come the
-/// field of the struct, the reading of the key, its JSON Schema and its row in the reference. Forms are the methods of
-/// [`Table`](super::read::Table); those whose name begins with `required` may leave a table unreadable. Two more are:
+/// Each key is declared once: `/// meaning`, `pub name: Type = form(type of its values, default)`.
+/// This generates the field, the code that reads the key, its JSON Schema and its row in the
+/// reference. Forms are methods of [`Table`](super::read::Table). Those with the prefix `required`
+/// may make the table unreadable. There are two more forms:
 ///
-/// - `computed(expression)`: what other keys or the caller determine; earlier fields are in scope.
-/// - `required_computed(expression)`: the same, of an `Option` without which there is no table.
+/// - `computed(expression)`: computed from other keys or arguments; earlier fields are in scope.
+/// - `required_computed(expression)`: the same for an `Option`; `None` makes the table unreadable.
 macro_rules! table {
     (
         $(#[doc = $doc:literal])*
@@ -36,7 +37,7 @@ macro_rules! table {
                     @read $table, stringify!($field), concat!($($key_doc),*),
                     $form($($argument),*)
                 );)*
-                // Every key was asked for, so an unreadable one hides no fault of the others.
+                // All keys were read before, so an unreadable one hides no fault of the others.
                 $crate::config::declare::table!(@value $returns Self {
                     $($field: $crate::config::declare::table!(@field $form $field),)*
                 })

@@ -1,4 +1,4 @@
-//! `[development]`: an authorization server and an echo upstream in this process, for trying things out.
+//! `[development]`: an authorization server and an echo upstream in this process, for trials.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -70,8 +70,8 @@ table! {
 const TEST_CLIENT: &str = "test";
 
 impl Development {
-    /// Keys that everybody can read guard nothing, so nobody but this machine may reach what they open.
-    pub(super) fn refuse_what_others_can_reach(
+    /// The development server gives tokens to everyone, so only this machine may reach the gateway.
+    pub(super) fn refuse_public_addresses(
         &self,
         table: &Table<'_>,
         listeners: &[Listener],

@@ -1,4 +1,4 @@
-//! Where an issuer's keys and endpoints are: written in the file, or found by its metadata (RFC 8414).
+//! The keys and endpoints of an issuer: from the file, or from its metadata (RFC 8414).
 
 use std::path::PathBuf;
 
@@ -19,29 +19,29 @@ use crate::values::{IntrospectionFormat, Keyword, Validation};
 /// Where an issuer's metadata is (RFC 8414 §3).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Discovery {
-    /// Nowhere, or nothing is left to it.
+    /// Not used: disabled, or the file sets every URL.
     Off,
-    /// At the well-known places of the first `issuer`.
+    /// At the well-known URLs of the first `issuer`.
     WellKnown,
-    /// Here.
+    /// At this URL.
     At(Url),
 }
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeySource {
-    /// Where its metadata says.
+    /// At the URL in the metadata.
     Discovered,
     /// At this URL.
     Uri(Spanned<Url>),
     /// In this file.
     File(Spanned<PathBuf>),
-    /// There is only one, and whoever can verify can sign.
+    /// A single shared secret: everyone who can verify can also sign.
     SharedSecret(Spanned<Secret>),
 }
 
 impl KeySource {
-    /// Whether it is a secret that is not here.
+    /// Whether it is a missing secret.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::SharedSecret(secret) if secret.value.is_missing())
@@ -50,7 +50,7 @@ impl KeySource {
 
 const KEY_SOURCES: [&str; 3] = ["jwks_uri", "jwks_file", "shared_secret"];
 
-/// Reads where the keys are; `None` where nothing is signed for us.
+/// Reads the source of the keys; `None` if no signature is verified.
 pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     let jwks_uri = key(
         "jwks_uri",
@@ -79,7 +79,7 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     ] {
         table.refuse_both(first, second);
     }
-    // The same as `needed`, of what a schema can see.
+    // The part of `needed` that a schema can express.
     table.rule(|| {
         json!({
             "if": {
@@ -98,13 +98,13 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     }
     for name in KEY_SOURCES.into_iter().filter(|name| table.has(name)) {
         let message = "expected no keys where no signature is verified, but found them";
-        let help = "validation = \"jwks+introspection\" verifies signatures before it asks";
+        let help = "validation = \"jwks+introspection\" verifies signatures before introspection";
         table.push_unless_misspelt(&["validation"], table.fault(name, message).with_help(help));
     }
     None
 }
 
-/// Reads where the metadata is, if anything is left to it; then discovery must be possible.
+/// Reads the location of the metadata, if the file omits some URL. Discovery must then be possible.
 pub(super) fn discovery(
     table: &mut Table<'_>,
     issuer: Option<&[Spanned<String>]>,
@@ -117,17 +117,17 @@ pub(super) fn discovery(
          Example: `discovery = \"https://id.example.com/metadata.json\"`",
     );
     let discovery = table.or(key, metadata_location(), true);
-    let left_to_it = left_to_discovery(table, keys, introspection);
-    if left_to_it.is_empty() {
+    let undeclared = undeclared_urls(table, keys, introspection);
+    if undeclared.is_empty() {
         return Discovery::Off;
     }
-    // An issuer that could not be read has faults enough.
+    // An unreadable issuer already has a fault.
     let Some(issuer) = issuer.and_then(<[_]>::first) else {
         return discovery;
     };
     match &discovery {
         Discovery::Off => {
-            for (what, remedy) in &left_to_it {
+            for (what, remedy) in &undeclared {
                 let message = format!("expected discovery or {what}, but found neither");
                 let fault = table
                     .fault("discovery", message)
@@ -136,7 +136,7 @@ pub(super) fn discovery(
             }
         }
         Discovery::WellKnown => {
-            let remedies: Vec<_> = left_to_it.iter().map(|(_, remedy)| *remedy).collect();
+            let remedies: Vec<_> = undeclared.iter().map(|(_, remedy)| *remedy).collect();
             refuse_undiscoverable(table, issuer, &remedies.join(", and "));
         }
         Discovery::At(_) => {}
@@ -144,24 +144,24 @@ pub(super) fn discovery(
     discovery
 }
 
-// What it is, and what would make it known without discovery.
-fn left_to_discovery(
+// What the file omits, and the key that would declare it.
+fn undeclared_urls(
     table: &Table<'_>,
     keys: Option<&KeySource>,
     introspection: Option<&Introspection>,
 ) -> Vec<(&'static str, &'static str)> {
-    let mut left = Vec::new();
+    let mut undeclared = Vec::new();
     if keys.is_some() && !KEY_SOURCES.iter().any(|source| table.has(source)) {
         let signed = introspection.is_some_and(Introspection::needs_keys);
         let what = if signed {
-            "another source of keys for answers that are signed"
+            "another source of keys for signed responses"
         } else {
             "another source of keys"
         };
-        left.push((what, "jwks_uri, jwks_file or shared_secret"));
+        undeclared.push((what, "jwks_uri, jwks_file or shared_secret"));
     }
     if introspection.is_some_and(|introspection| introspection.endpoint.is_none()) {
-        left.push(("introspection.endpoint", "introspection.endpoint"));
+        undeclared.push(("introspection.endpoint", "introspection.endpoint"));
     }
     let authentication = introspection.map(|introspection| &introspection.authentication);
     if let Some(Authentication::Bearer {
@@ -169,12 +169,12 @@ fn left_to_discovery(
         ..
     }) = authentication
     {
-        left.push((
+        undeclared.push((
             "introspection.token_endpoint",
             "introspection.token_endpoint",
         ));
     }
-    left
+    undeclared
 }
 
 fn url_of_keys() -> impl ValueType<Url> {
@@ -215,12 +215,12 @@ fn read_metadata_location(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
     }
 }
 
-/// The well-known places are made from the issuer (RFC 8414 §3.1), which has neither query nor fragment (§2).
+/// Well-known URLs are built from the issuer (RFC 8414 §3.1), which has no query or fragment (§2).
 fn refuse_undiscoverable(table: &Table<'_>, issuer: &Spanned<String>, remedy: &str) {
     let (found, hint) = match read_url(&DeValue::String(issuer.value.as_str().into())) {
         Ok(url) if url.query().is_none() => return,
         Ok(_) => (None, None),
-        // A bare name may be one on purpose.
+        // A bare name may be intentional.
         Err(mismatch) => (
             mismatch.found,
             mismatch

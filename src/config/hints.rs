@@ -1,8 +1,8 @@
-//! Hints for values that are refused: the probable mistake, and the remedy.
+//! Hints for refused values: the probable mistake and the remedy.
 //!
-//! 1. A proposed value is one that the reader accepts: it was tried.
-//! 2. A hint never repeats what may be a credential.
-//! 3. Nothing is substituted in a file: `${NAME}` and the like are taken literally, which is never what was meant.
+//! 1. Every proposed value was checked: the reader accepts it.
+//! 2. A hint never repeats a possible credential.
+//! 3. Placeholders such as `${NAME}` are not replaced, so one in a value is always a mistake.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ use super::names::nearest;
 /// The delimiters of placeholders in templates.
 const TEMPLATES: [(&str, &str); 3] = [("${", "}"), ("$(", ")"), ("{{", "}}")];
 
-/// Schemes of other programs for protocols over HTTP or HTTPS.
+/// Schemes of other programs, with the scheme that scopegate uses.
 const SCHEMES: [(&str, &str); 8] = [
     ("ws", "http"),
     ("wss", "https"),
@@ -42,7 +42,7 @@ pub(super) fn placeholder(text: &str) -> Option<&str> {
         .map(|(_, placeholder)| placeholder)
 }
 
-/// As [`placeholder`], where `<name>` and `$NAME` can be nothing else.
+/// As [`placeholder`], also `<name>` and `$NAME`, for values in which they cannot be literal.
 fn any_placeholder(text: &str) -> Option<&str> {
     let angled = || {
         let start = text.find('<')?;
@@ -51,27 +51,27 @@ fn any_placeholder(text: &str) -> Option<&str> {
     };
     let bare = || {
         let (before, rest) = text.split_once('$')?;
-        let is_of_name = |character: char| character.is_ascii_uppercase() || character == '_';
+        let is_name = |character: char| character.is_ascii_uppercase() || character == '_';
         let length = rest
-            .find(|character: char| !is_of_name(character))
+            .find(|character: char| !is_name(character))
             .unwrap_or(rest.len());
         (length > 0).then(|| &text[before.len()..before.len() + 1 + length])
     };
     placeholder(text).or_else(angled).or_else(bare)
 }
 
-/// The remedy for a value with a placeholder in it.
-pub(super) fn unfilled(placeholder: &str) -> String {
-    format!("nothing is filled in for {placeholder}: write the value itself")
+/// The remedy for a value with a placeholder.
+pub(super) fn write_the_value(placeholder: &str) -> String {
+    format!("placeholders such as {placeholder} are not replaced: write the value itself")
 }
 
-/// For what is no URL, or none that `is_good` takes.
-pub(super) fn url(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
+/// A hint for an invalid URL, or one that `is_valid` refuses.
+pub(super) fn url(text: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {
     if text.contains('@') {
         return None;
     }
     if let Some(placeholder) = any_placeholder(text) {
-        return Some(unfilled(placeholder));
+        return Some(write_the_value(placeholder));
     }
     let written = text.trim().replace('\\', "/");
     let absolute = match written.split_once("://") {
@@ -92,18 +92,18 @@ pub(super) fn url(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> 
             None => format!("{}://{written}", usual_scheme(&written)?),
         },
     };
-    // A gateway's own parts of a URL are elsewhere.
+    // Where only an origin is accepted, the URL without its path is.
     let start = absolute.find("://")? + 3;
     let authority = absolute[start..]
         .find(['/', '?', '#'])
         .map_or(absolute.len(), |length| start + length);
     [absolute.as_str(), &absolute[..authority]]
         .into_iter()
-        .find(|one| is_good(one))
+        .find(|one| is_valid(one))
         .map(did_you_mean)
 }
 
-// What begins with the name or the address of a host; a file and a word do not.
+// The scheme for a text that starts with a host name or an address, but not for a file or a word.
 fn usual_scheme(text: &str) -> Option<&'static str> {
     let authority = &text[..text.find(['/', '?', '#']).unwrap_or(text.len())];
     let (host, port) = match authority.rsplit_once(':') {
@@ -122,12 +122,12 @@ fn usual_scheme(text: &str) -> Option<&'static str> {
     })
 }
 
-/// For what is no IP address with a port.
+/// A hint for an invalid IP address with port.
 pub(super) fn socket_address(value: &DeValue<'_>) -> Option<String> {
     let number = value.as_integer().map(ToString::to_string);
     let text = number.as_deref().or(value.as_str())?.trim();
     if let Some(placeholder) = any_placeholder(text) {
-        return Some(unfilled(placeholder));
+        return Some(write_the_value(placeholder));
     }
     let text = text
         .split_once("://")
@@ -136,7 +136,7 @@ pub(super) fn socket_address(value: &DeValue<'_>) -> Option<String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     if port.parse::<u16>().is_ok() {
         return Some(format!(
-            "\"127.0.0.1:{port}\" is for this machine alone, \"0.0.0.0:{port}\" for everybody"
+            "write \"127.0.0.1:{port}\" for this machine only, \"0.0.0.0:{port}\" for all interfaces"
         ));
     }
     let (host, port) = match text.rsplit_once(':') {
@@ -159,10 +159,10 @@ pub(super) fn socket_address(value: &DeValue<'_>) -> Option<String> {
         .then(|| did_you_mean(&address))
 }
 
-/// For what is no network.
+/// A hint for an invalid network.
 pub(super) fn network(text: &str) -> Option<String> {
     if let Some(placeholder) = any_placeholder(text) {
-        return Some(unfilled(placeholder));
+        return Some(write_the_value(placeholder));
     }
     let masked = || {
         let (address, mask) = text.split_once('/')?;
@@ -185,11 +185,11 @@ pub(super) fn network(text: &str) -> Option<String> {
     };
     let local = || (text == "localhost").then(|| "127.0.0.0/8".to_owned());
     let network = masked().or_else(starred).or_else(ported).or_else(local)?;
-    let is_good = network.parse::<IpNet>().is_ok() || network.parse::<IpAddr>().is_ok();
-    is_good.then(|| did_you_mean(&network))
+    let is_valid = network.parse::<IpNet>().is_ok() || network.parse::<IpAddr>().is_ok();
+    is_valid.then(|| did_you_mean(&network))
 }
 
-/// For what is neither true nor false.
+/// A hint for a value that is neither true nor false.
 pub(super) fn boolean(value: &DeValue<'_>) -> Option<String> {
     let number = value.as_integer().map(ToString::to_string);
     let text = number.as_deref().or(value.as_str())?.to_ascii_lowercase();
@@ -207,16 +207,16 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Option<String> {
     ))
 }
 
-/// For a host of a route, where `is_good` says what is one.
+/// A hint for an invalid host of a route; `is_valid` checks the proposal.
 #[must_use]
-pub fn host(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
+pub fn host(text: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {
     if let Some(placeholder) = any_placeholder(text) {
-        return Some(unfilled(placeholder));
+        return Some(write_the_value(placeholder));
     }
     if text == "*" {
-        return Some("without host, a route is for every host".to_owned());
+        return Some("omit host to match every host".to_owned());
     }
-    if let Some(hosts) = parts(text).filter(|hosts| hosts.iter().all(|host| is_good(host))) {
+    if let Some(hosts) = parts(text).filter(|hosts| hosts.iter().all(|host| is_valid(host))) {
         return Some(format!("did you mean {hosts:?}?"));
     }
     let name = text.trim();
@@ -230,7 +230,7 @@ pub fn host(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
         }
         _ => name,
     };
-    // As requests have it (RFC 5890 §2.3.2.1).
+    // Requests use the ASCII form (RFC 5890 §2.3.2.1).
     let ascii = url::Url::parse(&format!("http://{name}"))
         .ok()
         .and_then(|url| url.host_str().map(str::to_owned));
@@ -238,16 +238,16 @@ pub fn host(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
         .as_deref()
         .filter(|_| !name.is_ascii())
         .unwrap_or(name);
-    let beneath = name.strip_prefix('.').map(|rest| format!("*.{rest}"));
-    let name = beneath.as_deref().unwrap_or(name);
-    (name != text && is_good(name)).then(|| did_you_mean(name))
+    let suffix = name.strip_prefix('.').map(|rest| format!("*.{rest}"));
+    let name = suffix.as_deref().unwrap_or(name);
+    (name != text && is_valid(name)).then(|| did_you_mean(name))
 }
 
-/// For a path of a route, where `is_good` says what is one.
+/// A hint for an invalid path of a route; `is_valid` checks the proposal.
 #[must_use]
-pub fn path(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
+pub fn path(text: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {
     if let Some(placeholder) = placeholder(text) {
-        return Some(unfilled(placeholder));
+        return Some(write_the_value(placeholder));
     }
     let path = text.trim().trim_start_matches('^').trim_end_matches('$');
     let path = match path.split_once("://") {
@@ -266,10 +266,10 @@ pub fn path(text: &str, is_good: impl Fn(&str) -> bool) -> Option<String> {
         ""
     };
     let path = format!("/{}{slash}", segments.join("/"));
-    (path != text && is_good(&path)).then(|| did_you_mean(&path))
+    (path != text && is_valid(&path)).then(|| did_you_mean(&path))
 }
 
-// `<id>`, `<int:id>`, `{id:[0-9]+}`, `{id?}` and `{id...}` as other programs have them.
+// Translates parameters of other programs: `<id>`, `<int:id>`, `{id:[0-9]+}`, `{id?}`, `{id...}`.
 fn segment(text: &str) -> String {
     let braced = text
         .strip_prefix('{')
@@ -304,7 +304,7 @@ fn segment(text: &str) -> String {
     }
 }
 
-// As clients send it (RFC 3986 §2.1).
+// Percent-encodes a character as clients do (RFC 3986 §2.1).
 fn encoded(character: char) -> String {
     if character.is_ascii_graphic() {
         return character.to_string();
@@ -316,7 +316,7 @@ fn encoded(character: char) -> String {
         .collect()
 }
 
-/// What a single text holds that was to be a list: `a, b`.
+/// The parts of a text that was probably meant as a list: `a, b`.
 pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
     let parts: Vec<_> = text
         .split([',', ';', '|', ' '])
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_networks_are_proposed_as_they_would_be_taken() {
+    fn proposed_addresses_and_networks_are_valid() {
         let address = |text: &str| socket_address(&DeValue::String(text.into()));
         for (text, meant) in [
             ("localhost:8081", "127.0.0.1:8081"),
@@ -368,11 +368,9 @@ mod tests {
         ] {
             assert_eq!(address(text), Some(did_you_mean(meant)), "{text}");
         }
-        assert!(
-            address(":8080").is_some_and(
-                |hint| hint.starts_with("\"127.0.0.1:8080\" is for this machine alone")
-            )
-        );
+        assert!(address(":8080").is_some_and(|hint| {
+            hint.starts_with("write \"127.0.0.1:8080\" for this machine only")
+        }));
         assert_eq!(address("api.test:8080"), None);
         for (text, meant) in [
             ("10.0.0.0/255.255.0.0", "10.0.0.0/16"),
@@ -389,8 +387,8 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_hosts_of_other_programs_are_proposed_as_ours() {
-        let is_good = |path: &str| path.starts_with('/') && !path.contains([' ', '<']);
+    fn paths_and_hosts_of_other_programs_are_translated() {
+        let is_valid = |path: &str| path.starts_with('/') && !path.contains([' ', '<']);
         for (text, meant) in [
             ("files", "/files"),
             ("https://api.test/a/b", "/a/b"),
@@ -402,9 +400,9 @@ mod tests {
             ("//a", "/a"),
             ("/a b/\u{e4}", "/a%20b/%C3%A4"),
         ] {
-            assert_eq!(path(text, is_good), Some(did_you_mean(meant)), "{text}");
+            assert_eq!(path(text, is_valid), Some(did_you_mean(meant)), "{text}");
         }
-        assert_eq!(path("/a<", is_good), None);
+        assert_eq!(path("/a<", is_valid), None);
         let is_host = |host: &str| {
             host.bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b".-*".contains(&byte))

@@ -1,4 +1,5 @@
-//! `[issuers.NAME.introspection]`: introspection requests to an authorization server (RFC 7662, RFC 9701).
+//! `[issuers.NAME.introspection]`: introspection requests to an authorization server (RFC 7662, RFC
+//! 9701).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use super::names::quoted_list;
 use super::read::Table;
 use super::reference::{Key, forbidden, key};
 use super::report::Spanned;
-use super::scalars::{PUBLIC_KEY_ALGORITHMS, boolean, keyword, one_of, text};
+use super::scalars::{boolean, keyword, keyword_that, text};
 use super::secret::Secret;
 use super::units::{DAY, HOUR, count, whole_seconds};
-use crate::values::{AuthenticationMethod, IntrospectionFormat, Keyword};
+use crate::values::{Algorithm, AuthenticationMethod, IntrospectionFormat, Keyword};
 
 table! {
     /// Introspection of an issuer's tokens (RFC 7662).
@@ -52,9 +53,13 @@ table! {
 }
 
 /// How the gateway authenticates itself.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value for each issuer of a file"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Authentication {
-    /// Not at all.
+    /// No authentication.
     None(Spanned<()>),
     /// `client_secret_basic` (RFC 6749 §2.3.1).
     Basic(ClientSecret),
@@ -62,9 +67,9 @@ pub enum Authentication {
     Form(ClientSecret),
     /// By an access token of its own.
     Bearer {
-        /// As whom it is fetched, by Basic.
+        /// The client that requests it, with HTTP Basic.
         client: ClientSecret,
-        /// Where it is fetched; without it, where the metadata says.
+        /// Where it is requested; `None`: at the endpoint in the metadata.
         token_endpoint: Option<Spanned<Url>>,
         /// Its scope.
         scope: Spanned<String>,
@@ -77,8 +82,8 @@ pub enum Authentication {
         key: Spanned<PathBuf>,
         /// Its `kid`.
         key_id: Option<String>,
-        /// The name of the algorithm that it signs with.
-        algorithm: String,
+        /// The algorithm that it signs with.
+        algorithm: Algorithm,
     },
 }
 
@@ -157,7 +162,7 @@ const METHOD_KEYS: [MethodKey; 7] = {
 };
 
 impl Introspection {
-    /// Whether answers are signed with the issuer's keys.
+    /// Whether the issuer's keys sign the responses.
     #[must_use]
     pub fn needs_keys(&self) -> bool {
         match self.accept.value {
@@ -166,7 +171,7 @@ impl Introspection {
         }
     }
 
-    /// `client_id`, where the gateway has one.
+    /// `client_id`, if the gateway has one.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         match &self.authentication {
@@ -186,7 +191,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
          Example: `authentication = \"private_key_jwt\"`",
     );
     let method = table.spanned_or(key, keyword(), AuthenticationMethod::Basic.keyword());
-    // A method that cannot be read needs nothing that is known.
+    // The needs of an unreadable method are unknown.
     let is_known = !table.has(key.name) || method.is_written();
     let id = table.optional(CLIENT_ID, text());
     let secret = table.secret(CLIENT_SECRET);
@@ -194,7 +199,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     let key_id = table.optional_value(CLIENT_KEY_ID, text());
     let algorithm = table.or(
         CLIENT_KEY_ALGORITHM,
-        one_of(&PUBLIC_KEY_ALGORITHMS),
+        keyword_that(Algorithm::has_public_key),
         "RS256",
     );
     let token_endpoint = table.optional(TOKEN_ENDPOINT, url());
@@ -242,7 +247,7 @@ fn method_schema(method: AuthenticationMethod) -> Value {
         .collect();
     let unused: Vec<_> = unused.iter().map(|unused| unused.key.name).collect();
     let mut condition = json!({"properties": {"authentication": {"const": method.keyword()}}});
-    // The default holds without the key as well.
+    // The default also holds without the key.
     if method != AuthenticationMethod::Basic {
         condition["required"] = json!(["authentication"]);
     }

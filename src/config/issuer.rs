@@ -1,4 +1,4 @@
-//! `[issuers.NAME]`: whose access tokens are accepted, and what they must say.
+//! `[issuers.NAME]`: accepted issuers, and what their tokens must claim.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,17 +12,16 @@ use super::declare::table;
 use super::endpoints::{self, Discovery, KeySource};
 use super::introspection::{Authentication, Introspection};
 use super::mismatch::{Mismatch, expected};
-use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
-use super::scalars::{PUBLIC_KEY_ALGORITHMS, any_text, boolean, keyword, read_keyword, text};
+use super::scalars::{any_text, boolean, keyword, keywords, read_keyword, read_keyword_that, text};
 use super::secret::Secret;
 use super::units::{
     HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
 };
 use super::value_type::{ValueType, value_type};
-use crate::values::{ExpiryUnit, IntrospectionFormat, Keyword, Validation};
+use crate::values::{Algorithm, ExpiryUnit, IntrospectionFormat, Keyword, Validation};
 
 table! {
     /// An issuer of access tokens, and what its tokens must say.
@@ -42,7 +41,7 @@ table! {
         /// How tokens are validated: by signature, by introspection, or by both in this order.
         /// Example: `validation = "introspection"`
         pub validation: Spanned<Validation> = spanned_or(validation(), "jwks"),
-        /// How the authorization server is asked about its tokens, where it is.
+        /// Introspection by the authorization server, if `validation` uses it.
         pub introspection: Option<Introspection> =
             computed(introspection(table, &validation, audience.as_ref())),
         /// Where its keys are; `None` where nothing is signed for the gateway.
@@ -50,7 +49,7 @@ table! {
             computed(endpoints::keys(table, needs_keys(&validation, introspection.as_ref()))),
         /// Where its metadata is.
         pub discovery: Discovery = computed({
-            // Where the table could not be read, nobody knows what it needs.
+            // The needs of an unreadable table are unknown.
             let is_known = introspection.is_some() || !table.has("introspection");
             let issuer = issuer.as_deref().filter(|_| is_known);
             endpoints::discovery(table, issuer, keys.as_ref(), introspection.as_ref())
@@ -59,8 +58,8 @@ table! {
         /// issuers.
         /// Example: `token_prefix = "corp_"`
         pub token_prefix: Spanned<String> = spanned_or(token_prefix(), ""),
-        /// Names of the accepted signature algorithms (RFC 7518 §3.1, RFC 8037 §3.1), at least one.
-        pub algorithms: Vec<Spanned<String>> = computed({
+        /// The accepted signature algorithms, at least one.
+        pub algorithms: Vec<Spanned<Algorithm>> = computed({
             let algorithms = algorithms(table);
             refuse_short_secret(table, keys.as_ref(), &algorithms);
             algorithms
@@ -84,7 +83,7 @@ table! {
         /// Maximum time that a verified token stays in the cache.
         /// Example: `cache_max_age = "1h"`
         pub cache_max_age: Duration = or(whole_seconds(Duration::ZERO..=MONTH), "24h"),
-        /// Bytes of memory that the cache may take; `None` where only the number of tokens is limited.
+        /// Maximum memory of the cache in bytes; `None` if only the number of tokens is limited.
         pub cache_bytes: Option<usize> = computed(cache_bytes(table)),
         /// Maximum number of verified tokens in the cache. If the file sets this key and not
         /// `cache_bytes`, a token above 4 KiB counts as several.
@@ -122,17 +121,17 @@ table! {
     }
 }
 
-/// Whom tokens must be meant for.
+/// What `aud` must contain.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Audience {
-    /// Anybody: every resource server that takes this issuer's tokens can replay them here.
+    /// Not checked: every resource server that receives tokens of this issuer can replay them here.
     Any(Spanned<()>),
-    /// One of these, at least one.
+    /// One of these names; the list is not empty.
     OneOf(Vec<Spanned<String>>),
 }
 
 impl Issuer {
-    /// Whether any of its endpoints may be at an https URL.
+    /// Whether any of its endpoints may have an https URL.
     #[must_use]
     pub fn may_use_tls(&self) -> bool {
         let metadata = match &self.discovery {
@@ -149,30 +148,31 @@ impl Issuer {
                 .any(|url| url.value.scheme() == "https")
     }
 
-    /// The endpoints that the file names: of keys, of introspection, of our own tokens.
+    /// The endpoints in the file: for keys, introspection and the gateway's own tokens.
     pub fn written_endpoints(&self) -> impl Iterator<Item = &Spanned<Url>> {
-        let asked = self.introspection.as_ref();
-        let token_endpoint = asked.and_then(|asked| match &asked.authentication {
-            Authentication::Bearer { token_endpoint, .. } => token_endpoint.as_ref(),
-            Authentication::None(_)
-            | Authentication::Basic(_)
-            | Authentication::Form(_)
-            | Authentication::PrivateKeyJwt { .. } => None,
-        });
+        let introspection = self.introspection.as_ref();
+        let token_endpoint =
+            introspection.and_then(|introspection| match &introspection.authentication {
+                Authentication::Bearer { token_endpoint, .. } => token_endpoint.as_ref(),
+                Authentication::None(_)
+                | Authentication::Basic(_)
+                | Authentication::Form(_)
+                | Authentication::PrivateKeyJwt { .. } => None,
+            });
         let keys = self.keys.as_ref().and_then(|keys| match keys {
             KeySource::Uri(url) => Some(url),
             KeySource::Discovered | KeySource::File(_) | KeySource::SharedSecret(_) => None,
         });
         [
             keys,
-            asked.and_then(|asked| asked.endpoint.as_ref()),
+            introspection.and_then(|introspection| introspection.endpoint.as_ref()),
             token_endpoint,
         ]
         .into_iter()
         .flatten()
     }
 
-    /// The files that it names.
+    /// The files that the table names.
     pub fn files(&self) -> impl Iterator<Item = &Spanned<PathBuf>> {
         let keys = match &self.keys {
             Some(KeySource::File(file)) => Some(file),
@@ -180,45 +180,42 @@ impl Issuer {
                 None
             }
         };
-        let own = self
-            .introspection
-            .as_ref()
-            .and_then(|asked| match &asked.authentication {
+        let own = self.introspection.as_ref().and_then(|introspection| {
+            match &introspection.authentication {
                 Authentication::PrivateKeyJwt { key, .. } => Some(key),
                 Authentication::None(_)
                 | Authentication::Basic(_)
                 | Authentication::Form(_)
                 | Authentication::Bearer { .. } => None,
-            });
+            }
+        });
         [self.tls_ca.as_ref(), keys, own].into_iter().flatten()
     }
 
-    /// The secrets that the file names or holds.
+    /// The secrets that the table names or contains.
     pub fn secrets(&self) -> impl Iterator<Item = &Spanned<Secret>> {
         let shared = self.keys.as_ref().and_then(|keys| match keys {
             KeySource::SharedSecret(secret) => Some(secret),
             KeySource::Discovered | KeySource::Uri(_) | KeySource::File(_) => None,
         });
-        let ours = self
-            .introspection
-            .as_ref()
-            .and_then(|asked| match &asked.authentication {
+        let ours = self.introspection.as_ref().and_then(|introspection| {
+            match &introspection.authentication {
                 Authentication::Basic(client)
                 | Authentication::Form(client)
                 | Authentication::Bearer { client, .. } => Some(&client.secret),
                 Authentication::None(_) | Authentication::PrivateKeyJwt { .. } => None,
-            });
+            }
+        });
         [shared, ours].into_iter().flatten()
     }
 }
 
-const DEFAULT_ALGORITHMS: [&str; 5] = ["RS256", "PS256", "ES256", "ES384", "EdDSA"];
-
-const SHARED_SECRET_ALGORITHMS: [&str; 3] = ["HS256", "HS384", "HS512"];
-
-const ALGORITHMS: [&str; 12] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA", "HS256",
-    "HS384", "HS512",
+const DEFAULT_ALGORITHMS: [Algorithm; 5] = [
+    Algorithm::RS256,
+    Algorithm::PS256,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::EdDSA,
 ];
 
 fn needs_keys(validation: &Spanned<Validation>, introspection: Option<&Introspection>) -> bool {
@@ -233,7 +230,7 @@ fn cache_bytes(table: &mut Table<'_>) -> Option<usize> {
          `cache_entries`. Example: `cache_bytes = \"256MiB\"`",
     );
     let bytes = table.optional_value(key, size(0..=1024 * 1024 * MEBIBYTE));
-    // Whoever wrote the number of entries alone meant it, whatever memory they take.
+    // A file that sets only the number of entries accepts whatever memory they take.
     bytes.or((!table.has("cache_entries")).then_some(64 * MEBIBYTE))
 }
 
@@ -260,7 +257,7 @@ fn validation() -> impl ValueType<Validation> {
     value_type(read_validation, || keyword::<Validation>().describe())
 }
 
-/// Whoever writes both words in another way means both: a hint at one of them would leave the other out.
+/// A misspelling that contains both words means both: a hint at one would drop the other.
 fn read_validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
     let both = value
         .as_str()
@@ -297,11 +294,11 @@ fn introspection(
             "else": {"properties": forbidden(&["introspection", "token_prefix"])},
         })
     });
-    // One that cannot be read may have been meant to ask.
-    let asks = validation.value != Validation::Jwks
+    // An unreadable `validation` may mean introspection.
+    let introspects = validation.value != Validation::Jwks
         || (table.has("validation") && !validation.is_written());
     if validation.value != Validation::Jwks && !table.has("introspection") {
-        let message = "expected a table that says how tokens are asked about, but found nothing";
+        let message = "expected a table for introspection, but found nothing";
         let section = format!(
             "[{}] with client_id and client_secret",
             table.fault("introspection", "").key
@@ -315,10 +312,10 @@ fn introspection(
     }
     for name in ["introspection", "token_prefix"]
         .into_iter()
-        .filter(|name| !asks && table.has(name))
+        .filter(|name| !introspects && table.has(name))
     {
-        let message = "expected it where tokens are asked about, but found validation \"jwks\"";
-        let help = "validation = \"introspection\" or \"jwks+introspection\" asks";
+        let message = "expected it only with introspection, but found validation \"jwks\"";
+        let help = "validation = \"introspection\" or \"jwks+introspection\" uses introspection";
         table.push_unless_misspelt(&["validation"], table.fault(name, message).with_help(help));
     }
     if let Some(Introspection {
@@ -330,7 +327,7 @@ fn introspection(
         && matches!(audience, Some(Audience::Any(_)))
     {
         // RFC 9701 §5: `aud` is the resource server.
-        let message = "expected a client_id or an audience that signed answers are meant for, but found neither";
+        let message = "expected a client_id or an audience for signed responses, but found neither";
         table.push(accept.fault(message));
     }
     introspection
@@ -343,75 +340,74 @@ fn token_prefix() -> impl ValueType<String> {
 }
 
 fn read_token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
-    let is_of_tokens = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-    let text = value.as_str().filter(|text| text.bytes().all(is_of_tokens));
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let text = value
+        .as_str()
+        .filter(|text| text.bytes().all(is_token_byte));
     text.map(str::to_owned)
-        .ok_or_else(|| expected("characters that tokens are made of: letters, digits and -._~+/="))
+        .ok_or_else(|| expected("characters of a token: letters, digits and -._~+/="))
 }
 
-/// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so the two families never share an issuer.
-fn algorithms(table: &mut Table<'_>) -> Vec<Spanned<String>> {
+/// A public key must never serve as an HMAC secret (RFC 8725 §2.1), so an issuer uses only one of
+/// the two families.
+fn algorithms(table: &mut Table<'_>) -> Vec<Spanned<Algorithm>> {
     let key = key(
         "algorithms",
         "Accepted signature algorithms. Without it, RS256, PS256, ES256, ES384 and EdDSA; or HS256 if the file sets \
          `shared_secret`. Example: `algorithms = [\"ES256\", \"RS512\"]`",
     );
     table.rule(|| {
+        let shared_secret = keywords(Algorithm::is_hmac);
+        let public_key = keywords(Algorithm::has_public_key);
         let only = |names: &[&str], others: &[&str]| {
             json!({"properties": {"algorithms": {"items": {"enum": names}, "not": {"enum": others}}}})
         };
         json!({
             "if": {"required": ["shared_secret"]},
-            "then": only(&SHARED_SECRET_ALGORITHMS, &PUBLIC_KEY_ALGORITHMS),
-            "else": only(&PUBLIC_KEY_ALGORITHMS, &SHARED_SECRET_ALGORITHMS),
+            "then": only(&shared_secret, &public_key),
+            "else": only(&public_key, &shared_secret),
         })
     });
-    let (accepted, default, remedy): (&[&str], &[&str], _) = if table.has("shared_secret") {
-        let remedy = "shared_secret serves no other";
-        (&SHARED_SECRET_ALGORITHMS, &["HS256"], remedy)
-    } else {
-        let remedy = "HS256, HS384 and HS512 need shared_secret";
-        (&PUBLIC_KEY_ALGORITHMS, &DEFAULT_ALGORITHMS, remedy)
-    };
-    let read = |value: &DeValue<'_>| {
-        let name = value.as_str().unwrap_or_default();
-        if accepted.contains(&name) {
-            return Ok(name.to_owned());
-        }
-        let help = if ALGORITHMS.contains(&name) {
-            Some(remedy.to_owned())
+    let (is_accepted, default, remedy): (fn(Algorithm) -> bool, &[Algorithm], _) =
+        if table.has("shared_secret") {
+            let remedy = "shared_secret works only with these";
+            (Algorithm::is_hmac, &[Algorithm::HS256], remedy)
         } else {
-            did_you_mean(name, accepted)
+            let remedy = "HS256, HS384 and HS512 need shared_secret";
+            (Algorithm::has_public_key, &DEFAULT_ALGORITHMS, remedy)
         };
-        Err(Mismatch {
-            help,
-            ..expected(quoted_list(accepted, "or"))
+    let read = |value: &DeValue<'_>| {
+        read_keyword_that(value, is_accepted).map_err(|mismatch| {
+            let name = value.as_str().unwrap_or_default();
+            if Algorithm::from_name(name).is_some() {
+                mismatch.with_help(remedy)
+            } else {
+                mismatch
+            }
         })
     };
-    let algorithms = value_type(read, || Description::one_of(&ALGORITHMS));
-    table.list_or_else(key, algorithms, 1, default)
+    let algorithms = value_type(read, || keyword::<Algorithm>().describe());
+    let default: Vec<_> = default.iter().map(|algorithm| algorithm.name()).collect();
+    table.list_or_else(key, algorithms, 1, &default)
 }
 
-/// Whoever holds one token can try secrets at leisure: a secret must be as long as the hash (RFC 7518 §3.2).
+/// One token suffices to guess the secret offline: it must be as long as the hash (RFC 7518 §3.2).
 fn refuse_short_secret(
     table: &Table<'_>,
     keys: Option<&KeySource>,
-    algorithms: &[Spanned<String>],
+    algorithms: &[Spanned<Algorithm>],
 ) {
     let Some(KeySource::SharedSecret(secret)) = keys.filter(|keys| !keys.is_missing()) else {
         return;
     };
-    let least = |algorithm: &Spanned<String>| match algorithm.value.as_str() {
-        "HS512" => 64,
-        "HS384" => 48,
-        _ => 32,
-    };
-    let (least, length) = (
-        algorithms.iter().map(least).max().unwrap_or(32),
-        secret.value.expose().len(),
-    );
-    if length < least {
-        let message = format!("expected a secret of at least {least} bytes, but found {length}");
+    let min_lengths = algorithms
+        .iter()
+        .filter_map(|algorithm| algorithm.value.min_secret_length());
+    let min_length = min_lengths.max().unwrap_or(32);
+    let length = secret.value.expose().len();
+    if length < min_length {
+        let message =
+            format!("expected a secret of at least {min_length} bytes, but found {length}");
         table.push(
             secret
                 .fault(message)

@@ -65,7 +65,7 @@ impl Listener {
 }
 
 impl ListenerTls {
-    /// The files that it names.
+    /// The files that the table names.
     pub fn files(&self) -> impl Iterator<Item = &Spanned<PathBuf>> {
         self.certificates
             .iter()
@@ -74,7 +74,7 @@ impl ListenerTls {
     }
 }
 
-/// Only one of two could be listened on, so the gateway would not start.
+/// Two listeners cannot share an address: the gateway would not start.
 pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<SocketAddr>]) {
     for (index, address) in addresses.iter().enumerate() {
         if let Some(other) = addresses[..index]
@@ -82,7 +82,7 @@ pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<SocketA
             .find(|other| collide(other.value, address.value))
         {
             let message = format!(
-                "expected an address that nothing else of this file has, but found that of {}",
+                "expected an address of its own, but found that of {}",
                 other.key()
             );
             table.push(address.fault(message));
@@ -90,7 +90,7 @@ pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<SocketA
     }
 }
 
-// Port 0 picks a free one each time. An unspecified address has those of its own family only.
+// Port 0 picks a free port each time. An unspecified address covers only its own address family.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0

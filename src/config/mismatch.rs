@@ -2,11 +2,11 @@
 
 use toml::de::DeValue;
 
-/// A value that is not what it should be.
+/// Why a value is refused.
 #[derive(Debug)]
 pub(super) struct Mismatch {
     pub(super) expected: String,
-    /// What stands there instead, unless [`describe`] may print it.
+    /// The value in words, if [`describe`] must not print it.
     pub(super) found: Option<String>,
     pub(super) help: Option<String>,
 }
@@ -34,7 +34,7 @@ impl Mismatch {
         }
     }
 
-    /// With this remedy, unless it has one.
+    /// Adds a remedy if there is none.
     pub(super) fn or_help(self, help: Option<String>) -> Self {
         Self {
             help: self.help.or(help),
@@ -43,12 +43,15 @@ impl Mismatch {
     }
 }
 
-/// A value as a message shows it: what is short is quoted, the rest is named by its kind.
+/// A value for a message: long strings are truncated; lists, tables and dates only named.
 pub(super) fn describe(value: &DeValue<'_>) -> String {
-    const LONGEST: usize = 80;
+    const MAX_CHARACTERS: usize = 80;
     match value {
-        DeValue::String(text) if text.chars().count() <= LONGEST => format!("{text:?}"),
-        DeValue::String(text) => format!("{:?}…", text.chars().take(LONGEST).collect::<String>()),
+        DeValue::String(text) if text.chars().count() <= MAX_CHARACTERS => format!("{text:?}"),
+        DeValue::String(text) => format!(
+            "{:?}…",
+            text.chars().take(MAX_CHARACTERS).collect::<String>()
+        ),
         DeValue::Integer(number) => number.to_string(),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(value) => value.to_string(),
@@ -56,7 +59,7 @@ pub(super) fn describe(value: &DeValue<'_>) -> String {
     }
 }
 
-/// The kind of a value whose content no message may show.
+/// The kind of a value, for messages that must not print it.
 pub(super) fn kind(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a string",

@@ -1,20 +1,22 @@
-//! `gateway.toml` as written: plain data, with every default filled in and every fault reported at once.
+//! `gateway.toml` as written: plain data, with every default filled in and every fault reported at
+//! once.
 //!
-//! - `report`: a value that knows its place, a fault, and all the faults of a file.
-//! - `syntax`: why a text is not TOML. `read`: tables, read key by key. `names`: misspellings. `hints`: other mistakes.
-//! - `value_type`: the type of a key's value. `scalars`, `addresses`, `units`, `secret`: the types that several tables
-//!   share.
-//! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`, `telemetry`, `development`, `issuer` with
-//!   `endpoints` and `introspection`, `upstream`, `route`: the tables, in which each key is declared once.
-//! - `reference`: what the tables declare, recorded while they are read. `schema`, `markdown`: the same for editors and
-//!   for people.
+//! - `report`: values with their location, and the faults of a file. `syntax`: TOML syntax errors.
+//! - `read`: reads tables key by key. `names`: misspelt names. `hints`: other mistakes.
+//! - `value_type`: the type of a key's value. `scalars`, `addresses`, `units`, `secret`: types that
+//!   several tables share.
+//! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`,
+//!   `telemetry`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`:
+//!   the tables. Each key is declared once.
+//! - `reference`: records the declarations while tables are read. `schema`, `markdown`: render the
+//!   record for editors and for people.
 //!
-//! 1. One run reports every fault. Only if the text is not TOML, its keys are not checked: half-read tables would lead to
-//!    false reports.
-//! 2. An unknown key is an error. A misspelt `scope` must not leave a route open.
-//! 3. The checks here need only the file and its secrets. The compiler checks patterns, scopes and overlaps of routes, and
-//!    reports them at the locations that are stored here.
-//! 4. A secret is never printed, right or wrong.
+//! 1. One run reports every fault. After a syntax error, keys are not checked: half-read tables
+//!    would lead to false reports.
+//! 2. An unknown key is an error: a misspelt `scope` must not leave a route open.
+//! 3. The checks here need only the file and its secrets. The compiler checks patterns, scopes and
+//!    overlaps of routes, and reports them at the locations stored here.
+//! 4. A secret is never printed, valid or not.
 
 mod addresses;
 mod admin;
@@ -74,8 +76,8 @@ use reference::{TableReference, key};
 use route::{Declarations, DeclaredNames};
 
 table! {
-    /// The configuration of scopegate. Durations are "250ms", "30s", "5m", "1h"; sizes "16KiB". A list with one element may
-    /// be that element alone. Relative paths start in the file's folder.
+    /// The configuration of scopegate. Durations are "250ms", "30s", "5m", "1h"; sizes "16KiB". A
+    /// list with one element may be that element alone. Relative paths start in the file's folder.
     pub struct Config {
         fn read(table, declared: &Declarations) -> Self;
 
@@ -108,32 +110,33 @@ table! {
     }
 }
 
-/// What a file is read for.
+/// Why a file is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// To run the gateway, and to reload the file when it changes: every secret must be present.
     Run,
     /// To explain one request as the gateway would decide it: every secret must be present.
     Try,
-    /// To check it, on a laptop or for a pull request: secrets may be missing, and nothing that needs one is used.
+    /// To check it, on a laptop or for a pull request: secrets may be missing.
     CheckOnly,
 }
 
-/// Reads the file at `path`, to run the gateway.
+/// Reads the file at `path` to run the gateway.
 ///
 /// # Errors
-/// Everything that is wrong with it, or that it cannot be read.
+/// All faults of the file, or why it cannot be read.
 pub fn load(path: &Path) -> Result<(Config, Source), Report> {
     load_with_checks(path, Purpose::Run, &|_, _| Vec::new())
 }
 
-/// Finds more faults in a configuration, some tables of which could not be read; the faults of reading are known.
+/// Finds more faults in a configuration, some of whose tables may be unreadable. Gets the faults so
+/// far.
 pub type FurtherChecks<'c> = dyn Fn(&Config, &[Fault]) -> Vec<Fault> + 'c;
 
-/// As [`load`], but `checks` adds its faults to those of reading, so that one run reports those of compiling as well.
+/// As [`load`], with further `checks`, so that one run also reports the faults of compiling.
 ///
 /// # Errors
-/// Everything that is wrong with it, or that it cannot be read.
+/// All faults of the file, or why it cannot be read.
 pub fn load_with_checks(
     path: &Path,
     purpose: Purpose,
@@ -150,7 +153,7 @@ pub fn load_with_checks(
         let help = match &error {
             FileError::Unreadable { .. } => None,
             FileError::NotRegular(_) => {
-                Some("what is read again for reloads has to be a file, or a link to one")
+                Some("reloads read it again, so it must be a file, or a link to one")
             }
             FileError::TooLarge(_) => {
                 Some("routes that differ in a segment only can be one with {name}")
@@ -178,18 +181,18 @@ pub fn load_with_checks(
     parse_with_checks(&file_name, &text, purpose, &environment, checks)
 }
 
-/// Reads `text`, which came from the file `file_name`; relative paths in it start in that file's folder.
+/// Parses the text of the file `file_name`; relative paths start in that file's folder.
 ///
 /// # Errors
-/// Everything that is wrong with it.
+/// All faults of the text.
 pub fn parse(file_name: &str, text: &str) -> Result<(Config, Source), Report> {
     parse_with(file_name, text, &environment)
 }
 
-/// As [`parse`], with `variable` in place of the environment.
+/// As [`parse`], with `variable` instead of the environment.
 ///
 /// # Errors
-/// Everything that is wrong with the text.
+/// All faults of the text.
 pub fn parse_with(
     file_name: &str,
     text: &str,
@@ -227,7 +230,8 @@ fn parse_with_checks(
         warnings: RefCell::default(),
     };
     let (config, _) = file.read(document.get_ref(), Config::read_document);
-    let (mut faults, warnings) = (file.faults.into_inner(), file.warnings.into_inner());
+    let mut faults = file.faults.into_inner();
+    let warnings = file.warnings.into_inner();
     if faults.is_empty() {
         return Ok((config, source.with_warnings(warnings)));
     }
@@ -237,8 +241,7 @@ fn parse_with_checks(
 }
 
 impl Config {
-    /// The value that puts a route into shadow mode, where requests without a valid token are not refused; `None` if they
-    /// are.
+    /// The value that puts a route into shadow mode; `None` if the route refuses requests.
     #[must_use]
     pub fn unenforced_by<'c>(&'c self, route: &'c Route) -> Option<&'c Spanned<bool>> {
         let is_public = route.access == Access::Public;
@@ -263,11 +266,7 @@ impl Config {
         let config = Self::read(table, &declared);
         let development = config.development.as_ref();
         if let Some(development) = development {
-            development.refuse_what_others_can_reach(
-                table,
-                &config.listeners,
-                config.admin.as_ref(),
-            );
+            development.refuse_public_addresses(table, &config.listeners, config.admin.as_ref());
         }
         let addresses = config.listeners.iter().map(|listener| &listener.address);
         let addresses = addresses.chain(config.admin.iter().map(|admin| &admin.listen));
@@ -290,7 +289,7 @@ fn listeners(table: &mut Table<'_>, server: &Server) -> Vec<Listener> {
     let declared = table.tables(key, Listener::read);
     let is_written = server.listen.iter().any(Spanned::is_written);
     let plain: &[_] = if table.has(key.name) && !is_written {
-        // Whoever declares listeners says where to listen.
+        // `[[listeners]]` replaces the default of `server.listen`.
         &[]
     } else {
         &server.listen
@@ -299,7 +298,7 @@ fn listeners(table: &mut Table<'_>, server: &Server) -> Vec<Listener> {
     plain.chain(declared).collect()
 }
 
-/// What the tables of a file declare: an empty file asks for every key.
+/// The declarations of all tables: reading an empty file reads every key.
 fn reference() -> TableReference {
     let file = File {
         folder: PathBuf::new(),
@@ -314,8 +313,8 @@ fn reference() -> TableReference {
 
 /// The JSON Schema (draft 2020-12) of gateway.toml.
 ///
-/// It accepts every file that reading accepts. What it cannot know, it leaves to reading: bounds of durations and sizes,
-/// names that have to be declared, secrets that have to be there.
+/// It accepts every file that reading accepts. It cannot check bounds of durations and sizes,
+/// declared names and the presence of secrets.
 #[must_use]
 pub fn schema() -> String {
     schema::render(&reference())

@@ -1,9 +1,9 @@
-//! Names in messages: how they are listed, and which known one somebody probably meant.
+//! Names in messages: lists of names, and the known name nearest to a misspelt one.
 
 /// Limit of the names that a message lists.
 const MAX_LISTED: usize = 40;
 
-/// Words of other programs and of RFCs for keys that have another name here.
+/// Words of other programs and RFCs, with the key of scopegate.
 const SYNONYMS: [(&str, &str); 16] = [
     ("address", "listen"),
     ("addr", "address"),
@@ -49,11 +49,11 @@ pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
 pub(super) fn nearest<K: AsRef<str>>(name: &str, known: impl IntoIterator<Item = K>) -> Option<K> {
     let name = normalized_for_comparison(name);
     let length = name.chars().count();
-    // Of a single letter nothing would be left.
+    // A single letter resembles every other one.
     let allowed = if length > 1 { (length / 3).max(1) } else { 0 };
     let mut nearest: Option<(usize, K)> = None;
     for known in known {
-        // No distance is shorter than the difference in length, which is found sooner.
+        // The difference in length is a lower bound of the distance, and cheaper to compute.
         if known.as_ref().chars().count().abs_diff(length) > allowed {
             continue;
         }
@@ -88,7 +88,7 @@ pub(super) fn quoted_list<N: AsRef<str>>(names: impl IntoIterator<Item = N>, las
     }
 }
 
-/// Whether TOML lets the name stand without quotes.
+/// Whether TOML accepts the name without quotes.
 pub(super) fn is_bare_key(name: &str) -> bool {
     !name.is_empty()
         && name
@@ -96,7 +96,7 @@ pub(super) fn is_bare_key(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// People confuse case, `-` and `_`; that is no distance.
+/// Letter case and `-` instead of `_` do not count as differences.
 fn normalized_for_comparison(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }

@@ -1,8 +1,8 @@
-//! How a table is read: key by key, and what no key asked for is refused.
+//! Reads a table key by key, and refuses unknown keys.
 //!
-//! Reading does not stop at the first fault. A key that cannot be read leaves its fault and its default behind, so one
-//! run reports every fault of a file. The functions that take a closure end by refusing the keys that the closure did
-//! not ask for: no table can forget to.
+//! Reading does not stop at the first fault. An unreadable key records its fault and yields its
+//! default, so one run reports every fault. The functions that take a closure refuse every key that
+//! the closure did not read, so no table can forget this.
 //!
 //! - `values`: keys with one value. `lists`: keys with several. `tables`: keys that are tables.
 
@@ -25,11 +25,11 @@ use super::reference::{Form, Key, KeyReference, Presence, TableReference};
 use super::report::{Fault, Spanned};
 use super::value_type::ValueType;
 
-/// The file that is being read: what its values depend on, and the faults found so far.
+/// The file being read: what its values depend on, and the faults found so far.
 pub(super) struct File<'e> {
     /// Where relative paths start.
     pub(super) folder: PathBuf,
-    /// What it is read for.
+    /// Why it is read.
     pub(super) purpose: Purpose,
     /// Looks up a variable of the environment.
     pub(super) variable: &'e dyn Fn(&str) -> Option<String>,
@@ -37,7 +37,7 @@ pub(super) struct File<'e> {
     pub(super) is_recording: bool,
     /// Faults found so far.
     pub(super) faults: RefCell<Vec<Fault>>,
-    /// Values that are accepted, but are probably not what was meant.
+    /// Values that are accepted, but probably a mistake.
     pub(super) warnings: RefCell<Vec<Fault>>,
 }
 
@@ -48,9 +48,9 @@ pub(super) struct Table<'f> {
     span: Option<Range<usize>>,
     entries: &'f DeTable<'f>,
     taken: Vec<&'static str>,
-    /// Faults that count unless one of these keys is misspelt, which is a fault of its own.
+    /// Faults that are dropped if one of these keys is misspelt: the misspelling is the only fault.
     absent: RefCell<Vec<(Vec<&'static str>, Fault)>>,
-    /// What was declared so far, where that is recorded.
+    /// The declarations so far, if recorded.
     reference: RefCell<TableReference>,
 }
 
@@ -62,7 +62,7 @@ struct Entry<'f> {
 }
 
 impl File<'_> {
-    /// Reads the whole document; also returns what its tables declare, where that is recorded.
+    /// Reads the whole document; also returns the declarations of its tables, if recorded.
     pub(super) fn read<T>(
         &self,
         document: &DeTable<'_>,
@@ -95,12 +95,12 @@ impl<'f> Table<'f> {
         &self.file.folder
     }
 
-    /// Says what the table is for.
+    /// Records the description of the table.
     pub(super) fn document(&self, doc: &'static str) {
         self.reference.borrow_mut().doc = doc;
     }
 
-    /// A JSON Schema that holds for the whole table: which keys exclude or need each other.
+    /// Records a JSON Schema for the whole table: which keys exclude or require each other.
     pub(super) fn rule(&self, rule: impl FnOnce() -> Value) {
         if self.file.is_recording {
             self.reference.borrow_mut().rules.push(rule());
@@ -123,8 +123,8 @@ impl<'f> Table<'f> {
         self.file.faults.borrow_mut().push(fault);
     }
 
-    /// Pushes a fault that follows from the absence of `keys`, unless one of them turns out to be misspelt: then the
-    /// misspelling is the only fault.
+    /// Pushes a fault that follows from the absence of `keys`, unless one of them is misspelt: then
+    /// the misspelling is the only fault.
     pub(super) fn push_unless_misspelt(&self, keys: &[&'static str], fault: Fault) {
         self.absent.borrow_mut().push((keys.to_vec(), fault));
     }
@@ -134,7 +134,7 @@ impl<'f> Table<'f> {
         Spanned::new(value, self.key.clone(), self.span.clone())
     }
 
-    /// Whether the key is written, readable or not: a value that could not be read is not a missing one.
+    /// Whether the key is present, readable or not: an unreadable value is not a missing one.
     pub(super) fn has(&self, name: &str) -> bool {
         self.entries.contains_key(name)
     }
@@ -162,7 +162,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// Refuses two keys beside each other.
+    /// Refuses two keys in one table.
     pub(super) fn refuse_both(&self, first: &str, second: &str) {
         self.rule(|| json!({"not": {"required": [first, second]}}));
         if self.has(first) && self.has(second) {
@@ -170,7 +170,7 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// The fault of two keys beside each other.
+    /// The fault of two exclusive keys.
     pub(super) fn push_both(&self, first: &str, second: &str) {
         let message = format!("expected only one of {first:?} and {second:?}, but found both");
         self.push(self.fault(second, message));
@@ -180,7 +180,7 @@ impl<'f> Table<'f> {
         let value = read(&mut self);
         #[cfg(test)]
         if !self.file.is_recording {
-            super::tests::schema::asked(&self.key, &self.taken);
+            super::tests::schema::record_keys(&self.key, &self.taken);
         }
         let mut absent = self.absent.take();
         for (name, _) in self.entries {
@@ -220,8 +220,8 @@ impl<'f> Table<'f> {
         match values.read(entry.value) {
             Ok(value) => {
                 if let Some(placeholder) = entry.value.as_str().and_then(hints::placeholder) {
-                    let message = format!("{placeholder:?} is taken as it stands");
-                    self.warn(&entry, &message, hints::unfilled(placeholder));
+                    let message = format!("{placeholder:?} is used literally");
+                    self.warn(&entry, &message, hints::write_the_value(placeholder));
                 }
                 Some(Spanned::new(value, entry.key, Some(entry.span)))
             }
@@ -233,8 +233,8 @@ impl<'f> Table<'f> {
         }
     }
 
-    /// The values of a default, each without a location. They are read like written ones, so a default can mean nothing
-    /// that a file cannot say.
+    /// The values of a default, without locations. They are read like written ones, so every
+    /// default can also be written.
     fn default_values<T>(
         &self,
         name: &str,
@@ -245,7 +245,7 @@ impl<'f> Table<'f> {
             let value = match default {
                 Value::String(text) => values.read(&DeValue::String(text.into())),
                 Value::Bool(value) => values.read(&DeValue::Boolean(*value)),
-                // Numbers are written alike in JSON and in TOML.
+                // JSON numbers are TOML numbers.
                 Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
                     let number = default.to_string();
                     let number = DeValue::parse(&number).expect("a number of JSON is one of TOML");
@@ -253,7 +253,7 @@ impl<'f> Table<'f> {
                 }
             };
             let value = value.unwrap_or_else(|mismatch| {
-                panic!("{name}: the default is no value of its type: {mismatch:?}")
+                panic!("{name}: the default is not a value of its type: {mismatch:?}")
             });
             Spanned::new(value, join(&self.key, name), None)
         };
@@ -303,7 +303,7 @@ impl<'f> Table<'f> {
     }
 }
 
-// The remedy for a list of one element where no list is accepted.
+// The remedy for a list of one element where a list is not accepted.
 fn brackets<T>(value: &DeValue<'_>, values: &impl ValueType<T>) -> Option<String> {
     let only = value
         .as_array()
@@ -327,7 +327,7 @@ fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Ent
         })
 }
 
-/// The key as one would write it in the file, quoted where TOML asks for it.
+/// The key as written in the file, quoted if TOML requires it.
 fn join(table: &str, name: &str) -> String {
     let name = if is_bare_key(name) {
         name.to_owned()

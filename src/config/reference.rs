@@ -1,8 +1,8 @@
-//! What the tables of `gateway.toml` declare, recorded while they are read.
+//! Records the declarations of the tables of `gateway.toml`.
 //!
-//! Reading an empty file asks for every key once. With recording on, each request leaves the key, its type, its default
-//! and its description here. The JSON Schema and the reference for people are rendered from the record, so neither can
-//! know another key than the reader.
+//! Reading an empty file reads every key once. With recording on, each read records the key, its
+//! type, default and description. The JSON Schema and the reference are rendered from the record,
+//! so their keys are exactly those of the reader.
 
 use serde_json::{Map, Value, json};
 
@@ -45,10 +45,10 @@ pub(super) fn forbidden(names: &[&str]) -> Value {
     Value::Object(forbidden.collect())
 }
 
-/// What a type says about the values that it accepts.
+/// The description of a type of values.
 #[derive(Clone, Debug)]
 pub(super) struct Description {
-    /// The keywords of JSON Schema that accept them.
+    /// The JSON Schema that accepts the values.
     pub(super) schema: Map<String, Value>,
     /// The type in a few words.
     pub(super) name: String,
@@ -125,7 +125,7 @@ impl Description {
         }
     }
 
-    /// A list of at least `least` of these, of which a single one may stand bare.
+    /// A list of at least `least` of these, or one bare value.
     pub(super) fn one_or_many(self, least: usize) -> Self {
         let element = Value::Object(self.schema.clone());
         let mut list = json!({"type": "array", "items": element});
@@ -153,18 +153,18 @@ fn require_items(schema: &mut Value, least: usize) {
     }
 }
 
-/// What holds when a key is left out.
+/// The effect of a missing key.
 #[derive(Clone, Debug)]
 pub(super) enum Presence {
     /// The file is refused.
     Required,
-    /// Its description says so, after "Without it, ".
+    /// As its description states after "Without it, ".
     Optional,
     /// This value.
     Default(Value),
 }
 
-/// The form in which a key stands in the file.
+/// The form of a key in the file.
 #[derive(Clone, Debug)]
 pub(super) enum Form {
     /// One value.
@@ -173,11 +173,11 @@ pub(super) enum Form {
     Table(TableReference),
     /// `[key]`, or `key = false`
     TableOrFalse(TableReference),
-    /// `[[key]]`, of which at least so many.
+    /// `[[key]]`, at least this many.
     Tables(usize, TableReference),
     /// `[key.NAME]`
     NamedTables(TableReference),
-    /// A table of keys that match a pattern, each with such a value.
+    /// A table of keys that match a pattern, with values of one type.
     Map(&'static str, Description),
 }
 
@@ -190,7 +190,7 @@ pub(super) struct KeyReference {
 }
 
 impl KeyReference {
-    /// The meaning of the key, and what its type adds to it.
+    /// The meaning of the key and the note of its type.
     pub(super) fn description(&self) -> String {
         let doc = self.key.meaning();
         match &self.form {

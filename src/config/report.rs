@@ -1,7 +1,8 @@
 //! The faults of a file, each with its location, in the order of the file.
 //!
-//! A fault is one line: `gateway.toml:41: routes[3].upstream: expected a declared upstream, but found "acme" (…)`.
-//! The index of a list counts from 0. If there are very many faults, only the first are printed, with the number of others.
+//! A fault is one line: `gateway.toml:41: routes[3].upstream: expected a declared upstream, but
+//! found "acme" (…)`. The index of a list counts from 0. If there are very many faults, only the
+//! first are printed, with the number of others.
 
 use std::fmt;
 use std::ops::Range;
@@ -17,7 +18,7 @@ const MAX_LINE: usize = 1000;
 /// A value with its location in the file, so that later checks can report it.
 #[derive(Clone, Debug)]
 pub struct Spanned<T> {
-    /// What the file says, or the default.
+    /// The value in the file, or the default.
     pub value: T,
     key: String,
     span: Option<Range<usize>>,
@@ -64,8 +65,8 @@ impl<T> Spanned<T> {
 }
 
 impl Spanned<PathBuf> {
-    /// The fault of a file that cannot be read, unless it is the `known` one: compiling stops at the first file of a
-    /// section, and one run must report all.
+    /// The fault of a file that cannot be read, unless it is the `known` one: compiling stops at
+    /// the first file of a section, and one run must report all.
     #[must_use]
     pub fn unreadable_beside(&self, known: &Fault) -> Option<Fault> {
         let error = files::read(&self.value, MAX_NAMED)
@@ -85,21 +86,21 @@ impl<T: PartialEq> PartialEq for Spanned<T> {
     }
 }
 
-/// One thing wrong with a file.
+/// One fault of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The key, such as `routes[3].upstream`; empty if the fault belongs to no key.
     pub key: String,
-    /// The bytes of the text that it is about.
+    /// The bytes of the text with the fault.
     pub span: Option<Range<usize>>,
     /// "expected X, but found Y".
     pub message: String,
-    /// The remedy, or what would have been right.
+    /// The remedy, or the correct value.
     pub help: Option<String>,
 }
 
 impl Fault {
-    /// The same fault with a remedy, printed in parentheses behind the message.
+    /// The same fault with a remedy, printed in parentheses after the message.
     #[must_use]
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Self {
@@ -120,7 +121,7 @@ impl Fault {
 
 /// The name of the file that was read, the ends of its lines, and the warnings.
 ///
-/// The text is not kept: it may hold secrets.
+/// The text is not stored: it may contain secrets.
 #[derive(Clone, Debug)]
 pub struct Source {
     file_name: String,
@@ -143,7 +144,7 @@ impl Source {
         Self { warnings, ..self }
     }
 
-    /// Values that are accepted, but are probably not what was meant.
+    /// Values that are accepted, but probably a mistake.
     #[must_use]
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
@@ -188,7 +189,7 @@ impl Source {
     }
 }
 
-/// Everything that is wrong with a file, one line for each fault.
+/// The faults of a file, one line for each.
 #[derive(Clone, Debug)]
 pub struct Report {
     file_name: String,

@@ -1,4 +1,4 @@
-//! `[[routes]]`: who may send what where.
+//! `[[routes]]`: which requests are permitted, and where they go.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use super::value_type::{ValueType, value_type};
 use crate::values::{ClaimFormat, ForwardToken, Keyword};
 
 table! {
-    /// A route. Whether its patterns and scopes are well-formed is judged where they are compiled.
+    /// A route. The compiler checks its patterns and scopes.
     pub struct Route {
         fn read(table, declared: &Declarations) -> Option<Self>;
 
@@ -64,20 +64,20 @@ table! {
     }
 }
 
-/// Who may pass on a route: exactly one of the four.
+/// Who may use a route: exactly one of the four.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Access {
-    /// Anybody; a token is neither asked for nor judged.
+    /// Everyone; no token is required or verified.
     Public,
-    /// Whoever has a good access token.
+    /// Clients with a valid access token.
     AnyToken,
-    /// Whose token has all of these scope-tokens.
+    /// Clients whose token grants all of these scopes.
     Scope(Spanned<String>),
-    /// Whose token has all of at least one of these sets.
+    /// Clients whose token grants all scopes of at least one set.
     AnyScope(Vec<Spanned<String>>),
 }
 
-/// A header that tells the upstream what the token says.
+/// A header that sends a claim of the token to the upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimHeader {
     /// The header.
@@ -88,18 +88,18 @@ pub struct ClaimHeader {
     pub format: ClaimFormat,
 }
 
-/// What routes may refer to.
+/// The names that routes may refer to.
 pub(super) struct Declarations {
     pub(super) issuers: DeclaredNames,
     pub(super) upstreams: DeclaredNames,
 }
 
-/// The names of a section, readable or not: a broken declaration is not an undeclared name.
+/// The names of a section, readable or not: a faulty declaration still declares its name.
 pub(super) struct DeclaredNames {
-    /// None where nobody can tell, which is a fault of its own.
+    /// `None` if they are unreadable, which is a fault of its own.
     names: Option<BTreeSet<String>>,
-    /// How many hints there still are. The first faults are printed, and to look for what each of very many names was
-    /// meant to be, among very many, takes minutes.
+    /// Remaining number of hints. Only the first faults are printed, and comparing very many wrong
+    /// names with very many declared ones takes minutes.
     hints: Cell<usize>,
 }
 
@@ -150,8 +150,8 @@ impl DeclaredNames {
     }
 }
 
-/// Fields by which the gateway frames, routes or vouches for a request: a claim, which its issuer's users may choose,
-/// must not write them.
+/// Headers that frame or route a request, or that upstreams trust: users of an issuer may choose a
+/// claim's value, so claims must not write them.
 const GATEWAY_HEADERS: [&str; 20] = [
     "authorization",
     "connection",
@@ -175,7 +175,7 @@ const GATEWAY_HEADERS: [&str; 20] = [
     "x-request-id",
 ];
 
-/// Keys that judge a token, which a public route does not.
+/// Keys about tokens, which a public route excludes.
 const TOKEN_KEYS: [&str; 4] = ["scope", "any_scope", "issuers", "enforce"];
 
 fn access(table: &mut Table<'_>) -> Access {
@@ -218,7 +218,7 @@ fn access(table: &mut Table<'_>) -> Access {
 }
 
 fn scopes_in_one() -> impl ValueType<String> {
-    let help = "scopes that are all needed stand in one string: \"a b\"; any_scope takes a list";
+    let help = "write scopes that are all required in one string: \"a b\"; any_scope takes a list";
     value_type(
         move |value| {
             read_text(value).map_err(|mismatch| {
@@ -239,7 +239,7 @@ fn method() -> impl ValueType<Method> {
     })
 }
 
-/// Methods are case-sensitive (RFC 9110 §9.1), and no registered one has a small letter.
+/// Methods are case-sensitive (RFC 9110 §9.1), and every registered one is in capitals.
 fn read_method(value: &DeValue<'_>) -> Result<Method, Mismatch> {
     let text = value.as_str().unwrap_or_default();
     let in_capitals = text.to_ascii_uppercase();
@@ -357,7 +357,7 @@ fn claim_format(value: &DeValue<'_>) -> Result<ClaimFormat, Mismatch> {
     })
 }
 
-/// Many upstreams take `X_Client.Id` for `X-Client-Id`, so they are one header here.
+/// Many upstreams treat `X_Client.Id` as `X-Client-Id`, so they count as one header.
 fn canonical_spelling(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }

@@ -1,4 +1,4 @@
-//! Types of values that are texts, numbers, booleans or one of several words.
+//! Types of values: texts, booleans and keywords.
 
 use serde_json::json;
 use toml::de::DeValue;
@@ -9,11 +9,6 @@ use super::names::{did_you_mean, quoted_list};
 use super::reference::Description;
 use super::value_type::{ValueType, value_type};
 use crate::values::Keyword;
-
-/// Signature algorithms with a private and a public key (RFC 7518 §3.1, RFC 8037 §3.1).
-pub(super) const PUBLIC_KEY_ALGORITHMS: [&str; 9] = [
-    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
-];
 
 /// `true` or `false`.
 pub(super) fn boolean() -> impl ValueType<bool> {
@@ -27,7 +22,7 @@ pub(super) fn boolean() -> impl ValueType<bool> {
     )
 }
 
-/// Any text, the empty one included.
+/// Any text, including the empty one.
 pub(super) fn any_text() -> impl ValueType<String> {
     value_type(
         |value| {
@@ -38,7 +33,7 @@ pub(super) fn any_text() -> impl ValueType<String> {
     )
 }
 
-/// A text that is not empty.
+/// A non-empty text.
 pub(super) fn text() -> impl ValueType<String> {
     value_type(read_text, || Description::text("string"))
 }
@@ -53,42 +48,51 @@ pub(super) fn read_text(value: &DeValue<'_>) -> Result<String, Mismatch> {
     })
 }
 
-/// One of a closed set of values, by its spelling.
+/// A value of a closed set, by its spelling.
 pub(super) fn keyword<T: Keyword>() -> impl ValueType<T> {
-    value_type(read_keyword, || {
-        Description::one_of(&keywords::<T>().collect::<Vec<_>>())
-    })
+    keyword_that(|_| true)
+}
+
+/// As [`keyword`], for the values that `is_accepted` accepts.
+pub(super) fn keyword_that<T: Keyword>(is_accepted: fn(T) -> bool) -> impl ValueType<T> {
+    value_type(
+        move |value| read_keyword_that(value, is_accepted),
+        move || Description::one_of(&keywords(is_accepted)),
+    )
 }
 
 pub(super) fn read_keyword<T: Keyword>(value: &DeValue<'_>) -> Result<T, Mismatch> {
+    read_keyword_that(value, |_| true)
+}
+
+pub(super) fn read_keyword_that<T: Keyword>(
+    value: &DeValue<'_>,
+    is_accepted: fn(T) -> bool,
+) -> Result<T, Mismatch> {
     let text = value.as_str().unwrap_or_default();
-    T::from_keyword(text).ok_or_else(|| {
-        let begins_alike =
-            || keywords::<T>().find(|keyword| text.len() > 3 && text.starts_with(keyword));
-        let near = did_you_mean(text, keywords::<T>())
-            .or_else(|| begins_alike().map(|keyword| format!("did you mean {keyword:?}?")));
-        Mismatch {
-            help: near,
-            ..expected(quoted_list(keywords::<T>(), "or"))
-        }
-    })
+    T::from_keyword(text)
+        .filter(|keyword| is_accepted(*keyword))
+        .ok_or_else(|| {
+            let accepted = keywords(is_accepted);
+            let prefix = || {
+                accepted
+                    .iter()
+                    .find(|keyword| text.len() > 3 && text.starts_with(**keyword))
+            };
+            let near = did_you_mean(text, &accepted)
+                .or_else(|| prefix().map(|keyword| format!("did you mean {keyword:?}?")));
+            Mismatch {
+                help: near,
+                ..expected(quoted_list(&accepted, "or"))
+            }
+        })
 }
 
-fn keywords<T: Keyword>() -> impl Iterator<Item = &'static str> {
-    T::KEYWORDS.iter().map(|(keyword, _)| *keyword)
-}
-
-/// One of these words, which stand for themselves.
-pub(super) fn one_of(words: &'static [&'static str]) -> impl ValueType<String> {
-    value_type(
-        move |value| {
-            let text = value.as_str().unwrap_or_default();
-            let word = words.iter().find(|word| **word == text);
-            word.map(|word| (*word).to_owned()).ok_or_else(|| Mismatch {
-                help: did_you_mean(text, words),
-                ..expected(quoted_list(words, "or"))
-            })
-        },
-        move || Description::one_of(words),
-    )
+/// The spellings of the accepted values.
+pub(super) fn keywords<T: Keyword>(is_accepted: fn(T) -> bool) -> Vec<&'static str> {
+    T::KEYWORDS
+        .iter()
+        .filter(|(_, value)| is_accepted(*value))
+        .map(|(keyword, _)| *keyword)
+        .collect()
 }

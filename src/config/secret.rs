@@ -1,4 +1,5 @@
-//! Secrets: written bare, named by a variable of the environment or by a file. None of them ever prints itself.
+//! Secrets: in the configuration, in an environment variable or in a file. `Debug` never shows
+//! them.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use crate::files::{self, FileError, MAX_NAMED};
 
 const FORMS: &str = "a string, { env = \"NAME\" } or { file = \"PATH\" }";
 
-/// A secret that its Debug does not show, wiped when dropped.
+/// A secret; `Debug` does not show it, and dropping erases it.
 #[derive(Clone, Debug)]
 pub struct Secret {
     text: SecretString,
@@ -22,9 +23,9 @@ pub struct Secret {
 
 /// Why a secret cannot be read.
 pub(super) enum SecretError {
-    /// The value is wrong on every machine.
+    /// The value is invalid on every machine.
     Invalid(Mismatch),
-    /// It is absent on this machine, and may be present on another one.
+    /// The secret is absent here, but may be present on another machine.
     Missing(SecretOrigin, Mismatch),
 }
 
@@ -34,7 +35,7 @@ impl From<Mismatch> for SecretError {
     }
 }
 
-/// Where to find secrets that the file only names.
+/// Where secrets that the file only names are found.
 pub(super) struct SecretSource<'s> {
     /// Where relative paths start.
     pub(super) folder: &'s Path,
@@ -101,11 +102,11 @@ pub(super) fn read_secret(
     value: &DeValue<'_>,
 ) -> Result<Secret, SecretError> {
     match value {
-        // Everybody can guess it.
+        // A placeholder is no secret: everyone can guess it.
         DeValue::String(text)
             if placeholder(text).is_some_and(|placeholder| placeholder == text.trim()) =>
         {
-            let found = "a placeholder, which nothing is filled in for";
+            let found = "a placeholder, which is not replaced";
             Err(expected(FORMS)
                 .but_found(found)
                 .with_help("{ env = \"NAME\" } takes it from the environment")
@@ -122,7 +123,7 @@ pub(super) fn read_secret(
                 _ => Err(expected(FORMS).but_found("another table").into()),
             }
         }
-        // Never described: `secret = 12345` is a secret all the same.
+        // Never printed: `secret = 12345` is also a secret.
         DeValue::Integer(_)
         | DeValue::Float(_)
         | DeValue::Boolean(_)
@@ -145,7 +146,7 @@ fn from_variable(source: &SecretSource<'_>, name: &str) -> Result<Secret, Secret
             origin,
             missing("no such variable, or one that is not UTF-8"),
         )),
-        // As pipelines have it that were given no secrets.
+        // Pipelines without access to secrets set blank variables.
         Some(text) if text.trim().is_empty() => {
             Err(SecretError::Missing(origin, missing("a blank one")))
         }
@@ -180,7 +181,7 @@ fn from_file(path: PathBuf) -> Result<Secret, SecretError> {
             return Err(unusable("bytes that are not UTF-8").into());
         }
     };
-    // Editors and `echo` end a file with a newline that is no part of the secret.
+    // Editors and `echo` append a newline, which is not part of the secret.
     let text = text.expose_secret().trim_end_matches(['\r', '\n']);
     if text.trim().is_empty() {
         let blank = expected(format!("a secret in the file {path:?}")).but_found("a blank file");

@@ -1,4 +1,5 @@
-//! `[server]`, `[log]` and `[challenge]`: connections and requests, the log, and the text of refusals.
+//! `[server]`, `[log]` and `[challenge]`: connections and requests, the log, and the text of
+//! refusals.
 
 use std::net::SocketAddr;
 use std::thread::available_parallelism;
@@ -74,7 +75,7 @@ table! {
         pub max_connections_per_client: usize = or(count(0..=1_000_000), 0),
         /// Maximum size of a request head. A larger one gets 431.
         /// Example: `max_header_size = "16KiB"`
-        // hyper takes no buffer below 8 KiB.
+        // hyper requires a buffer of at least 8 KiB.
         pub max_header_size: usize = or(size(8 * KIBIBYTE..=MEBIBYTE), "32KiB"),
         /// Maximum number of fields in a request head. More get 431.
         /// Example: `max_headers = 64`
@@ -123,7 +124,7 @@ table! {
 }
 
 table! {
-    /// What `WWW-Authenticate` says beyond the error code (RFC 6750 §3).
+    /// What `WWW-Authenticate` contains in addition to the error code (RFC 6750 §3).
     pub struct Challenge {
         fn read(table) -> Self;
 

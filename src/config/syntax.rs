@@ -1,6 +1,7 @@
-//! Why a text is not TOML.
+//! TOML syntax errors.
 //!
-//! A string without its closing quote may be a secret, so a message shows nothing of the text but a repeated key.
+//! A string without its closing quote may be a secret, so messages print no text except a duplicate
+//! key.
 
 use std::ops::Range;
 
@@ -8,10 +9,11 @@ use toml::de::Error;
 
 use super::report::Fault;
 
-/// Tables of which there may be several.
+/// Tables that may occur several times.
 const LISTS: [&str; 2] = ["routes", "listeners"];
 
-/// The faults of `text`, sorted by location. A table that is written twice is one fault: its repeated keys follow from it.
+/// The faults of `text`, sorted by location. A duplicate table is one fault: its duplicate keys
+/// follow from it.
 pub(super) fn faults(errors: &[Error], text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut repeated_table: Option<Range<usize>> = None;
@@ -44,9 +46,8 @@ pub(super) fn faults(errors: &[Error], text: &str) -> Vec<Fault> {
         match LISTS.iter().find(|list| is_table && **list == key) {
             Some(list) if repeated_lists.contains(list) => {}
             Some(list) => repeated_lists.push(list),
-            None => faults.push(
-                at(format!("not TOML: duplicate key {key:?}")).with_help("it stands there once"),
-            ),
+            None => faults
+                .push(at(format!("not TOML: duplicate key {key:?}")).with_help("write it once")),
         }
     }
     faults.extend(
@@ -58,7 +59,7 @@ pub(super) fn faults(errors: &[Error], text: &str) -> Vec<Fault> {
     faults
 }
 
-// Each of them, the first as well, which TOML takes for the only one.
+// Reports every one, also the first, which is valid TOML.
 fn single_brackets(list: &str, text: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut start = 0;
@@ -84,7 +85,7 @@ fn single_brackets(list: &str, text: &str) -> Vec<Fault> {
     faults
 }
 
-// Without the white space around it.
+// The line at `offset`, trimmed.
 fn line_around(text: &str, offset: usize) -> &str {
     let start = text
         .get(..offset)

@@ -25,7 +25,8 @@ const SIZE_UNITS: [(&str, u64); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B",
 
 /// An integer without a unit.
 pub(super) fn count<T: TryFrom<usize>>(bounds: RangeInclusive<usize>) -> impl ValueType<T> {
-    let (least, most) = (*bounds.start(), *bounds.end());
+    let least = *bounds.start();
+    let greatest = *bounds.end();
     value_type(
         move |value| {
             let number = value
@@ -40,12 +41,12 @@ pub(super) fn count<T: TryFrom<usize>>(bounds: RangeInclusive<usize>) -> impl Va
                             .is_ok_and(|number: usize| bounds.contains(&number))
                     });
                     let hint = quoted.map(|number| format!("write {number}, without quotes"));
-                    expected(format!("an integer from {least} to {most}")).or_help(hint)
+                    expected(format!("an integer from {least} to {greatest}")).or_help(hint)
                 })
         },
         move || {
-            let schema = json!({"type": "integer", "minimum": least, "maximum": most});
-            Description::new(format!("integer from {least} to {most}"), schema)
+            let schema = json!({"type": "integer", "minimum": least, "maximum": greatest});
+            Description::new(format!("integer from {least} to {greatest}"), schema)
         },
     )
 }
@@ -60,7 +61,7 @@ pub(super) fn duration(bounds: RangeInclusive<Duration>) -> impl ValueType<Durat
     )
 }
 
-/// A duration of whole seconds: what is counted by the clock that tokens are counted by.
+/// A duration of whole seconds, the resolution of times in tokens.
 pub(super) fn whole_seconds(bounds: RangeInclusive<Duration>) -> impl ValueType<Duration> {
     let bounds = milliseconds(&bounds);
     let described = bounds.clone();
@@ -115,9 +116,9 @@ fn describe(
 ) -> Description {
     let names: Vec<_> = units.iter().rev().map(|(name, _)| *name).collect();
     let least = written(*bounds.start(), units);
-    let most = written(*bounds.end(), units);
+    let greatest = written(*bounds.end(), units);
     Description::pattern(name, &format!("^[0-9]+({})$", names.join("|")))
-        .with_note(format!("{from} {least} to {most}."))
+        .with_note(format!("{from} {least} to {greatest}."))
 }
 
 fn quantity(
@@ -127,11 +128,9 @@ fn quantity(
     bounds: &RangeInclusive<u64>,
 ) -> Result<u64, Mismatch> {
     let mismatch = || {
-        let (least, most) = (
-            written(*bounds.start(), units),
-            written(*bounds.end(), units),
-        );
-        expected(format!("a {what} from \"{least}\" to \"{most}\""))
+        let least = written(*bounds.start(), units);
+        let greatest = written(*bounds.end(), units);
+        expected(format!("a {what} from \"{least}\" to \"{greatest}\""))
     };
     let quantity = value
         .as_str()
@@ -157,7 +156,7 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
-/// Units as other programs write them.
+/// Spellings of units in other programs.
 const OTHER_UNITS: [(&str, &str); 20] = [
     ("milliseconds", "ms"),
     ("millis", "ms"),
@@ -181,10 +180,10 @@ const OTHER_UNITS: [(&str, &str); 20] = [
     ("day", "d"),
 ];
 
-/// What somebody meant who wrote `30`, `"30"`, `"1m30s"`, `"1.5s"`, `"2 hours"`, `"1d"` or `"16kb"`.
+/// The probable quantity in `30`, `"30"`, `"1m30s"`, `"1.5s"`, `"2 hours"`, `"1d"` or `"16kb"`.
 fn meant(value: &DeValue<'_>, units: &[(&str, u64)]) -> Option<u64> {
     let of_seconds = units.iter().any(|(name, _)| *name == "s");
-    // Without a unit, seconds and bytes are what others take.
+    // Most programs use seconds and bytes if the unit is missing.
     let bare = if of_seconds { "s" } else { "B" };
     let number = value.as_integer().map(ToString::to_string);
     let text = number.as_deref().or(value.as_str())?.to_ascii_lowercase();
@@ -242,7 +241,7 @@ fn factor(unit: &str, units: &[(&str, u64)]) -> Option<u64> {
         .or_else(|| days().filter(|_| unit == "d"))
 }
 
-/// The shortest way to write a quantity: in its greatest unit that divides it.
+/// Writes a quantity in the greatest unit that divides it.
 fn written(quantity: u64, units: &[(&str, u64)]) -> String {
     let fits = |&&(_, factor): &&(&str, u64)| quantity >= factor && quantity.is_multiple_of(factor);
     match units.iter().find(fits) {
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn quantities_of_other_programs_are_proposed_as_ours() {
+    fn quantities_of_other_programs_are_translated() {
         let proposed = |text: &str, units| {
             meant(&DeValue::String(text.into()), units).map(|one| written(one, units))
         };
@@ -336,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_are_written_as_one_would_write_them() {
+    fn bounds_are_written_in_the_greatest_unit() {
         for text in ["250ms", "30s", "5m", "1h", "720h", "0s"] {
             let quantity = parse(text, &DURATION_UNITS).expect("a duration");
             assert_eq!(written(quantity, &DURATION_UNITS), text);

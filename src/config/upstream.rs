@@ -1,4 +1,4 @@
-//! `[upstreams.NAME]`: where permitted requests go.
+//! `[upstreams.NAME]`: services that permitted requests are forwarded to.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,10 +110,10 @@ pub struct Target {
     pub weight: u32,
 }
 
-/// The Host header that an upstream gets.
+/// The `Host` of forwarded requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UpstreamHost {
-    /// The client's.
+    /// That of the client.
     Pass,
     /// The target's host and port.
     Target,
@@ -122,7 +122,7 @@ pub enum UpstreamHost {
 }
 
 impl Upstream {
-    /// The files that it names.
+    /// The files that the table names.
     pub fn files(&self) -> impl Iterator<Item = &Spanned<PathBuf>> {
         let presented = self
             .tls_client

@@ -1,4 +1,4 @@
-//! The type of a key's value: how it is read, and what the schema and the reference say about it.
+//! The type of a key's value: reads values, and describes them for the schema and the reference.
 
 use toml::de::DeValue;
 
@@ -33,9 +33,9 @@ where
     }
 }
 
-/// The type whose values `read` reads and `describe` describes.
+/// A type from two functions.
 ///
-/// A description is made only when it is asked for: a file of many routes is read without any.
+/// `describe` runs only while recording: reading a file of many routes builds no descriptions.
 pub(super) fn value_type<T>(
     read: impl Fn(&DeValue<'_>) -> Result<T, Mismatch>,
     describe: impl Fn() -> Description,

@@ -1,11 +1,13 @@
-//! Closed sets of values that a configuration key takes, each declared once with its spelling in `gateway.toml`.
+//! Closed sets of configuration values, each declared once with its spelling in `gateway.toml`.
 //!
-//! The room that reads the file and the room that acts on a value use the same type, so no conversion can map one
-//! variant to another. This module imports nothing of the crate.
+//! The room that reads the file and the room that uses a value share one type, so no conversion can
+//! map a variant to a wrong one. This module imports nothing of the crate.
+
+mod algorithm;
 
 /// A closed set of values, each with one spelling in `gateway.toml`.
 pub trait Keyword: Copy + Eq + 'static {
-    /// Every value with its spelling, in the order in which messages list them.
+    /// Every value with its spelling, in the order of messages.
     const KEYWORDS: &'static [(&'static str, Self)];
 
     /// The spelling of this value.
@@ -48,8 +50,8 @@ macro_rules! keywords {
 keywords! {
     /// Treatment of `;` in a path (RFC 3986 §3.3).
     ///
-    /// Servers disagree whether `;` ends the name of a segment. Allow it only before upstreams that take it for an
-    /// ordinary character, because routes do.
+    /// Servers disagree whether `;` ends the name of a segment. Allow it only for upstreams that
+    /// treat it as an ordinary character, as routes do.
     pub enum PathParameters {
         /// The request is refused with 400.
         Refuse = "refuse",
@@ -65,11 +67,11 @@ keywords! {
         Json = "json",
     }
 
-    /// The least important log events that are written.
+    /// The least severe level that is logged.
     pub enum LogLevel {
-        /// Failures that need an operator.
+        /// Failures that require an operator.
         Error = "error",
-        /// Likely trouble.
+        /// Probable problems.
         Warn = "warn",
         /// Normal operation.
         Info = "info",
@@ -107,7 +109,7 @@ keywords! {
         Bearer = "bearer",
         /// `private_key_jwt` (RFC 7523 §2.2).
         PrivateKeyJwt = "private_key_jwt",
-        /// Not at all.
+        /// No authentication.
         None = "none",
     }
 
@@ -125,7 +127,7 @@ keywords! {
     pub enum Protocol {
         /// HTTP/1.1, one exchange on a connection at a time.
         Http1 = "http1",
-        /// HTTP/2, whose exchanges share connections: by ALPN over TLS, by prior knowledge without TLS.
+        /// HTTP/2, several exchanges on a connection: by ALPN with TLS, by prior knowledge without.
         Http2 = "http2",
     }
 
@@ -141,13 +143,13 @@ keywords! {
     pub enum ForwardToken {
         /// As the client sent it.
         Keep = "keep",
-        /// Not at all.
+        /// It is removed.
         Strip = "strip",
     }
 
     /// How the value of a claim is written in a header.
     pub enum ClaimFormat {
-        /// One string, or the items of a list that have no white space.
+        /// A string, or list items without white space.
         Text = "text",
         /// Compact JSON in ASCII.
         Json = "json",
@@ -157,11 +159,41 @@ keywords! {
     pub enum TokenFormat {
         /// A JSON Web Token that carries its claims (RFC 9068).
         Jwt = "jwt",
-        /// A random text, whose meaning only introspection gives (RFC 7662).
+        /// A random text that only introspection resolves (RFC 7662).
         Opaque = "opaque",
     }
 
-    /// What the development authorization server signs with.
+    /// A signature algorithm that a token may name in `alg` (RFC 7518 §3.1, RFC 8037 §3.1).
+    ///
+    /// `none` is not one of them, so no configuration can accept it.
+    pub enum Algorithm {
+        /// RSASSA-PKCS1-v1_5 with SHA-256.
+        RS256 = "RS256",
+        /// RSASSA-PKCS1-v1_5 with SHA-384.
+        RS384 = "RS384",
+        /// RSASSA-PKCS1-v1_5 with SHA-512.
+        RS512 = "RS512",
+        /// RSASSA-PSS with SHA-256.
+        PS256 = "PS256",
+        /// RSASSA-PSS with SHA-384.
+        PS384 = "PS384",
+        /// RSASSA-PSS with SHA-512.
+        PS512 = "PS512",
+        /// ECDSA on P-256 with SHA-256.
+        ES256 = "ES256",
+        /// ECDSA on P-384 with SHA-384.
+        ES384 = "ES384",
+        /// Ed25519 (RFC 8037 §3.1); Ed448 is not supported.
+        EdDSA = "EdDSA",
+        /// HMAC with SHA-256.
+        HS256 = "HS256",
+        /// HMAC with SHA-384.
+        HS384 = "HS384",
+        /// HMAC with SHA-512.
+        HS512 = "HS512",
+    }
+
+    /// The algorithm that the development authorization server signs with.
     pub enum SigningAlgorithm {
         /// RSA with SHA-256.
         Rs256 = "RS256",
@@ -177,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_keyword_reads_back_as_the_value_that_wrote_it() {
+    fn keyword_parses_back_to_its_value() {
         for (keyword, value) in Validation::KEYWORDS {
             assert_eq!(value.keyword(), *keyword);
             assert_eq!(Validation::from_keyword(keyword), Some(*value));

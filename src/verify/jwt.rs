@@ -118,7 +118,7 @@ impl KeySet {
             .collect();
         let demands = allowed
             .iter()
-            .filter_map(|algorithm| Some((algorithm.shortest_secret()?, *algorithm)));
+            .filter_map(|algorithm| Some((algorithm.min_secret_length()?, *algorithm)));
         match demands.max_by_key(|(needed, _)| *needed) {
             Some((needed, algorithm)) if secret.len() < needed => Err(ShortSecret {
                 algorithm,

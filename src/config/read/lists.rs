@@ -11,7 +11,7 @@ use crate::config::report::Spanned;
 use crate::config::value_type::ValueType;
 
 impl Table<'_> {
-    /// A list of at least `least` elements, of which a single one may stand bare; empty where it is left out.
+    /// A list of at least `least` elements, or one bare value; empty if the key is missing.
     pub(in crate::config) fn list<T>(
         &mut self,
         key: Key,
@@ -21,7 +21,7 @@ impl Table<'_> {
         self.optional_list(key, values, least).unwrap_or_default()
     }
 
-    /// As [`Table::list`], without the places.
+    /// As [`Table::list`], without locations.
     pub(in crate::config) fn list_of_values<T>(
         &mut self,
         key: Key,
@@ -32,7 +32,7 @@ impl Table<'_> {
         list.into_iter().map(|spanned| spanned.value).collect()
     }
 
-    /// As [`Table::list`], where an empty list differs from none.
+    /// As [`Table::list`], but an empty list differs from a missing key.
     pub(in crate::config) fn optional_list<T>(
         &mut self,
         key: Key,
@@ -61,7 +61,7 @@ impl Table<'_> {
             .unwrap_or_else(|| self.default_values(key.name, &values, &default))
     }
 
-    /// As [`Table::list`]; where it is left out, `default` holds, as its description says.
+    /// As [`Table::list`], with a default that the description of the key states.
     pub(in crate::config) fn list_or_else<T>(
         &mut self,
         key: Key,
@@ -76,7 +76,7 @@ impl Table<'_> {
             .unwrap_or_else(|| self.default_values(key.name, &values, &json!(default)))
     }
 
-    /// A list of at least one element that must be there.
+    /// A required list of at least one element.
     pub(in crate::config) fn required_list<T>(
         &mut self,
         key: Key,
@@ -122,7 +122,7 @@ impl Table<'_> {
         if entry.value.is_array() {
             return self.elements(entry, least, values);
         }
-        // `"a, b"` may be a value, and is seldom meant to be one.
+        // `"a, b"` may be one value, but is usually meant as a list.
         if let (Some(text), Ok(_), Some(list)) = (
             entry.value.as_str(),
             values.read(entry.value),
@@ -138,7 +138,7 @@ impl Table<'_> {
         self.value(entry, &OrList(values)).map(|only| vec![only])
     }
 
-    /// The readable elements; the others have left their faults.
+    /// The readable elements; the faults of the others are recorded.
     fn elements<T>(
         &self,
         entry: Entry<'_>,
@@ -161,7 +161,7 @@ impl Table<'_> {
     }
 }
 
-/// A bare value of a list; for one that cannot be read, the list that was probably meant is proposed.
+/// A bare value instead of a list. For an unreadable one, the probable list is proposed.
 struct OrList<'v, V>(&'v V);
 
 impl<T, V: ValueType<T>> ValueType<T> for OrList<'_, V> {
@@ -177,9 +177,9 @@ impl<T, V: ValueType<T>> ValueType<T> for OrList<'_, V> {
     }
 }
 
-// The list that a text is likely to be: each part of it could be an element.
+// The probable list in a text: each part is a valid element.
 fn listed<T>(value: &DeValue<'_>, values: &impl ValueType<T>) -> Option<String> {
     let parts = hints::parts(value.as_str()?)?;
-    let is_good = |part: &&str| values.read(&DeValue::String((*part).into())).is_ok();
-    parts.iter().all(is_good).then(|| format!("{parts:?}"))
+    let is_valid = |part: &&str| values.read(&DeValue::String((*part).into())).is_ok();
+    parts.iter().all(is_valid).then(|| format!("{parts:?}"))
 }

@@ -12,7 +12,7 @@ use crate::config::report::Spanned;
 use crate::config::value_type::ValueType;
 
 impl<'f> Table<'f> {
-    /// A table every key of which has a default; where it is left out, it is read as if it were empty.
+    /// A table whose keys all have defaults; a missing one is read as an empty one.
     pub(in crate::config) fn table<T>(
         &mut self,
         key: Key,
@@ -25,7 +25,7 @@ impl<'f> Table<'f> {
             .unwrap_or_else(|| self.read_empty(key.name, read).0)
     }
 
-    /// A table that may be left out.
+    /// An optional table.
     pub(in crate::config) fn optional_table<T>(
         &mut self,
         key: Key,
@@ -101,7 +101,7 @@ impl<'f> Table<'f> {
             .pairs(key.name, || format!("tables, written [{}.NAME]", key.name))
             .into_iter()
             .partition(|(_, entry)| entry.value.is_table());
-        // Whoever leaves out the name has all the keys at the wrong place, for one reason.
+        // Without the name, all keys are in the wrong table: one fault.
         if let Some((name, entry)) = nameless.first() {
             let message = format!(
                 "expected a table, written [{}.NAME], but found {}",
@@ -114,7 +114,7 @@ impl<'f> Table<'f> {
             )));
         }
         for (name, _) in entries.iter().filter(|(name, _)| !is_bare_key(&name.value)) {
-            // Names become labels of metrics and fields of logs.
+            // Names become metric labels and log fields.
             let message = format!(
                 "expected a name of letters, digits, \"-\" and \"_\", but found {:?}",
                 name.value
@@ -125,8 +125,9 @@ impl<'f> Table<'f> {
         entries.into_iter().filter_map(read_one).collect()
     }
 
-    /// Every `NAME = value` of the table `key`, in the order of the file. The schema holds names to `pattern`; the
-    /// caller judges them.
+    /// Every `NAME = value` of the table `key`, in the order of the file.
+    ///
+    /// The schema restricts names to `pattern`; the caller checks them.
     pub(in crate::config) fn map<T>(
         &mut self,
         key: Key,
@@ -141,8 +142,8 @@ impl<'f> Table<'f> {
         entries.into_iter().filter_map(read_one).collect()
     }
 
-    /// The names declared as `[name.NAME]`, readable or not: a broken declaration is not an undeclared name. `None` where
-    /// what stands there, or under a misspelling of it, is not a table of tables.
+    /// The names declared as `[name.NAME]`, readable or not: a faulty declaration still declares
+    /// its name. `None` if the value, or that of a misspelt key, is not a table of tables.
     pub(in crate::config) fn names(&self, name: &str) -> Option<BTreeSet<String>> {
         let mut names = BTreeSet::new();
         for (key, value) in self.entries {
@@ -201,7 +202,7 @@ impl<'f> Table<'f> {
                 )
             })
             .collect();
-        pairs.sort_by_key(|&(place, ..)| place);
+        pairs.sort_by_key(|&(offset, ..)| offset);
         pairs
             .into_iter()
             .map(|(_, name, entry)| (name, entry))
@@ -210,7 +211,7 @@ impl<'f> Table<'f> {
 
     fn read_table<T>(&self, entry: Entry<'_>, read: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
         let DeValue::Table(entries) = entry.value else {
-            // The elements of a list have no form of their own.
+            // An element of a list has no `[header]` of its own.
             let form = if entry.key.contains('[') {
                 String::new()
             } else {
@@ -231,7 +232,7 @@ impl<'f> Table<'f> {
         Table::new(self.file, join(&self.key, name), None, &DeTable::new()).read(read)
     }
 
-    // An empty table asks for every key, so it declares all of them.
+    // Reading an empty table reads every key, so it declares all of them.
     fn record<T>(
         &self,
         key: Key,

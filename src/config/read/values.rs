@@ -10,7 +10,7 @@ use crate::config::secret::{Secret, SecretError, SecretSource, read_secret};
 use crate::config::value_type::ValueType;
 
 impl Table<'_> {
-    /// A key that may be left out.
+    /// An optional key.
     pub(in crate::config) fn optional<T>(
         &mut self,
         key: Key,
@@ -20,7 +20,7 @@ impl Table<'_> {
         self.take_value(key, &values)
     }
 
-    /// As [`Table::optional`], without the place.
+    /// As [`Table::optional`], without the location.
     pub(in crate::config) fn optional_value<T>(
         &mut self,
         key: Key,
@@ -29,7 +29,7 @@ impl Table<'_> {
         self.optional(key, values).map(|spanned| spanned.value)
     }
 
-    /// A key that may be left out; then `default` computes its value, as its description says.
+    /// An optional key with a computed default that its description states.
     pub(in crate::config) fn or_else<T>(
         &mut self,
         key: Key,
@@ -49,7 +49,7 @@ impl Table<'_> {
         self.spanned_or(key, values, default).value
     }
 
-    /// As [`Table::or`], with the place.
+    /// As [`Table::or`], with the location.
     pub(in crate::config) fn spanned_or<T>(
         &mut self,
         key: Key,
@@ -64,11 +64,11 @@ impl Table<'_> {
             let mut values = self.default_values(key.name, &values, &default);
             values
                 .pop()
-                .expect("a default that is no list is one value")
+                .expect("a default that is not a list is one value")
         })
     }
 
-    /// A key that must be there; `what` says in the fault what is missing.
+    /// A required key; `what` names it in the fault.
     pub(in crate::config) fn required<T>(
         &mut self,
         key: Key,
@@ -80,7 +80,7 @@ impl Table<'_> {
         self.take_value(key, &values)
     }
 
-    /// As [`Table::required`], without the place.
+    /// As [`Table::required`], without the location.
     pub(in crate::config) fn required_value<T>(
         &mut self,
         key: Key,
@@ -91,7 +91,7 @@ impl Table<'_> {
             .map(|spanned| spanned.value)
     }
 
-    /// A secret that may be left out.
+    /// An optional secret.
     pub(in crate::config) fn secret(&mut self, key: Key) -> Option<Spanned<Secret>> {
         self.declare(key, Presence::Optional, || {
             Form::Value(Description::secret())
@@ -99,7 +99,7 @@ impl Table<'_> {
         self.take_secret(key)
     }
 
-    /// A secret with a default that everybody knows.
+    /// A secret with a public default, for development.
     pub(in crate::config) fn secret_or(&mut self, key: Key, default: &str) -> Secret {
         self.declare(key, Presence::Default(default.into()), || {
             Form::Value(Description::secret())
@@ -113,7 +113,7 @@ impl Table<'_> {
         self.value(entry, values)
     }
 
-    // No message shows a secret, so nothing is proposed for one that cannot be read.
+    // No message shows a secret, so there are no proposals for an unreadable one.
     fn take_secret(&mut self, key: Key) -> Option<Spanned<Secret>> {
         let entry = self.take(key.name)?;
         let source = SecretSource {
@@ -132,8 +132,8 @@ impl Table<'_> {
                 Some(Spanned::new(secret, entry.key, Some(entry.span)))
             }
             Err(SecretError::Missing(_, mismatch)) if self.file.purpose == Purpose::Try => {
-                let help = mismatch.help.as_deref().unwrap_or("it has to be there");
-                let help = format!("{help}; --offline does without it");
+                let help = mismatch.help.as_deref().unwrap_or("it must be present");
+                let help = format!("{help}; --offline works without it");
                 self.mismatch(&entry, mismatch.with_help(help));
                 None
             }

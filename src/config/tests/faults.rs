@@ -77,7 +77,7 @@ const ROUTE_KEYS: &[(&str, &str)] = &[
     ),
     (
         "scope = [\"a\", \"b\"]",
-        "9: routes[0].scope: expected a string that is not empty, but found a list (scopes that are all needed stand in one string: \"a b\"; any_scope takes a list)",
+        "9: routes[0].scope: expected a string that is not empty, but found a list (write scopes that are all required in one string: \"a b\"; any_scope takes a list)",
     ),
     (
         "scope = \"\"",
@@ -228,7 +228,7 @@ issuers = ["crop"]
 
 #[test]
 fn addresses_that_collide_are_refused_and_free_ports_never_do() {
-    let same = "expected an address that nothing else of this file has, but found that of";
+    let same = "expected an address of its own, but found that of";
     let cases = [
         (
             "[server]\nlisten = \"127.0.0.1:1\"\n[admin]\nlisten = \"127.0.0.1:1\"",
@@ -301,7 +301,7 @@ fn a_file_that_cannot_be_read_is_a_report_as_well() {
     assert_eq!(report(missing), none);
     let folder = tempfile::tempdir().expect("a folder");
     let of_folder = format!(
-        "{}: expected a file to read, but found a directory, which is not a regular file (what is read again for reloads has to be a file, or a link to one)",
+        "{}: expected a file to read, but found a directory, which is not a regular file (reloads read it again, so it must be a file, or a link to one)",
         folder.path().display()
     );
     assert_eq!(report(folder.path()), of_folder);

@@ -1,7 +1,7 @@
-//! The schema and the code that reads agree.
+//! The JSON Schema agrees with the reader.
 //!
-//! Reading records here which keys it asks for ([`asked`]), and its faults say what it expects; `every_key.toml` makes it
-//! ask for everything. Every text that any test of this module reads is validated against the schema as well.
+//! The reader records its keys here ([`record_keys`]); `every_key.toml` makes it read all of them.
+//! Every text that a test of this module reads is also validated against the schema.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,12 +17,12 @@ use crate::config::schema as config_schema;
 
 const EVERY_KEY: &str = include_str!("every_key.toml");
 
-/// Said wherever one of the two knows a key that the other does not.
+/// The remedy if the schema and the reader have different keys.
 const REMEDY: &str = "a key is declared in its table, stands in src/config/tests/every_key.toml with a \
                       value that is not its default, and is named in docs/configuration.md";
 
-/// What reading knows and no schema can: values beside which others stand, declarations, files, secrets.
-/// A fault that is not of these is one of shape, and the schema has to refuse it as well.
+/// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
+/// Every other fault is one of shape, and the schema must refuse it too.
 const BY_MEANING: [&str; 20] = [
     "a declared issuer, but",
     "a declared upstream, but",
@@ -32,7 +32,7 @@ const BY_MEANING: [&str; 20] = [
     "a secret in the file",
     "a string, { env = \"NAME\" } or { file = \"PATH\" }, but found a placeholder",
     "a secret of at least",
-    "a client_id or an audience that signed answers are meant for",
+    "a client_id or an audience for signed responses",
     "an id of its own",
     "an http or https URL without query and fragment",
     "discovery or ",
@@ -42,23 +42,23 @@ const BY_MEANING: [&str; 20] = [
     "\"any\" to stand alone",
     "an IP address and a port, but found \"",
     "the path of a file, but found \"",
-    "an address that nothing else of this file has, but found that of ",
+    "an address of its own, but found that of ",
     "a network such as \"10.0.0.0/8\", but found \"",
 ];
 
-/// Quantities whose form is right and whose bounds are not.
+/// Well-formed quantities out of bounds.
 const BOUNDED: [&str; 2] = ["a duration from", "a size from"];
 
 thread_local! {
-    static ASKED: RefCell<BTreeMap<String, BTreeSet<&'static str>>> = RefCell::default();
+    static READ_KEYS: RefCell<BTreeMap<String, BTreeSet<&'static str>>> = RefCell::default();
 }
 
-/// To be told by reading, once for each table: every key that it asked for.
-pub(in super::super) fn asked(table: &str, keys: &[&'static str]) {
-    ASKED.with_borrow_mut(|asked| asked.entry(table.to_owned()).or_default().extend(keys));
+/// The reader calls this once for each table, with every key that it read.
+pub(in super::super) fn record_keys(table: &str, keys: &[&'static str]) {
+    READ_KEYS.with_borrow_mut(|keys_of| keys_of.entry(table.to_owned()).or_default().extend(keys));
 }
 
-/// Holds the schema against what reading made of `text`: it takes what reading takes, and refuses what is wrong by shape.
+/// The schema must accept the text if the reader does, and refuse it if a fault is one of shape.
 #[track_caller]
 pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
     // What is no TOML has no shape.
@@ -135,14 +135,14 @@ fn as_json(value: &toml::Value) -> Value {
     }
 }
 
-/// One step into a file: the key of a table, or the place in a list.
+/// One step into a file: a key of a table, or an index of a list.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
     Key(String),
     Place(usize),
 }
 
-/// A key of `every_key.toml`, what is said of it there and in the schema.
+/// A key of `every_key.toml`, with its value there and its schema.
 struct Leaf {
     steps: Vec<Step>,
     /// As a fault names it.
@@ -230,7 +230,7 @@ fn collect(value: &toml::Value, node: &Value, at: &mut Leaf, leaves: &mut Vec<Le
     }
 }
 
-/// A secret may be a table, but is one value.
+/// A secret may be a table, but counts as one value.
 fn is_table(node: &Value) -> bool {
     let kind = &node["type"];
     kind == "object" || *kind == serde_json::json!(["object", "boolean"])
@@ -270,7 +270,7 @@ fn tables(node: &Value, pointer: &str, found: &mut BTreeMap<String, Map<String, 
     if let Some(properties) = node["properties"].as_object().filter(|_| is_table(node)) {
         assert_eq!(
             node["additionalProperties"], false,
-            "{pointer}: a table takes known keys only"
+            "{pointer}: a table accepts only known keys"
         );
         for (name, node) in properties {
             tables(node, &format!("{pointer}/properties/{name}"), found);
@@ -284,7 +284,7 @@ fn tables(node: &Value, pointer: &str, found: &mut BTreeMap<String, Map<String, 
     }
 }
 
-/// Where the schema describes the table that a fault would call `key`.
+/// The pointer in the schema to the table that a fault calls `key`.
 fn pointer_of(key: &str, schema: &Value) -> String {
     let mut pointer = String::new();
     for part in key.split('.').filter(|part| !part.is_empty()) {
@@ -303,7 +303,7 @@ fn pointer_of(key: &str, schema: &Value) -> String {
 
 #[test]
 fn schema_has_exactly_the_keys_of_the_reader() {
-    ASKED.take();
+    READ_KEYS.take();
     good(EVERY_KEY);
     let schema = schema();
     let mut described = BTreeMap::new();
@@ -316,21 +316,21 @@ fn schema_has_exactly_the_keys_of_the_reader() {
                 .map(move |name| format!("{table}/properties/{name}"))
         })
         .collect();
-    let mut unasked = known.clone();
-    for (table, keys) in ASKED.take() {
+    let mut unread = known.clone();
+    for (table, keys) in READ_KEYS.take() {
         let pointer = pointer_of(&table, &schema);
         for key in keys {
             let at = format!("{pointer}/properties/{key}");
-            unasked.remove(&at);
+            unread.remove(&at);
             assert!(
                 !known.insert(at),
-                "[{table}] {key}: reading asks for it, and the schema does not know it; {REMEDY}"
+                "[{table}] {key}: the reader reads it, but the schema lacks it; {REMEDY}"
             );
         }
     }
     assert!(
-        unasked.is_empty(),
-        "reading does not ask for {unasked:?}; {REMEDY}"
+        unread.is_empty(),
+        "the reader does not read {unread:?}; {REMEDY}"
     );
 }
 
@@ -345,7 +345,7 @@ fn every_key_is_in_every_key_toml_has_a_description_and_is_in_the_reference() {
             let pointer = format!("{table}/properties/{name}");
             assert!(
                 written.contains(&pointer),
-                "{pointer} does not stand in every_key.toml; {REMEDY}"
+                "{pointer} is not in every_key.toml; {REMEDY}"
             );
             assert!(
                 node["description"]
@@ -362,7 +362,7 @@ fn every_key_is_in_every_key_toml_has_a_description_and_is_in_the_reference() {
 }
 
 #[test]
-fn every_key_left_out_changes_the_configuration() {
+fn omitting_any_key_changes_the_configuration() {
     let whole = good(EVERY_KEY);
     for leaf in leaves() {
         let without = read(&with(&leaf.steps, None));
@@ -376,8 +376,8 @@ fn every_key_left_out_changes_the_configuration() {
 }
 
 #[test]
-fn default_of_the_schema_is_the_default_of_the_reader() {
-    // Those that cannot be left out of that file, because of what stands beside them, each in a file of its own.
+fn schema_and_reader_have_the_same_defaults() {
+    // Keys that other keys of that file require: each has a file of its own.
     let elsewhere = [
         (
             "/properties/server/properties/listen",
@@ -418,7 +418,7 @@ fn default_of_the_schema_is_the_default_of_the_reader() {
     }
 }
 
-/// Whether two files mean the same: that a default was written is no difference.
+/// Whether two files mean the same; a written default is no difference.
 fn same(one: &Config, other: &Config) -> bool {
     let server = |config: &Config| Server {
         listen: Vec::new(),
@@ -458,12 +458,12 @@ fn key_without_a_default_describes_its_absence() {
         });
         let has_default = leaf.described.get("default").is_some();
         let is_section = is_table(&leaf.described) && leaf.described.get("properties").is_some();
-        let told = leaf.described["description"]
+        let describes_absence = leaf.described["description"]
             .as_str()
             .is_some_and(|text| text.contains("Without it, "));
         let of_all = leaf.pointer.matches("/properties/").count() == 1;
         assert!(
-            required ^ (has_default || told) || is_section || of_all,
+            required ^ (has_default || describes_absence) || is_section || of_all,
             "{}: expected it to be required, or a default, or a description with \"Without it, …\"; {REMEDY}",
             leaf.pointer
         );
@@ -471,7 +471,7 @@ fn key_without_a_default_describes_its_absence() {
 }
 
 #[test]
-fn words_and_bounds_of_the_schema_are_those_of_the_reader() {
+fn schema_and_reader_have_the_same_words_and_bounds() {
     let mut words: BTreeMap<String, (BTreeSet<String>, Value)> = BTreeMap::new();
     for leaf in leaves() {
         // What no key takes: the fault says what it would take.
@@ -492,9 +492,9 @@ fn words_and_bounds_of_the_schema_are_those_of_the_reader() {
         if expected == "true or false" {
             assert_eq!(described["type"], "boolean", "{key}");
         } else if let Some(bounds) = expected.strip_prefix("an integer from ") {
-            let told = format!("{} to {}", described["minimum"], described["maximum"]);
+            let bounds_of_schema = format!("{} to {}", described["minimum"], described["maximum"]);
             assert_eq!(
-                (&*told, &described["type"]),
+                (&*bounds_of_schema, &described["type"]),
                 (bounds, &json!("integer")),
                 "{key}"
             );
@@ -517,23 +517,23 @@ fn words_and_bounds_of_the_schema_are_those_of_the_reader() {
     }
     assert!(words.len() > 8, "{words:?}");
     for (pointer, (words, described)) in words {
-        let told = described["enum"]
+        let words_of_schema = described["enum"]
             .as_array()
             .or(described["anyOf"][0]["enum"].as_array());
-        let told: BTreeSet<_> = told
+        let words_of_schema: BTreeSet<_> = words_of_schema
             .into_iter()
             .flatten()
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect();
         assert_eq!(
-            told, words,
+            words_of_schema, words,
             "{pointer}: what the schema takes, and what reading does"
         );
     }
 }
 
-/// The words of `"a", "b" or "c"`, if it is no more than that.
+/// The words of `"a", "b" or "c"`, if the text has no other form.
 fn only_words(expected: &str) -> Option<Vec<String>> {
     let parts = expected.split(", ").flat_map(|part| part.split(" or "));
     parts

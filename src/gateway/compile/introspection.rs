@@ -7,7 +7,6 @@ use super::authorization_server::AuthorizationServer;
 use crate::config::{self, Authentication, ClientSecret, Fault};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
-use crate::oauth::jose::Algorithm;
 use crate::values::IntrospectionFormat;
 use crate::verify::introspection::{
     Assertions, ClientAuthentication, ClientCredentialsToken, Credentials, Introspection,
@@ -123,16 +122,19 @@ fn credentials(
                         key.value.display()
                     ))
                 })?;
-            // The name was checked when the file was read.
-            let algorithm = Algorithm::from_name(algorithm).unwrap_or(Algorithm::RS256);
             let audience = issuer
                 .issuer
                 .first()
                 .map(|iss| iss.value.clone())
                 .unwrap_or_default();
-            let assertions =
-                Assertions::new(client_id.clone(), audience, &pem, algorithm, key_id.clone())
-                    .map_err(|error| key.fault(error.to_string()))?;
+            let assertions = Assertions::new(
+                client_id.clone(),
+                audience,
+                &pem,
+                *algorithm,
+                key_id.clone(),
+            )
+            .map_err(|error| key.fault(error.to_string()))?;
             ClientAuthentication::PrivateKeyJwt(Box::new(assertions))
         }
     };

@@ -11,7 +11,7 @@ use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
-use crate::oauth::jose::{Algorithm, Jwks};
+use crate::oauth::jose::Jwks;
 use crate::oauth::scope::GrantedWildcards;
 use crate::values::Validation;
 use crate::verify::jwt::KeySet;
@@ -207,11 +207,10 @@ fn keys(
     server: &AuthorizationServer,
     epoch: &Epoch,
 ) -> Result<IssuerKeys, Box<Fault>> {
-    // The names were checked when the file was read.
     let algorithms: Vec<_> = issuer
         .algorithms
         .iter()
-        .filter_map(|name| Algorithm::from_name(&name.value))
+        .map(|algorithm| algorithm.value)
         .collect();
     let endpoint = match source {
         KeySource::File(path) => {

@@ -4,7 +4,6 @@
 //! Parsing only; `verify` verifies signatures. Keys in a header (`jwk`, `jku`, `x5u`, `x5c`) are
 //! ignored: an attacker who sends a token would choose the key to trust (RFC 8725 §3.10).
 
-mod algorithm;
 mod jwk;
 mod jwks;
 mod jws;
@@ -12,10 +11,11 @@ mod jws;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-pub use algorithm::Algorithm;
 pub use jwk::{Curve, Jwk, JwkError, KeyMaterial};
 pub use jwks::{Jwks, JwksError, SkippedKey};
 pub use jws::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
+
+pub use crate::values::Algorithm;
 
 /// Decodes base64url without padding (RFC 7515 §2); `None` for anything else.
 ///

@@ -19,13 +19,13 @@ fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
         (
             format!("[issuers.corp]\n{GOOD_ISSUER}{ASKS}"),
             &[
-                "1: issuers.corp.introspection: expected a table that says how tokens are asked about, but found nothing (add [issuers.corp.introspection] with client_id and client_secret)",
+                "1: issuers.corp.introspection: expected a table for introspection, but found nothing (add [issuers.corp.introspection] with client_id and client_secret)",
             ],
         ),
         (
             introspection("", CLIENT),
             &[
-                "5: issuers.corp.introspection: expected it where tokens are asked about, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" asks)",
+                "5: issuers.corp.introspection: expected it only with introspection, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" uses introspection)",
             ],
         ),
         (
@@ -62,7 +62,7 @@ fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
                 CLIENT,
             ),
             &[
-                "5: issuers.corp.jwks_uri: expected no keys where no signature is verified, but found them (validation = \"jwks+introspection\" verifies signatures before it asks)",
+                "5: issuers.corp.jwks_uri: expected no keys where no signature is verified, but found them (validation = \"jwks+introspection\" verifies signatures before introspection)",
             ],
         ),
         (
@@ -71,7 +71,7 @@ fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
                 &format!("authentication = \"bearer\"\naccept = \"phantom\"\n{CLIENT}"),
             ),
             &[
-                "5: issuers.corp.discovery: expected discovery or another source of keys for answers that are signed, but found neither (give jwks_uri, jwks_file or shared_secret)",
+                "5: issuers.corp.discovery: expected discovery or another source of keys for signed responses, but found neither (give jwks_uri, jwks_file or shared_secret)",
                 "5: issuers.corp.discovery: expected discovery or introspection.endpoint, but found neither (give introspection.endpoint)",
                 "5: issuers.corp.discovery: expected discovery or introspection.token_endpoint, but found neither (give introspection.token_endpoint)",
             ],
@@ -86,13 +86,13 @@ fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
             introspection(ASKS, "authentication = \"none\"\naccept = \"jwt\"")
                 .replace("\"api\"", "\"any\""),
             &[
-                "7: issuers.corp.introspection.accept: expected a client_id or an audience that signed answers are meant for, but found neither",
+                "7: issuers.corp.introspection.accept: expected a client_id or an audience for signed responses, but found neither",
             ],
         ),
         (
             format!("[issuers.corp]\n{GOOD_ISSUER}token_prefix = \"x\""),
             &[
-                "4: issuers.corp.token_prefix: expected it where tokens are asked about, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" asks)",
+                "4: issuers.corp.token_prefix: expected it only with introspection, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" uses introspection)",
             ],
         ),
     ]
@@ -112,30 +112,30 @@ fn introspection_needs_authentication_and_endpoint() {
     for more in ["", "\ndiscovery = false"] {
         let named = introspection(&format!("{ASKS}{more}"), unreadable)
             .replace("https://id.example.com\"\n", "com.ibm.mfp\"\n");
-        let told = read(&named).expect_err("no such variable");
+        let report = read(&named).expect_err("no such variable");
         assert_eq!(
-            (told.lines().count(), told.contains("client_secret")),
+            (report.lines().count(), report.contains("client_secret")),
             (1, true),
-            "{told}"
+            "{report}"
         );
     }
-    let told = read(&introspection(
+    let report = read(&introspection(
         "validation = \"introspection+jwks\"",
         CLIENT,
     ))
     .expect_err("another order");
     assert!(
-        told.ends_with("(did you mean \"jwks+introspection\"?)"),
-        "{told}"
+        report.ends_with("(did you mean \"jwks+introspection\"?)"),
+        "{report}"
     );
-    let told = read(&introspection(
+    let report = read(&introspection(
         &format!("{ASKS}\ntoken_prefix = \"a b\""),
         CLIENT,
     ))
     .expect_err("a space");
     assert!(
-        told.contains("token_prefix: expected characters that tokens are made of"),
-        "{told}"
+        report.contains("token_prefix: expected characters of a token"),
+        "{report}"
     );
     // Where every endpoint is given, an issuer may go by any name.
     let given = "authentication = \"none\"\nendpoint = \"https://id.example.com/introspect\"";
@@ -192,7 +192,7 @@ fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
         ),
         (
             &public_key_with_secret,
-            "gateway.toml:5: issuers.corp.algorithms[0]: expected \"HS256\", \"HS384\" or \"HS512\", but found \"RS256\" (shared_secret serves no other)",
+            "gateway.toml:5: issuers.corp.algorithms[0]: expected \"HS256\", \"HS384\" or \"HS512\", but found \"RS256\" (shared_secret works only with these)",
         ),
         (
             &secret_too_short,

@@ -130,8 +130,8 @@ fn repeated_key_is_one_fault_with_its_remedy() {
         (format!("{listed}{single}[server]\n"), routes(&[4])),
         (
             "[server]\nworkers = 1\n[server] # again\nworkers = 2\n[log]\naccess = true\naccess = true".to_owned(),
-            "gateway.toml:3: not TOML: duplicate key \"server\" (it stands there once)\n\
-             gateway.toml:7: not TOML: duplicate key \"access\" (it stands there once)"
+            "gateway.toml:3: not TOML: duplicate key \"server\" (write it once)\n\
+             gateway.toml:7: not TOML: duplicate key \"access\" (write it once)"
                 .to_owned(),
         ),
     ] {
@@ -165,8 +165,8 @@ fn every_syntax_error_is_reported_and_nothing_else() {
     assert_faults(&[
         (
             "a = 1\na = 2\n[server]\nworkers = 0\n[server]",
-            "gateway.toml:2: not TOML: duplicate key \"a\" (it stands there once)\n\
-             gateway.toml:5: not TOML: duplicate key \"server\" (it stands there once)",
+            "gateway.toml:2: not TOML: duplicate key \"a\" (write it once)\n\
+             gateway.toml:5: not TOML: duplicate key \"server\" (write it once)",
         ),
         (
             "[routes\nb = 1",

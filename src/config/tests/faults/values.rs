@@ -132,7 +132,7 @@ fn values_of_another_form() -> Vec<(String, String)> {
         |keys: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = \"b\"\n{keys}");
     let route = |keys: &str| format!("{PUSH}[[routes]]\npath = \"/\"\nupstream = \"push\"\n{keys}");
     let filled = |placeholder: &str| {
-        format!("nothing is filled in for {placeholder}: write the value itself")
+        format!("placeholders such as {placeholder} are not replaced: write the value itself")
     };
     let meant = |text: &str| format!("did you mean {text}?");
     vec![
@@ -216,7 +216,7 @@ fn values_of_another_form() -> Vec<(String, String)> {
         ),
         (
             issuer("jwks_file = \"https://a.test/keys\""),
-            "a URL is none".to_owned(),
+            "a URL is not a path".to_owned(),
         ),
         (
             issuer("discovery = \"a.test/metadata\""),
@@ -228,7 +228,7 @@ fn values_of_another_form() -> Vec<(String, String)> {
         ),
         (
             "[server]\nlisten = 8080".to_owned(),
-            "\"127.0.0.1:8080\" is for this machine alone, \"0.0.0.0:8080\" for everybody"
+            "write \"127.0.0.1:8080\" for this machine only, \"0.0.0.0:8080\" for all interfaces"
                 .to_owned(),
         ),
         (
@@ -295,7 +295,7 @@ fn unlikely_value_is_warned_of_and_secrets_are_not_inspected() {
     };
     let issuer =
         |audience: &str| format!("[issuers.a]\nissuer = \"https://a.test\"\naudience = {audience}");
-    let unfilled = "gateway.toml:3: issuers.a.audience: \"${AUD}\" is taken as it stands (nothing is filled in for ${AUD}: write the value itself)";
+    let unfilled = "gateway.toml:3: issuers.a.audience: \"${AUD}\" is used literally (placeholders such as ${AUD} are not replaced: write the value itself)";
     assert_eq!(warned(&issuer("\"${AUD}\"")), unfilled);
     assert_eq!(
         warned(&issuer("[\"a\", \"x-${AUD}\"]")),
