@@ -88,9 +88,10 @@ pub struct Forwarding {
 impl Snapshot {
     /// The rules for responses to requests of this route, or of none.
     pub(super) fn response_rules(&self, route: Option<usize>) -> &ResponseRules {
-        route.map_or(&self.unrouted_response, |route| {
-            &self.forwarding[route].response
-        })
+        // Nothing here may panic: a request whose judgement panicked has a response as well.
+        route
+            .and_then(|route| self.forwarding.get(route))
+            .map_or(&self.unrouted_response, |route| &route.response)
     }
 
     /// Which pages of other origins may use this route, or a path without one.
