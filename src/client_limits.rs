@@ -1,4 +1,4 @@
-//! How much of something that all clients share one client may take.
+//! Limits how much of a shared resource one client may use.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
 ///
-/// One household has 2^64 addresses of IPv6, so a limit for each address would limit nobody.
+/// One household has 2^64 IPv6 addresses, so a limit per address would limit nobody.
 pub(crate) fn client_network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -14,7 +14,7 @@ pub(crate) fn client_network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A bounded number of places, of which one client may hold a quarter.
+/// A limit that all clients share. One client may use a quarter of it.
 #[derive(Debug)]
 pub(crate) struct ClientShares {
     max: usize,
@@ -31,7 +31,7 @@ impl ClientShares {
         }
     }
 
-    /// Takes a place for a client, as [`client_network`] has it; returns whether there was one.
+    /// Counts one use by a client, a [`client_network`]. Returns `false` if a limit is reached.
     pub(crate) fn take(&mut self, client: IpAddr) -> bool {
         let own = self.by_client.entry(client).or_default();
         let is_taken = self.taken < self.max && *own < self.max / 4;
@@ -44,7 +44,7 @@ impl ClientShares {
         is_taken
     }
 
-    /// Gives back one place of a client.
+    /// Ends one use by a client.
     pub(crate) fn release(&mut self, client: IpAddr) {
         self.taken -= 1;
         if let Entry::Occupied(mut own) = self.by_client.entry(client) {

@@ -1,7 +1,8 @@
-//! The HTTP client of the control plane: responses are bounded in size and time, and redirects are not followed.
+//! The HTTP client of the control plane. It limits the size and the time of responses, and follows
+//! no redirects.
 //!
-//! Everything that scopegate asks of other servers on its own behalf goes through it: metadata, JWKS, introspection, its
-//! own access token, and spans on their way to a collector.
+//! It fetches metadata, JWKS and the gateway's own access token, sends introspection requests, and
+//! exports spans to a collector.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use reqwest::redirect;
 #[derive(Clone, Debug)]
 pub struct HttpClient(reqwest::Client);
 
-/// A response that was read to its end, whatever its status.
+/// A complete response of any status.
 #[derive(Debug)]
 pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
@@ -21,16 +22,16 @@ pub(crate) struct HttpResponse {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no response. None of it is a client's fault.
+/// Why a request failed. A client of the gateway is never the cause.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The connection was refused, reset or untrusted, or the server was too slow.
     #[error("no response: {}", root_cause(.0))]
     NoResponse(#[source] reqwest::Error),
-    /// Another status than 200; a redirect is one.
+    /// A status other than 200, such as a redirect.
     #[error("expected status 200, but found {0}")]
     Status(u16),
-    /// The body is larger than the caller takes.
+    /// The body exceeds the caller's limit.
     #[error("expected at most {max} bytes, but found more")]
     TooLarge {
         /// The limit in bytes.
@@ -39,7 +40,7 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Whether no connection was made, so that the server has seen no request.
+    /// Whether the connection failed, so that the server has received no request.
     pub(crate) fn is_connect(&self) -> bool {
         match self {
             Self::NoResponse(error) => error.is_connect(),
@@ -58,10 +59,10 @@ impl HttpError {
 }
 
 impl HttpClient {
-    /// Makes a client; `timeout` bounds each request with its response.
+    /// Creates a client. `timeout` covers each request and its response.
     ///
     /// # Errors
-    /// When the TLS configuration is not usable.
+    /// If the TLS configuration is unusable.
     pub fn new(
         tls: rustls::ClientConfig,
         connect_timeout: Duration,
@@ -71,7 +72,7 @@ impl HttpClient {
             .tls_backend_preconfigured(tls)
             .connect_timeout(connect_timeout)
             .timeout(timeout)
-            // Keys are trusted because of the URL that they were fetched from.
+            // The operator trusts a URL; a redirect could replace it by any other.
             .redirect(redirect::Policy::none())
             .no_proxy()
             .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
@@ -82,7 +83,7 @@ impl HttpClient {
     /// Fetches a JSON document of at most `max` bytes.
     ///
     /// # Errors
-    /// [`HttpError`]; any status but 200 is one.
+    /// [`HttpError`], also for any status other than 200.
     pub(crate) async fn get_json(&self, url: &str, max: usize) -> Result<HttpResponse, HttpError> {
         let request = self
             .0
@@ -96,10 +97,10 @@ impl HttpClient {
         }
     }
 
-    /// Posts a form that may safely be sent twice; the response has at most `max` bytes.
+    /// Posts a form that is safe to send twice. The response may have `max` bytes.
     ///
     /// # Errors
-    /// [`HttpError::NoResponse`] or [`HttpError::TooLarge`]; the status is left to the caller.
+    /// [`HttpError::NoResponse`] or [`HttpError::TooLarge`]. The caller checks the status.
     pub(crate) async fn post_form(
         &self,
         url: &str,
@@ -115,7 +116,7 @@ impl HttpClient {
                 .send()
         };
         let response = match send().await {
-            // The server may have closed an idle connection just when the request was written to it.
+            // The server may have closed an idle connection while the request was written.
             Err(error) if !error.is_connect() && !error.is_timeout() => send().await,
             other => other,
         }
@@ -123,10 +124,10 @@ impl HttpClient {
         HttpResponse::read(response, max).await
     }
 
-    /// Sends a request once; the response has at most `max` bytes.
+    /// Sends a request once. The response may have `max` bytes.
     ///
     /// # Errors
-    /// [`HttpError::NoResponse`] or [`HttpError::TooLarge`]; the status is left to the caller.
+    /// [`HttpError::NoResponse`] or [`HttpError::TooLarge`]. The caller checks the status.
     pub(crate) async fn send(
         &self,
         request: Request<Bytes>,
@@ -160,7 +161,7 @@ impl HttpResponse {
         Some(value.split(';').next()?.trim().to_ascii_lowercase())
     }
 
-    /// How long the response may be kept, where `Cache-Control` says so (RFC 9111 §5.2.2).
+    /// How long the response may be cached, if `Cache-Control` says so (RFC 9111 §5.2.2).
     pub(crate) fn freshness(&self) -> Option<Duration> {
         self.headers
             .get_all(header::CACHE_CONTROL)
@@ -170,7 +171,7 @@ impl HttpResponse {
     }
 }
 
-// `no-cache` and `no-store` mean zero here; the key ring has a minimum of its own.
+// `no-cache` and `no-store` count as zero. The key ring applies its own minimum.
 fn freshness_of(value: &HeaderValue) -> Option<Duration> {
     let directives = value
         .to_str()
@@ -192,14 +193,14 @@ fn freshness_of(value: &HeaderValue) -> Option<Duration> {
         .min()
 }
 
-// reqwest's own message is "error sending request"; what the operator needs is the last source.
+// reqwest's own message is only "error sending request". The last source names the cause.
 fn root_cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "timed out".to_owned();
     }
     let mut cause: &dyn std::error::Error = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
+    while let Some(source) = cause.source() {
+        cause = source;
     }
     let text = cause.to_string();
     let remedy = if text.contains("invalid peer certificate") {
@@ -217,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shortest_freshness_in_cache_control_counts() {
+    fn freshness_is_the_shortest_in_cache_control() {
         for (value, expected) in [
             ("max-age=600", Some(600)),
             ("public, Max-Age=\"60\", must-revalidate", Some(60)),

@@ -269,9 +269,9 @@
 //! `response_with_a_flood_of_headers_is_a_502`.
 //!
 //! **No token or secret is logged or printed.** Types that hold one do not show it in `Debug`:
-//! `debug_does_not_show_the_token`, `secrets_do_not_show_themselves`,
+//! `debug_does_not_show_the_token`, `debug_output_of_a_key_set_hides_its_secret`,
 //! `debug_does_not_show_claims`,
-//! `arguments_with_tokens_do_not_print_themselves`, `settings_do_not_print_secrets`. Over the wire:
+//! `debug_output_of_arguments_hides_tokens`, `settings_do_not_print_secrets`. Over the wire:
 //! `r42_tokens_appear_in_no_log_and_no_response`.
 //!
 //! **There is no `unsafe`.** `unsafe_code = "forbid"` in `Cargo.toml`; the compiler holds it.

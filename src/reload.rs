@@ -1,7 +1,7 @@
 //! Replaces the active configuration without a restart. No request is lost, and none is judged by a
 //! mix of two configurations.
 //!
-//! 1. A file is applied as a whole or rejected as a whole. A file with faults is rejected, and so is
+//! 1. A file is applied as a whole or rejected as a whole. A file with errors is rejected, and so is
 //!    a change that needs a restart. The log says why.
 //! 2. Each request is judged and forwarded by the snapshot that was active when it arrived; see
 //!    [`Gate`](crate::gateway::Gate).
@@ -35,13 +35,13 @@ pub struct Reloader {
     reloads: Arc<Reloads>,
 }
 
-/// Counts of the reloads, and the outcome of the last one.
+/// Counts of reloads, and the outcome of the last one.
 #[derive(Debug)]
 pub struct Reloads {
     /// Configurations that were applied.
     pub accepted: Counter,
     /// Configurations that were rejected.
-    pub refused: Counter,
+    pub rejected: Counter,
     last: Mutex<LastReload>,
 }
 
@@ -49,7 +49,7 @@ pub struct Reloads {
 #[derive(Clone, Copy, Debug)]
 pub struct LastReload {
     /// Whether the file that was read last is active.
-    pub is_good: bool,
+    pub is_active: bool,
     /// When a file was last read and found active or applied.
     pub success: Instant,
 }
@@ -57,21 +57,21 @@ pub struct LastReload {
 /// The outcome of a reload that was not rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reloaded {
-    /// Nothing has changed.
-    Same,
+    /// The configuration has not changed.
+    Unchanged,
     /// The new configuration is active.
     Changed,
 }
 
 /// Why a configuration is rejected.
 #[derive(Debug, thiserror::Error)]
-pub enum Refused {
-    /// It has faults.
+pub enum Rejected {
+    /// It has errors.
     #[error("{0}")]
-    Faulty(Report),
+    Invalid(Report),
     /// It changes keys that are read only when the process starts.
-    #[error("{} changed, which takes a restart", .0.join(", "))]
-    TakesRestart(Vec<&'static str>),
+    #[error("{} changed, which needs a restart", .0.join(", "))]
+    NeedsRestart(Vec<&'static str>),
 }
 
 impl Reloader {
@@ -102,29 +102,29 @@ impl Reloader {
         self.shared_snapshot.load_full()
     }
 
-    /// Applies a configuration that was loaded. Waits for the keys of new issuers, twice their `timeout` at
-    /// most.
+    /// Applies a loaded configuration. Waits for the keys of new issuers, for at most twice their
+    /// `timeout`.
     ///
     /// A reload that is cancelled changes nothing.
     ///
     /// # Errors
-    /// [`Refused`]; the previous configuration stays active.
+    /// [`Rejected`]; the previous configuration stays active.
     pub async fn reload(
         &mut self,
         server: &Server,
         loaded: Result<(Config, Source), Report>,
-    ) -> Result<Reloaded, Refused> {
+    ) -> Result<Reloaded, Rejected> {
         let outcome = self.apply(server, loaded).await;
         match &outcome {
-            Ok(Reloaded::Same) => {}
+            Ok(Reloaded::Unchanged) => {}
             Ok(Reloaded::Changed) => self.reloads.accepted.count(),
-            Err(_) => self.reloads.refused.count(),
+            Err(_) => self.reloads.rejected.count(),
         }
         self.reloads.record(outcome.is_ok(), clock::now());
         outcome
     }
 
-    /// Counts of the reloads, and the outcome of the last one.
+    /// Counts of reloads, and the outcome of the last one.
     #[must_use]
     pub fn reloads(&self) -> &Arc<Reloads> {
         &self.reloads
@@ -134,30 +134,30 @@ impl Reloader {
         &mut self,
         server: &Server,
         loaded: Result<(Config, Source), Report>,
-    ) -> Result<Reloaded, Refused> {
-        let (config, source) = loaded.map_err(Refused::Faulty)?;
-        let earlier = self.shared_snapshot.load_full();
+    ) -> Result<Reloaded, Rejected> {
+        let (config, source) = loaded.map_err(Rejected::Invalid)?;
+        let previous = self.shared_snapshot.load_full();
         let (snapshot, certificates) = match (
-            compile_after(&config, Some(&earlier)),
+            compile_after(&config, Some(&previous)),
             certificates(&config.listeners),
         ) {
             (Ok(snapshot), Ok(certificates)) => (snapshot, certificates),
             (snapshot, certificates) => {
                 let faults = [snapshot.err(), certificates.err()];
-                return Err(Refused::Faulty(
+                return Err(Rejected::Invalid(
                     source.report(faults.into_iter().flatten().flatten().collect()),
                 ));
             }
         };
-        if config == self.config && has_same_issuers(&snapshot, &earlier) {
-            return Ok(Reloaded::Same);
+        if config == self.config && has_same_issuers(&snapshot, &previous) {
+            return Ok(Reloaded::Unchanged);
         }
         let needs_restart = changes_that_need_restart(&self.config, &config);
         if !needs_restart.is_empty() {
-            return Err(Refused::TakesRestart(needs_restart));
+            return Err(Rejected::NeedsRestart(needs_restart));
         }
-        gateway::start_background_tasks(&snapshot, Some(&earlier));
-        settle_new_issuers(&config, &snapshot, &earlier).await;
+        gateway::start_background_tasks(&snapshot, Some(&previous));
+        wait_for_new_issuers(&config, &snapshot, &previous).await;
 
         let snapshot = Arc::new(snapshot);
         self.shared_snapshot.store(Arc::clone(&snapshot));
@@ -177,23 +177,23 @@ impl Reloader {
 }
 
 impl Reloads {
-    // What was started with was taken up as well.
+    // The configuration of the start counts as applied.
     fn new(now: Instant) -> Self {
         let last = Mutex::new(LastReload {
-            is_good: true,
+            is_active: true,
             success: now,
         });
         Self {
             accepted: Counter::default(),
-            refused: Counter::default(),
+            rejected: Counter::default(),
             last,
         }
     }
 
-    fn record(&self, is_good: bool, now: Instant) {
+    fn record(&self, is_active: bool, now: Instant) {
         let mut last = lock(&self.last);
-        last.is_good = is_good;
-        if is_good {
+        last.is_active = is_active;
+        if is_active {
             last.success = now;
         }
     }
@@ -205,32 +205,32 @@ impl Reloads {
     }
 }
 
-// The log says what a reload waits for.
-async fn settle_new_issuers(config: &Config, snapshot: &Snapshot, earlier: &Snapshot) {
-    let new = gateway::new_key_issuers(snapshot, earlier);
+// Without this log line, a waiting reload looks like a hanging one.
+async fn wait_for_new_issuers(config: &Config, snapshot: &Snapshot, previous: &Snapshot) {
+    let new = gateway::new_key_issuers(snapshot, previous);
     if new.is_empty() {
         return;
     }
     let names: Vec<_> = new.iter().map(|issuer| &*issuer.settings.name).collect();
-    let timeouts = config
+    let new_issuers = config
         .issuers
         .iter()
         .filter(|issuer| names.contains(&issuer.name.value.as_str()));
     // One timeout for the metadata, one for the keys.
-    let longest = timeouts
+    let timeout = new_issuers
         .map(|issuer| issuer.timeout * 2)
         .max()
         .unwrap_or_default();
     tracing::info!(
         issuers = names.join(", "),
-        timeout_seconds = longest.as_secs_f64(),
+        timeout_seconds = timeout.as_secs_f64(),
         "waiting for the keys of new issuers"
     );
-    gateway::wait_for_keys(&new, longest).await;
+    gateway::wait_for_keys(&new, timeout).await;
 }
 
-fn has_same_issuers(snapshot: &Snapshot, earlier: &Snapshot) -> bool {
-    let (issuers, known) = (snapshot.verifier.issuers(), earlier.verifier.issuers());
+fn has_same_issuers(snapshot: &Snapshot, previous: &Snapshot) -> bool {
+    let (issuers, known) = (snapshot.verifier.issuers(), previous.verifier.issuers());
     issuers.len() == known.len()
         && issuers
             .iter()
@@ -267,7 +267,7 @@ fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
         .collect()
 }
 
-/// Finds changes of a file by reading it again and again.
+/// Detects changes of a file by reading it periodically.
 pub struct FileWatcher {
     path: PathBuf,
     last_seen: FileContents,
@@ -284,13 +284,13 @@ impl FileWatcher {
         }
     }
 
-    /// Takes the present contents as known: the file is being read for another reason than a change.
+    /// Marks the present contents as known, because a reload on a signal reads them now.
     pub fn mark_read(&mut self) {
         self.last_seen = FileContents::of([&self.path]);
     }
 
-    /// Waits until the contents change and stay the same for two reads. A file that was deleted counts as
-    /// changed once it is back, whatever it contains.
+    /// Waits until the contents change and stay the same for two reads. A deleted file counts as
+    /// changed when it exists again, with any contents.
     pub async fn changed(&mut self) {
         let mut last = self.last_seen.clone();
         loop {

@@ -306,7 +306,7 @@ impl Admin {
         )?;
         let reloads = [
             ("accepted", &self.reloads.accepted),
-            ("refused", &self.reloads.refused),
+            ("refused", &self.reloads.rejected),
         ];
         page.counter(
             "scopegate_reloads",
@@ -318,7 +318,7 @@ impl Admin {
         page.gauge(
             "scopegate_last_reload_successful",
             help,
-            [(Vec::new(), u64::from(last.is_good))],
+            [(Vec::new(), u64::from(last.is_active))],
         )?;
         let at = self.seconds_when(clock::since(last.success));
         let help = "Unix time of the last accepted reload";

@@ -62,7 +62,7 @@ impl Admin {
                 detail: "stopping".to_owned(),
             });
         }
-        if !self.reloads.last().is_good {
+        if !self.reloads.last().is_active {
             let detail = "configuration: the last reload was rejected; the previous configuration stays active (see the log)";
             checks.push(Check {
                 status: Status::Degraded,

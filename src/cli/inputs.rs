@@ -117,12 +117,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn arguments_with_tokens_do_not_print_themselves() {
-        let shown = format!(
+    fn debug_output_of_arguments_hides_tokens() {
+        let debug = format!(
             "{:?} {:?}",
             "secret".parse::<TextFrom>(),
             "A: secret".parse::<HeaderFrom>()
         );
-        assert!(!shown.contains("secret"), "{shown}");
+        assert!(!debug.contains("secret"), "{debug}");
     }
 }

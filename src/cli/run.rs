@@ -274,10 +274,10 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
     let outcome = reloader.reload(server, loaded).await;
     let (accepted, refused) = (
         reloader.reloads().accepted.read(),
-        reloader.reloads().refused.read(),
+        reloader.reloads().rejected.read(),
     );
     match outcome {
-        Ok(Reloaded::Same) => tracing::info!("configuration unchanged"),
+        Ok(Reloaded::Unchanged) => tracing::info!("configuration unchanged"),
         Ok(Reloaded::Changed) => {
             let (format, level) = log_settings(&reloader.config().log, options);
             log.change(format, level);

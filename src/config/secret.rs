@@ -46,7 +46,7 @@ pub(super) struct SecretSource<'s> {
 /// The origin of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretOrigin {
-    /// The configuration file itself: whoever can read the file can read the secret.
+    /// The configuration file itself: anybody who can read the file can read the secret.
     Bare,
     /// A variable of the environment.
     Variable(String),

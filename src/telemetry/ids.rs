@@ -1,32 +1,32 @@
-//! Numbers of spans and traces.
+//! Ids of spans and traces.
 
 use std::cell::Cell;
 
-/// One worker's numbers. It takes neither a lock nor a system call to make one.
+/// Generates the ids of one worker, without a lock or a system call.
 #[derive(Debug)]
 pub(super) struct Ids(Cell<u64>);
 
 impl Ids {
-    /// Numbers that begin anywhere.
+    /// Starts at a random number.
     pub(super) fn new() -> Self {
         let mut random = [0; 8];
-        // Without randomness they are not unique among processes, and nothing else is lost.
+        // On an error, ids are not unique across processes. Nothing depends on that.
         let _ = aws_lc_rs::rand::fill(&mut random);
         Self(Cell::new(u64::from_ne_bytes(random)))
     }
 
-    /// The next number: each of the 2^64 comes once before one comes again. They are spread, which sampling by them needs,
-    /// and no secret: whoever gets two can tell how many there were in between.
-    pub(super) fn make(&self) -> u64 {
-        // Odd, so that every number comes; the golden ratio's digits, so that neighbours differ.
+    /// Returns the next id. None repeats within 2^64 ids. The ids are evenly distributed, because
+    /// sampling depends on them. They are not secret: two ids reveal how many lie between them.
+    pub(super) fn generate(&self) -> u64 {
+        // An odd step reaches every number. The digits of the golden ratio spread neighbours.
         let number = self.0.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.0.set(number);
-        mixed(number)
+        mix(number)
     }
 }
 
-// Each step can be undone, so different numbers stay different.
-fn mixed(mut number: u64) -> u64 {
+// Each step is reversible, so different numbers stay different.
+fn mix(mut number: u64) -> u64 {
     for factor in [0xff51_afd7_ed55_8ccd, 0xc4ce_b9fe_1a85_ec53] {
         number = (number ^ (number >> 33)).wrapping_mul(factor);
     }

@@ -1,8 +1,9 @@
-//! Labels from closed sets, for metrics, spans and the access log.
+//! Labels with few possible values, for metrics, spans and the access log.
 
 use http::{Method, Version};
 
-/// The methods of OpenTelemetry's HTTP conventions, and `_OTHER`: clients may invent methods, and each would be a series.
+/// The label of a method, as in OpenTelemetry's HTTP conventions. Other methods are `_OTHER`: clients
+/// may invent methods, and each would create a metric series.
 pub(super) fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -18,7 +19,7 @@ pub(super) fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// The version as OpenTelemetry's `network.protocol.version` has it.
+/// The HTTP version, as in OpenTelemetry's `network.protocol.version`.
 pub(super) fn version_label(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_10 => Some("1.0"),

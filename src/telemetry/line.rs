@@ -1,29 +1,29 @@
-//! One line of the log, written straight into a buffer.
+//! Writes one line of the access log into a buffer.
 //!
-//! It looks as those that tracing's subscriber writes, at a tenth of the price. Whatever a value holds, a line stays one
-//! line, and a value one value: what could end either is escaped, as JSON has it or as Rust shows strings.
+//! The line has the format of tracing's subscriber, at a tenth of its cost. No value can end its line
+//! or its field early: such characters are escaped, as in JSON or in Rust's `Debug` strings.
 
 use std::fmt::Display;
 use std::io::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// For people.
+    /// Text.
     Plain,
-    /// For people at a terminal that shows colours.
+    /// Text for a terminal with colours.
     Coloured,
-    /// For machines: one JSON object.
+    /// One JSON object.
     Json,
 }
 
-/// A style that may change at any time.
+/// The style that new lines get. A reload may change it.
 #[derive(Debug)]
 pub(super) struct CurrentStyle(AtomicU8);
 
-/// The name of a field as each style writes it, with what stands around it: copied in one go.
+/// The name of a field in each style, with its separators. One copy writes all of it.
 #[derive(Clone, Copy)]
 pub(super) struct Name {
     pub(super) plain: &'static str,
@@ -43,7 +43,7 @@ macro_rules! name {
 }
 pub(super) use name;
 
-/// A line that is being written.
+/// An incomplete line. [`end`](Line::end) completes it.
 pub(super) struct Line<'l> {
     bytes: &'l mut Vec<u8>,
     style: Style,
@@ -68,7 +68,7 @@ impl CurrentStyle {
 }
 
 impl<'l> Line<'l> {
-    /// Begins one of level INFO.
+    /// Begins a line of level INFO.
     pub(super) fn begin(
         bytes: &'l mut Vec<u8>,
         style: Style,
@@ -94,20 +94,20 @@ impl<'l> Line<'l> {
         Self { bytes, style }
     }
 
-    /// A field whose value may be anything.
+    /// Writes a field with any text.
     pub(super) fn text(&mut self, name: Name, value: &str) {
         self.name(name);
         self.quoted(value);
     }
 
-    /// The same, where there is a value.
+    /// Writes a text field if it has a value.
     pub(super) fn optional(&mut self, name: Name, value: Option<&str>) {
         if let Some(value) = value {
             self.text(name, value);
         }
     }
 
-    /// A field whose value is one word without quotes or controls: people see it bare.
+    /// Writes a field with a word, which the text styles do not quote unless it needs escapes.
     pub(super) fn word(&mut self, name: Name, value: &str) {
         self.name(name);
         if self.style == Style::Json || !is_plain(value) {
@@ -117,13 +117,13 @@ impl<'l> Line<'l> {
         }
     }
 
-    /// A field with a number.
+    /// Writes a field with a number.
     pub(super) fn number(&mut self, name: Name, value: u64) {
         self.name(name);
         self.decimal(value);
     }
 
-    /// A field with an address.
+    /// Writes a field with an address.
     pub(super) fn address(&mut self, name: Name, address: IpAddr) {
         self.name(name);
         let quote: &[u8] = if self.style == Style::Json {
@@ -141,12 +141,12 @@ impl<'l> Line<'l> {
                     self.decimal(octet.into());
                 }
             }
-            IpAddr::V6(address) => self.shown(address),
+            IpAddr::V6(address) => self.display(address),
         }
         self.bytes.extend_from_slice(quote);
     }
 
-    /// Ends it.
+    /// Completes the line.
     pub(super) fn end(self) {
         self.bytes.extend_from_slice(if self.style == Style::Json {
             b"}\n"
@@ -170,28 +170,28 @@ impl<'l> Line<'l> {
             self.bytes.extend_from_slice(value.as_bytes());
             self.bytes.push(b'"');
         } else if self.style == Style::Json {
-            // Writing to memory fails at nothing.
+            // Writing to memory cannot fail.
             let _ = serde_json::to_writer(&mut *self.bytes, value);
         } else {
-            self.shown(format_args!("{value:?}"));
+            self.display(format_args!("{value:?}"));
         }
     }
 
     fn decimal(&mut self, value: u64) {
-        // Writing to memory fails at nothing.
+        // Writing to memory cannot fail.
         let _ = serde_json::to_writer(&mut *self.bytes, &value);
     }
 
-    fn shown(&mut self, value: impl Display) {
-        // Writing to memory fails at nothing.
+    fn display(&mut self, value: impl Display) {
+        // Writing to memory cannot fail.
         let _ = write!(self.bytes, "{value}");
     }
 }
 
-// Most values are: what is neither a quote nor a backslash nor a control, within ASCII, stands for itself in every style.
+// Whether a value needs no escapes in any style: printable ASCII without quotes and backslashes.
 fn is_plain(value: &str) -> bool {
     let is_plain = |byte| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
-    // To the end in any case: many bytes at a time are faster than stopping early.
+    // No early exit: this way the compiler checks many bytes at a time.
     value.bytes().fold(true, |all, byte| all & is_plain(byte))
 }
 
@@ -213,7 +213,7 @@ mod tests {
         String::from_utf8(bytes).expect("UTF-8")
     }
 
-    fn usual(line: &mut Line<'_>) {
+    fn example_fields(line: &mut Line<'_>) {
         line.word(name!("method"), "GET");
         line.text(name!("route"), "/a/{b}");
         line.number(name!("status"), 200);
@@ -221,10 +221,10 @@ mod tests {
     }
 
     #[test]
-    fn people_see_what_they_have_always_seen() {
+    fn plain_and_coloured_lines_have_the_format_of_tracing() {
         let plain = "2026-11-21T13:46:38.123Z  INFO request method=GET route=\"/a/{b}\" status=200 client=127.0.0.1\n";
-        assert_eq!(written(Style::Plain, usual), plain);
-        let coloured = written(Style::Coloured, usual);
+        assert_eq!(written(Style::Plain, example_fields), plain);
+        let coloured = written(Style::Coloured, example_fields);
         assert!(
             coloured.starts_with(
                 "\x1b[2m2026-11-21T13:46:38.123Z\x1b[0m \x1b[32m INFO\x1b[0m request "
@@ -234,9 +234,9 @@ mod tests {
     }
 
     #[test]
-    fn machines_get_json() {
+    fn json_line_is_one_object() {
         let line: serde_json::Value =
-            serde_json::from_str(&written(Style::Json, usual)).expect("JSON");
+            serde_json::from_str(&written(Style::Json, example_fields)).expect("JSON");
         let expected = serde_json::json!({
             "timestamp": TIME, "level": "INFO", "message": "request",
             "method": "GET", "route": "/a/{b}", "status": 200, "client": "127.0.0.1",
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_written_as_everywhere() {
+    fn address_has_its_standard_form() {
         for address in ["0.0.0.0", "255.10.0.9", "::1", "2001:db8::ff00:42:8329"] {
             let parsed: IpAddr = address.parse().expect("an address");
             let line = written(Style::Plain, |line| line.address(name!("client"), parsed));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn style_is_the_one_that_was_set_last() {
+    fn current_style_is_the_one_set_last() {
         let current = CurrentStyle::new(Style::Plain);
         for style in [Style::Json, Style::Coloured, Style::Plain] {
             current.set(style);
@@ -271,7 +271,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_ends_its_line_or_itself(value in any::<String>(), style in 0..3_usize) {
+        fn no_value_can_forge_a_line_or_field(value in any::<String>(), style in 0..3_usize) {
             let style = [Style::Plain, Style::Coloured, Style::Json][style];
             let line = written(style, |line| { line.text(name!("a"), &value); line.word(name!("b"), &value); line.number(name!("c"), 7); });
             prop_assert_eq!(line.matches('\n').count(), 1);

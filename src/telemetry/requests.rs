@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn route_that_stays_goes_on_counting_and_one_that_is_gone_is_not_told() {
+    fn unchanged_route_keeps_its_counts_and_a_removed_one_is_not_reported() {
         let requests = WorkerRequests::default();
         let labels: [Arc<str>; 2] = ["/a".into(), "/b".into()];
         let routes = requests.set_routes(labels.iter());
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_that_somebody_made_up_are_one() {
+    fn unknown_methods_share_one_label() {
         let requests = WorkerRequests::default();
         let routes = requests.set_routes([Arc::from("/a")].iter());
         for method in ["BREW", "PROPFIND", "get"] {

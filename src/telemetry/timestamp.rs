@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn timestamps_match_the_calendar() {
         let mut timestamps = Timestamps::default();
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00"),
@@ -76,15 +76,15 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00"),
         ] {
             for millis in [0, 7, 123, 999] {
-                let told =
+                let timestamp =
                     timestamps.at(Duration::from_secs(seconds) + Duration::from_millis(millis));
-                assert_eq!(told, format!("{expected}.{millis:03}Z"));
+                assert_eq!(timestamp, format!("{expected}.{millis:03}Z"));
             }
         }
     }
 
     #[test]
-    fn times_are_those_of_another_library() {
+    fn timestamps_match_those_of_another_library() {
         let mut timestamps = Timestamps::default();
         for day in (0..60_000).step_by(13) {
             let since_1970 = Duration::from_secs(day * 86_400 + day % 86_400);

@@ -1,7 +1,7 @@
 //! One request's part in a trace (W3C Trace Context): its ids, the header for the upstream, and when its
 //! steps began and ended.
 //!
-//! 1. A well-formed `traceparent` is continued, whoever sent it; otherwise a trace begins. `tracestate` is
+//! 1. A well-formed `traceparent` is continued, from any client; otherwise a new trace begins. `tracestate` is
 //!    forwarded only with the trace that it belongs to.
 //! 2. A trusted proxy decides whether the request is sampled. The flag of any other client is ignored,
 //!    because sampling costs. Then `sample_ratio` decides by the trace id, so that every gateway decides
@@ -84,7 +84,7 @@ impl Trace {
         let parent = parent(headers);
         // Zero is not a valid id.
         let id = parent.map_or_else(
-            || u128::from(ids.make()) << 64 | u128::from(ids.make().max(1)),
+            || u128::from(ids.generate()) << 64 | u128::from(ids.generate().max(1)),
             |one| one.trace,
         );
         let is_sampled = match parent {
@@ -96,8 +96,8 @@ impl Trace {
         Self {
             id,
             parent: parent.map(|parent| parent.span),
-            span: ids.make().max(1),
-            upstream_span: ids.make().max(1),
+            span: ids.generate().max(1),
+            upstream_span: ids.generate().max(1),
             flags,
             began: if is_sampled {
                 clock::system_time()
@@ -297,7 +297,7 @@ mod tests {
         ] {
             let ratio = SampleRatio::new(ratio);
             let taken = (0..10_000)
-                .filter(|_| ratio.takes(u128::from(ids.make())))
+                .filter(|_| ratio.takes(u128::from(ids.generate())))
                 .count();
             assert!((least..=most).contains(&taken), "{ratio:?}: {taken}");
         }

@@ -179,7 +179,7 @@ impl Metadata {
         for url in &self.urls {
             match endpoints(http, url, &self.issuer).await {
                 Ok(endpoints) => return Ok(endpoints),
-                // A faulty document tells the operator more than a missing one.
+                // A malformed document helps the operator more than a missing one.
                 Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => {
                     failure = Some(error)
                 }

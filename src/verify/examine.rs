@@ -39,7 +39,7 @@ pub struct Examined {
 pub enum Shape {
     /// Longer than `max_token_size`.
     TooLong {
-        /// Its bytes.
+        /// Its length in bytes.
         bytes: usize,
         /// `max_token_size`.
         limit: usize,
@@ -52,7 +52,7 @@ pub enum Shape {
     Jwt {
         /// Its header.
         header: JoseHeader,
-        /// `iss`, where it is a string.
+        /// `iss`, if it is a string.
         iss: Option<String>,
     },
     /// A token that only its issuer can read.
@@ -62,8 +62,8 @@ pub enum Shape {
 /// What is known of a token's signature.
 #[derive(Debug)]
 pub enum Signed {
-    /// There is none, or no issuer to verify it.
-    Unjudged,
+    /// There is no signature, or no issuer to verify it.
+    Unknown,
     /// The token is introspected instead.
     NotVerified,
     /// There are no keys.
@@ -91,7 +91,7 @@ impl Verifier {
             accepted: self.accepted(accepts).cloned().collect(),
             issuer: None,
             token_type: None,
-            signed: Signed::Unjudged,
+            signed: Signed::Unknown,
             checks: Vec::new(),
             granted: None,
         };

@@ -203,7 +203,7 @@ impl Introspection {
         known: impl FnOnce() -> Option<Arc<VerifiedToken>>,
     ) -> VerificationResult {
         let Some(control_plane) = self.control_plane.get() else {
-            return Err(self.unavailable("its server was not asked".to_owned(), None));
+            return Err(self.unavailable("no introspection request was sent".to_owned(), None));
         };
         let digest = self.coalescer.digest(&request.token);
         let mut outcome =

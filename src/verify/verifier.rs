@@ -440,7 +440,7 @@ fn explain_opaque<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'
     if accepted.any(|issuer| issuer.introspection().is_some()) {
         "expected a token that begins with a token_prefix of the route's issuers, but found another"
     } else {
-        "expected a JWT, but found another token (validation = \"introspection\" would ask about it)"
+        "expected a JWT, but found another token (validation = \"introspection\" would introspect it)"
     }
 }
 

@@ -80,7 +80,7 @@ fn admin_address_in_use_is_an_error_and_changing_it_takes_a_restart() {
         process
             .printed()
             .1
-            .contains("admin.listen changed, which takes a restart")
+            .contains("admin.listen changed, which needs a restart")
     });
 }
 

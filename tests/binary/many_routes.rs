@@ -1,7 +1,7 @@
 //! Files with many routes: checking, compiling and matching take linear time.
 //!
 //! Each test takes a second or two in an unoptimised build. Comparing every route with every other
-//! took minutes, so the timeout of a process tells the two apart under any load.
+//! took minutes, so the timeout of a process distinguishes the two under any load.
 
 use std::fmt::Write;
 use std::net::Ipv4Addr;

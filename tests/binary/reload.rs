@@ -123,7 +123,7 @@ fn faulty_file_is_rejected_with_its_line_and_the_previous_one_stays_active() {
     });
     fs::write(&current, valid.replace("8080", "8081")).expect("a file");
     wait_for("the configuration is rejected", || {
-        logged("the addresses of the listeners changed, which takes a restart")
+        logged("the addresses of the listeners changed, which needs a restart")
     });
 }
 

@@ -93,11 +93,11 @@ async fn exchange(
         *reported.borrow_mut() = Some(report);
         Ok::<_, Infallible>(response.map(Full::new))
     });
-    let serving = Settings::from(&config.server)
+    let server = Settings::from(&config.server)
         .http1()
         .serve_connection(TokioIo::new(gateway), service);
     // The client closes after the head, which ends the server; a malformed request ends it earlier.
-    let (head, _) = tokio::join!(send(client, sample), serving);
+    let (head, _) = tokio::join!(send(client, sample), server);
     let head = head?;
     Ok(DryRunResult {
         request: seen.take(),

@@ -15,11 +15,11 @@ pub(super) fn format_duration(duration: Duration) -> String {
         .iter()
         .position(|(count, _)| *count > 0)
         .unwrap_or(units.len() - 1);
-    let shown = units[first..]
+    let parts = units[first..]
         .iter()
         .take(2)
         .filter(|(count, _)| *count > 0 || seconds == 0);
-    shown
+    parts
         .map(|(count, unit)| format!("{count} {unit}"))
         .collect::<Vec<_>>()
         .join(" ")

@@ -137,7 +137,7 @@ fn key(finding: &TokenFinding) -> Value {
     };
     let Examined { signed, .. } = &**examined;
     match signed {
-        Signed::Unjudged => Value::Null,
+        Signed::Unknown => Value::Null,
         Signed::NotVerified => json!({ "signature": "not_verified" }),
         Signed::NoKeys { why } => json!({ "signature": "no_keys", "why": why }),
         Signed::Bad { error, kids } => {

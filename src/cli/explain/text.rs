@@ -322,7 +322,7 @@ fn issuer_of(examined: &Examined) -> Option<String> {
 // Which key the token is signed with, or what is wrong with its signature.
 fn key_of(signed: &Signed) -> Option<String> {
     Some(match signed {
-        Signed::Unjudged => return None,
+        Signed::Unknown => return None,
         Signed::NotVerified => "none: the token is introspected instead".to_owned(),
         Signed::NoKeys { why } => format!("NO  {why}"),
         Signed::Bad { error, kids } if kids.is_empty() => format!("NO  {error}"),

@@ -37,7 +37,7 @@ fn listener_with_tls_has_a_certificate() {
             "gateway.toml:3: listeners[0].address: expected a loopback address beside [development], but found \"0.0.0.0:8443\" (listen on 127.0.0.1, or remove [development])",
         ),
     ]);
-    // Whoever declares listeners says where to listen.
+    // A file with listeners has no default address.
     let addresses = |text: &str| {
         good(text)
             .listeners

@@ -153,12 +153,12 @@ fn schema_has_exactly_the_keys_of_the_reader() {
                 .map(move |name| format!("{table}/properties/{name}"))
         })
         .collect();
-    let mut unread = known.clone();
+    let mut not_read = known.clone();
     for (table, keys) in READ_KEYS.take() {
         let pointer = pointer_of(&table, &schema);
         for key in keys {
             let at = format!("{pointer}/properties/{key}");
-            unread.remove(&at);
+            not_read.remove(&at);
             assert!(
                 !known.insert(at),
                 "[{table}] {key}: the reader reads it, but the schema lacks it; {REMEDY}"
@@ -166,8 +166,8 @@ fn schema_has_exactly_the_keys_of_the_reader() {
         }
     }
     assert!(
-        unread.is_empty(),
-        "the reader does not read {unread:?}; {REMEDY}"
+        not_read.is_empty(),
+        "the reader does not read {not_read:?}; {REMEDY}"
     );
 }
 

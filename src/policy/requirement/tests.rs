@@ -44,11 +44,11 @@ fn is_met(text: &str, granted: &str, path: &str) -> Result<bool, UnusableParamet
         // In every case of these tests, `check_each` must agree with `is_met_by`.
         let each = requirement.check_each(&granted, parameters);
         let unusable = each.iter().find_map(|scope| scope.filled.as_ref().err());
-        let told = unusable.map_or_else(
+        let expected = unusable.map_or_else(
             || Ok(each.iter().all(|scope| scope.met_by.is_some())),
             |one| Err(one.clone()),
         );
-        assert_eq!(outcome, told);
+        assert_eq!(outcome, expected);
         outcome
     })
 }

@@ -4,7 +4,7 @@
 //! 2. At most `max_in_flight` requests are in flight, and one client may have started a quarter of them.
 //!    Inventing tokens costs nothing, and must not block the introspection of other tokens.
 //! 3. A refused token is remembered for `negative_ttl`, as a keyed digest. Nobody can construct a
-//!    collision, and the digests are useless to whoever reads them.
+//!    collision, and the digests reveal nothing about the tokens.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -8,49 +8,55 @@ use super::*;
 use crate::oauth::jose::{TokenShape, classify};
 
 #[test]
-fn a_kid_names_the_only_keys_that_are_tried() {
-    let (alice, bob, nameless) = (Signer::new(), Signer::new(), Signer::new());
-    let keys = key_set(&[
-        alice.jwk("alice"),
-        bob.jwk("bob"),
-        nameless.jwk(Value::Null),
-    ]);
+fn only_keys_with_the_kid_of_the_token_are_tried() {
+    let (alice, bob, unnamed) = (Signer::new(), Signer::new(), Signer::new());
+    let keys = key_set(&[alice.jwk("alice"), bob.jwk("bob"), unnamed.jwk(Value::Null)]);
     for (case, signer, kid, expected) in [
-        ("the named key signed", &alice, json!("alice"), Ok(())),
         (
-            "another key of the set signed",
+            "signed with the key of that kid",
+            &alice,
+            json!("alice"),
+            Ok(()),
+        ),
+        (
+            "signed with another key of the set",
             &bob,
             json!("alice"),
             Err(SignatureError::BadSignature),
         ),
         (
-            "no key of that name",
+            "no key has that kid",
             &alice,
             json!("carol"),
             Err(SignatureError::UnknownKey),
         ),
         (
-            "names are compared with case",
+            "kids are case-sensitive",
             &alice,
             json!("Alice"),
             Err(SignatureError::UnknownKey),
         ),
         (
-            "an empty name is a name",
+            "an empty kid is a kid",
             &alice,
             json!(""),
             Err(SignatureError::UnknownKey),
         ),
         (
-            "a key without name has no name",
-            &nameless,
-            json!("nameless"),
+            "a key without kid has no kid",
+            &unnamed,
+            json!("unnamed"),
             Err(SignatureError::UnknownKey),
         ),
-        ("a token without kid: every key", &bob, Value::Null, Ok(())),
         (
-            "a token without kid: keys without kid too",
-            &nameless,
+            "a token without kid: every key is tried",
+            &bob,
+            Value::Null,
+            Ok(()),
+        ),
+        (
+            "a token without kid: keys without kid are tried too",
+            &unnamed,
             Value::Null,
             Ok(()),
         ),
@@ -60,7 +66,7 @@ fn a_kid_names_the_only_keys_that_are_tried() {
 }
 
 #[test]
-fn in_a_set_without_names_a_kid_says_nothing() {
+fn kid_is_ignored_if_no_key_of_the_set_has_one() {
     let (signer, stranger) = (Signer::new(), Signer::new());
     let keys = key_set(&[Signer::new().jwk(Value::Null), signer.jwk(Value::Null)]);
     assert_eq!(verify(&keys, &signer.token("any")), Ok(()));
@@ -76,7 +82,7 @@ fn in_a_set_without_names_a_kid_says_nothing() {
 }
 
 #[test]
-fn no_token_has_more_than_eight_keys_tried() {
+fn at_most_eight_keys_are_tried_per_token() {
     let signers: Vec<_> = (0..=MAX_KEYS_TRIED).map(|_| Signer::new()).collect();
     for kid in [Value::Null, json!("same")] {
         let keys = key_set(
@@ -98,7 +104,7 @@ fn no_token_has_more_than_eight_keys_tried() {
 }
 
 #[test]
-fn keys_that_do_not_fit_the_algorithm_do_not_count_among_the_eight() {
+fn keys_for_other_algorithms_do_not_count_toward_the_eight() {
     let signer = Signer::new();
     let mut jwks = vec![off_the_curve(); 2 * MAX_KEYS_TRIED];
     jwks.push(signer.jwk(Value::Null));
@@ -106,7 +112,7 @@ fn keys_that_do_not_fit_the_algorithm_do_not_count_among_the_eight() {
 }
 
 #[test]
-fn a_known_kid_with_a_foreign_algorithm_does_not_count_as_unknown() {
+fn known_kid_of_a_key_for_another_algorithm_is_not_unknown() {
     let signer = Signer::new();
     let mut point = off_the_curve();
     point["kid"] = "point".into();
@@ -118,7 +124,7 @@ fn a_known_kid_with_a_foreign_algorithm_does_not_count_as_unknown() {
 }
 
 #[test]
-fn of_two_keys_with_one_name_the_one_that_fits_is_taken() {
+fn of_two_keys_with_one_kid_the_one_for_the_algorithm_is_used() {
     let signer = Signer::new();
     let mut point = off_the_curve();
     point["kid"] = "same".into();
@@ -132,7 +138,7 @@ fn of_two_keys_with_one_name_the_one_that_fits_is_taken() {
 }
 
 #[test]
-fn a_point_beside_its_curve_verifies_nothing() {
+fn point_off_its_curve_verifies_nothing() {
     let keys = key_set(&[off_the_curve()]);
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#);
     let token = format!("{header}.e30.{}", URL_SAFE_NO_PAD.encode([1; 64]));
@@ -140,7 +146,7 @@ fn a_point_beside_its_curve_verifies_nothing() {
 }
 
 #[test]
-fn a_shared_secret_has_at_least_the_length_of_the_hash() {
+fn shared_secret_is_at_least_as_long_as_the_hash() {
     use Algorithm::{HS256, HS384, HS512, RS512};
     for (length, allowed, needed) in [
         (32, &[HS256][..], None),
@@ -161,10 +167,10 @@ fn a_shared_secret_has_at_least_the_length_of_the_hash() {
 }
 
 #[test]
-fn a_shared_secret_verifies_nothing_but_hmac() {
+fn shared_secret_verifies_only_hmac() {
     let signer = Signer::new();
-    let keys = KeySet::shared_secret(&[7; 64], &Algorithm::ALL)
-        .expect("64 bytes are enough for each hash");
+    let keys =
+        KeySet::shared_secret(&[7; 64], &Algorithm::ALL).expect("64 bytes suffice for every hash");
     assert_eq!(
         verify(&keys, &signer.token("any")),
         Err(SignatureError::AlgorithmNotAllowed)
@@ -172,19 +178,19 @@ fn a_shared_secret_verifies_nothing_but_hmac() {
 }
 
 #[test]
-fn installing_the_cryptography_twice_changes_nothing() {
+fn cryptography_can_be_installed_twice() {
     install_cryptography();
     install_cryptography();
 }
 
 #[test]
-fn secrets_do_not_show_themselves() {
+fn debug_output_of_a_key_set_hides_its_secret() {
     let keys = KeySet::shared_secret(b"a-secret-of-thirty-two-bytes-xx!", &[Algorithm::HS256])
-        .expect("32 bytes are enough");
-    let shown = format!("{keys:?}");
+        .expect("32 bytes suffice for HS256");
+    let debug = format!("{keys:?}");
     assert!(
-        !shown.contains("a-secret") && !shown.contains("97, 45"),
-        "{shown}"
+        !debug.contains("a-secret") && !debug.contains("97, 45"),
+        "{debug}"
     );
 }
 
@@ -196,8 +202,8 @@ struct Signer {
 impl Signer {
     fn new() -> Self {
         install_cryptography();
-        let pair = Ed25519KeyPair::generate().expect("there is randomness");
-        let document = pair.to_pkcs8().expect("the key is there to be written");
+        let pair = Ed25519KeyPair::generate().expect("the system has random bytes");
+        let document = pair.to_pkcs8().expect("a generated key can be encoded");
         let public = URL_SAFE_NO_PAD.encode(pair.public_key());
         Self {
             private: EncodingKey::from_ed_der(document.as_ref()),
@@ -220,7 +226,7 @@ impl Signer {
             &self.private,
             jsonwebtoken::Algorithm::EdDSA,
         );
-        format!("{input}.{}", signature.expect("the key fits the algorithm"))
+        format!("{input}.{}", signature.expect("the key is one for EdDSA"))
     }
 }
 
@@ -237,14 +243,13 @@ fn off_the_curve() -> Value {
 }
 
 fn key_set(keys: &[Value]) -> KeySet {
-    let jwks = Jwks::parse(json!({"keys": keys}).to_string().as_bytes())
-        .expect("the keys are well-formed");
+    let jwks = Jwks::parse(json!({"keys": keys}).to_string().as_bytes()).expect("well-formed keys");
     assert_eq!(jwks.skipped, []);
     KeySet::new(&jwks, &[Algorithm::EdDSA, Algorithm::ES256])
 }
 
 fn verify(keys: &KeySet, token: &str) -> Result<(), SignatureError> {
-    match classify(token).expect("the token is well-formed") {
+    match classify(token).expect("a well-formed token") {
         TokenShape::Jwt(jws) => keys.verify(&jws).map(|_| ()),
         TokenShape::Opaque => panic!("not a JWT: {token}"),
     }

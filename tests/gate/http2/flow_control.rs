@@ -162,16 +162,16 @@ fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
 fn stalled_stream_is_reset_and_the_others_continue() {
     let upstream = LargeResponses::http1(MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let mut connection = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
     let began = Instant::now();
-    let stalled = wire.begin_request(WHOLE, &request("GET", "/big"));
-    wire.until(|wire| wire.stream(stalled).status == Some(200));
+    let stalled = connection.begin_request(WHOLE, &request("GET", "/big"));
+    connection.until(|connection| connection.stream(stalled).status == Some(200));
     // Other streams open their windows in time.
-    while wire.stream(stalled).end.is_none() {
-        let served = wire.begin_request(WHOLE, &request("GET", "/small"));
-        wire.until(|wire| wire.stream(served).status == Some(200));
-        wire.write(window_update(served, 100));
-        assert_eq!(wire.response(served).body, b"xxxxx");
+    while connection.stream(stalled).end.is_none() {
+        let served = connection.begin_request(WHOLE, &request("GET", "/small"));
+        connection.until(|connection| connection.stream(served).status == Some(200));
+        connection.write(window_update(served, 100));
+        assert_eq!(connection.response(served).body, b"xxxxx");
         assert!(
             began.elapsed() < Duration::from_secs(5),
             "the stalled stream stays open"
@@ -179,31 +179,31 @@ fn stalled_stream_is_reset_and_the_others_continue() {
         // Paces the requests.
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(wire.stream(stalled).end, Some(End::Reset(CANCEL)));
+    assert_eq!(connection.stream(stalled).end, Some(End::Reset(CANCEL)));
     assert!(
         began.elapsed() >= Duration::from_millis(400),
         "after {:?}",
         began.elapsed()
     );
-    let served = wire.begin_request(WHOLE, &request("GET", "/small"));
-    wire.write(window_update(served, 5));
-    assert_eq!(wire.response(served).end, Some(End::Whole));
-    assert!(wire.goaways.is_empty());
+    let served = connection.begin_request(WHOLE, &request("GET", "/small"));
+    connection.write(window_update(served, 5));
+    assert_eq!(connection.response(served).end, Some(End::Whole));
+    assert!(connection.goaways.is_empty());
 }
 
 #[test]
 fn window_that_opens_byte_by_byte_is_not_a_stall() {
     let upstream = LargeResponses::http1(12);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-    let stream = wire.begin_request(WHOLE, &request("GET", "/slow"));
+    let mut connection = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let stream = connection.begin_request(WHOLE, &request("GET", "/slow"));
     for length in 1..=12 {
         // Paces the window updates within the timeout under test.
         thread::sleep(Duration::from_millis(50));
-        wire.write(window_update(stream, 1));
-        wire.until(|wire| wire.stream(stream).body.len() == length);
+        connection.write(window_update(stream, 1));
+        connection.until(|connection| connection.stream(stream).body.len() == length);
     }
-    assert_eq!(wire.response(stream).end, Some(End::Whole));
+    assert_eq!(connection.response(stream).end, Some(End::Whole));
 }
 
 #[test]
@@ -211,24 +211,24 @@ fn hundred_stalled_streams_are_bounded_and_reset() {
     let upstream = LargeResponses::http1(4 * MIB);
     // Long enough for all streams to begin.
     let gateway = gateway("[server]\nbody_idle_timeout = \"1s\"\n", &upstream, "http1");
-    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-    let streams: Vec<u32> = (0..100).map(|_| wire.next_stream()).collect();
+    let mut connection = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let streams: Vec<u32> = (0..100).map(|_| connection.next_stream()).collect();
     let head = block(&request("GET", "/big"));
-    wire.write(
+    connection.write(
         streams
             .iter()
             .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
             .collect::<Vec<_>>(),
     );
-    wire.until(|wire| {
+    connection.until(|connection| {
         streams
             .iter()
-            .all(|&stream| wire.stream(stream).status == Some(200))
+            .all(|&stream| connection.stream(stream).status == Some(200))
     });
     let written = upstream.written_when_blocked();
     assert!(written < 64 * MIB, "{written} bytes of 400 MiB");
     for stream in streams {
-        assert_eq!(wire.response(stream).end, Some(End::Reset(CANCEL)));
+        assert_eq!(connection.response(stream).end, Some(End::Reset(CANCEL)));
     }
     eventually("the upstream connections are closed", || {
         upstream.closed.load(Ordering::SeqCst) == 100
@@ -247,22 +247,22 @@ fn slow_client_slows_its_upstream() {
         (LargeResponses::http2(3 * MIB), "http2"),
     ] {
         let gateway = gateway("", &upstream, protocol);
-        let mut wire = FrameConnection::open(gateway.address, &[]);
-        let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
-        wire.until(|wire| wire.stream(stream).body.len() == 65_535);
+        let mut connection = FrameConnection::open(gateway.address, &[]);
+        let stream = connection.begin_request(WHOLE, &request("GET", "/big"));
+        connection.until(|connection| connection.stream(stream).body.len() == 65_535);
         let written = upstream.written_when_blocked();
         assert!(
             written < MIB,
             "{protocol}: {written} bytes, of which the client received 64 KiB"
         );
-        wire.write(
+        connection.write(
             [
                 window_update(0, MAX_WINDOW - 65_535),
                 window_update(stream, MAX_WINDOW - 65_535),
             ]
             .concat(),
         );
-        let response = wire.response(stream);
+        let response = connection.response(stream);
         assert_eq!(
             (response.end, response.body.len()),
             (Some(End::Whole), 3 * MIB),
@@ -275,9 +275,10 @@ fn slow_client_slows_its_upstream() {
 fn client_that_never_reads_is_disconnected() {
     let upstream = LargeResponses::http1(64 * MIB);
     let gateway = gateway(SHORT, &upstream, "http1");
-    let mut wire = FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, MAX_WINDOW)]);
-    wire.write(window_update(0, MAX_WINDOW - 65_535));
-    let stream = wire.begin_request(WHOLE, &request("GET", "/big"));
+    let mut connection =
+        FrameConnection::open(gateway.address, &[(INITIAL_WINDOW_SIZE, MAX_WINDOW)]);
+    connection.write(window_update(0, MAX_WINDOW - 65_535));
+    let stream = connection.begin_request(WHOLE, &request("GET", "/big"));
     eventually("the upstream connections are closed", || {
         upstream.closed.load(Ordering::SeqCst) == 1
     });
@@ -287,22 +288,25 @@ fn client_that_never_reads_is_disconnected() {
         upstream.written_when_blocked()
     );
     // Bytes sent earlier may still be in the socket.
-    assert!(wire.is_closed());
-    assert!(wire.stream(stream).end.is_none());
+    assert!(connection.is_closed());
+    assert!(connection.stream(stream).end.is_none());
 }
 
 #[test]
 fn small_messages_to_a_stalled_upstream_do_not_close_the_client_connection() {
     let upstream = FrameUpstream::start(&[(INITIAL_WINDOW_SIZE, 0)], |_, _| {});
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
     eventually("the upstream has the request", || {
         upstream.calls().len() == 1
     });
     // Typical of telemetry, chats and language models; in total less than a fifth of the stream's
     // window.
-    wire.write(frame(DATA, NONE, stream, [b'm'; 20]).repeat(2400));
-    assert!(wire.ping(), "{:?}", wire.goaways);
-    assert_eq!((wire.stream(stream).end, upstream.resets()), (None, 0));
+    connection.write(frame(DATA, NONE, stream, [b'm'; 20]).repeat(2400));
+    assert!(connection.ping(), "{:?}", connection.goaways);
+    assert_eq!(
+        (connection.stream(stream).end, upstream.resets()),
+        (None, 0)
+    );
 }

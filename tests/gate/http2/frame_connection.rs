@@ -68,9 +68,9 @@ pub(super) struct FrameConnection {
 impl FrameConnection {
     /// Connects as a client and sends the preface with these settings.
     pub(super) fn open(address: SocketAddr, values: &[(u16, u32)]) -> Self {
-        let mut wire = Self::over(connect(address));
-        wire.send_preface(values);
-        wire
+        let mut connection = Self::over(connect(address));
+        connection.send_preface(values);
+        connection
     }
 
     /// Wraps a connection without sending anything.
@@ -138,7 +138,7 @@ impl FrameConnection {
 
     /// Reads until a stream has ended.
     pub(super) fn response(&mut self, stream: u32) -> StreamState {
-        self.until(|wire| wire.stream(stream).end.is_some());
+        self.until(|connection| connection.stream(stream).end.is_some());
         let mut response = self.stream(stream);
         response.end.get_or_insert(End::ConnectionClosed);
         response

@@ -84,9 +84,9 @@ fn http2_over_tls_is_forwarded_as_https() {
         Server::start(|_| Reply::text("hello")),
     );
     let gateway = tls_gateway(&authority, "", &upstream);
-    let mut wire = super::timeouts::connect_h2(&authority, gateway.addresses[1]);
-    wire.send_preface(&[]);
-    let response = wire.ask(&[
+    let mut connection = super::timeouts::connect_h2(&authority, gateway.addresses[1]);
+    connection.send_preface(&[]);
+    let response = connection.ask(&[
         (":method", "GET"),
         (":scheme", "https"),
         (":authority", "a.test"),
@@ -192,7 +192,7 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
         ),
         (bearer(test_bed.token("read more")), 200),
     ];
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     // Several rounds: the cached token of the connection must not decide for the next request.
     for round in 0..6 {
         let mut frames = Vec::new();
@@ -205,14 +205,14 @@ fn each_stream_of_a_connection_is_judged_by_its_own_token() {
                     .as_deref()
                     .map(|bearer| ("authorization", bearer)),
             );
-            let stream = wire.next_stream();
+            let stream = connection.next_stream();
             frames.extend(frame(HEADERS, WHOLE, stream, block(&fields)));
             expected.push((stream, *status));
         }
-        wire.write(frames);
+        connection.write(frames);
         for (stream, status) in expected {
             assert_eq!(
-                wire.response(stream).status,
+                connection.response(stream).status,
                 Some(status),
                 "stream {stream} of round {round}"
             );
@@ -246,18 +246,18 @@ fn token_that_expires_on_an_open_connection_is_refused() {
         &[("authorization", &*bearer)],
     ]
     .concat();
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    assert_eq!(wire.ask(&fields).status, Some(200));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    assert_eq!(connection.ask(&fields).status, Some(200));
     test_bed.set_time(599);
-    assert_eq!(wire.ask(&fields).status, Some(200));
+    assert_eq!(connection.ask(&fields).status, Some(200));
     test_bed.set_time(601);
-    assert_eq!(wire.ask(&fields).status, Some(401));
+    assert_eq!(connection.ask(&fields).status, Some(401));
 }
 
 #[test]
 fn r45_token_is_in_no_log() {
-    let upstream = super::frame_upstream::FrameUpstream::start(&[], |wire, call| {
-        wire.write(super::frame_upstream::whole_response(call.stream, b""))
+    let upstream = super::frame_upstream::FrameUpstream::start(&[], |connection, call| {
+        connection.write(super::frame_upstream::whole_response(call.stream, b""))
     });
     let test_bed = super::frame_upstream::test_bed("", &upstream, "", "scope = \"canary\"");
     let mut claims = test_bed.issuer.claims("canary");

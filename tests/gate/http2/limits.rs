@@ -14,10 +14,10 @@ const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream =
 fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
     let test_bed = TestBed::routes(ROUTES);
     // Without a window, no response ends: every stream stays open.
-    let mut wire = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
-    let streams: Vec<u32> = (0..105).map(|_| wire.next_stream()).collect();
+    let mut connection = FrameConnection::open(test_bed.address, &[(INITIAL_WINDOW_SIZE, 0)]);
+    let streams: Vec<u32> = (0..105).map(|_| connection.next_stream()).collect();
     let head = block(&request("GET", "/x"));
-    wire.write(
+    connection.write(
         streams
             .iter()
             .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
@@ -25,27 +25,27 @@ fn streams_beyond_a_hundred_are_refused_and_the_others_served() {
     );
     for &stream in &streams[100..] {
         assert_eq!(
-            wire.response(stream).end,
+            connection.response(stream).end,
             Some(End::Reset(REFUSED_STREAM)),
             "not processed"
         );
     }
-    wire.until(|wire| {
+    connection.until(|connection| {
         streams[..100]
             .iter()
-            .all(|&stream| wire.stream(stream).status == Some(200))
+            .all(|&stream| connection.stream(stream).status == Some(200))
     });
     assert_eq!(test_bed.hits(), 100);
-    wire.write(settings(&[(INITIAL_WINDOW_SIZE, 65_535)]));
+    connection.write(settings(&[(INITIAL_WINDOW_SIZE, 65_535)]));
     for &stream in &streams[..100] {
-        let response = wire.response(stream);
+        let response = connection.response(stream);
         assert_eq!(
             (response.end, &*response.body),
             (Some(End::Whole), &b"hello"[..])
         );
     }
     // A client whose stream was refused may try again.
-    assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
+    assert_eq!(connection.ask(&request("GET", "/x")).status, Some(200));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn oversized_head_is_a_431_and_the_next_request_is_served() {
         "",
         ROUTES,
     );
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     let long = "x".repeat(9 * 1024);
     let names: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
@@ -68,24 +68,24 @@ fn oversized_head_is_a_431_and_the_next_request_is_served() {
         [&request("GET", "/x")[..], &crumbs].concat(),
         request("GET", &path),
     ] {
-        let response = wire.ask(&fields);
+        let response = connection.ask(&fields);
         assert_eq!(
             (response.status, response.end),
             (Some(431), Some(End::Whole))
         );
     }
     assert_eq!(test_bed.hits(), 0);
-    assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
+    assert_eq!(connection.ask(&request("GET", "/x")).status, Some(200));
     // A head below the limit, split over three frames.
     let fits = "x".repeat(7 * 1024);
     let bytes = block(&[&request("GET", "/x")[..], &[("x-long", &*fits)]].concat());
-    let stream = wire.next_stream();
-    wire.write(frame(HEADERS, END_STREAM, stream, &bytes[..100]));
-    wire.write(frame(CONTINUATION, NONE, stream, &bytes[100..4000]));
-    wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[4000..]));
+    let stream = connection.next_stream();
+    connection.write(frame(HEADERS, END_STREAM, stream, &bytes[..100]));
+    connection.write(frame(CONTINUATION, NONE, stream, &bytes[100..4000]));
+    connection.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[4000..]));
     assert_eq!(
         (
-            wire.response(stream).status,
+            connection.response(stream).status,
             test_bed.last().header("x-long")
         ),
         (Some(200), vec![&*fits])
@@ -104,12 +104,12 @@ fn upload_with_an_oversized_head_is_a_431() {
     let names: Vec<String> = (0..30).map(|number| format!("x-{number}")).collect();
     let many: Vec<_> = names.iter().map(|name| (&**name, "1")).collect();
     for fields in [&[("x-long", &*long)][..], &many] {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
         let stream =
-            wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
-        wire.until(|wire| wire.stream(stream).status.is_some());
-        assert_eq!(wire.stream(stream).status, Some(431));
-        assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
+            connection.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
+        connection.until(|connection| connection.stream(stream).status.is_some());
+        assert_eq!(connection.stream(stream).status, Some(431));
+        assert_eq!(connection.ask(&request("GET", "/x")).status, Some(200));
     }
     assert!(
         test_bed
@@ -123,7 +123,7 @@ fn upload_with_an_oversized_head_is_a_431() {
 #[test]
 fn hpack_bomb_is_refused() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     // A field of 4 KB with incremental indexing (RFC 7541 §6.2.1), then one byte for each reference
     // to it (§6.1).
     let value = "x".repeat(4000);
@@ -135,9 +135,9 @@ fn hpack_bomb_is_refused() {
         &[0x80 | 62; 10_000],
     ]
     .concat();
-    let stream = wire.next_stream();
-    wire.write(frame(HEADERS, WHOLE, stream, bytes));
-    let response = wire.response(stream);
+    let stream = connection.next_stream();
+    connection.write(frame(HEADERS, WHOLE, stream, bytes));
+    let response = connection.response(stream);
     assert!(response.is_refusal(), "{response:?}");
     assert_eq!(test_bed.hits(), 0);
     assert_eq!(

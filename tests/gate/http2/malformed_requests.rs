@@ -12,7 +12,7 @@ use harness::TestBed;
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn malformed_request_is_reset_and_the_next_one_is_served() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     for fields in [
         &[(":scheme", "http"), (":authority", "a"), (":path", "/x")][..],
         &[(":method", "GET"), (":scheme", "http"), (":authority", "a")],
@@ -73,7 +73,7 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
             (":path", "/x"),
         ],
     ] {
-        let response = wire.ask(fields);
+        let response = connection.ask(fields);
         assert_eq!(
             (response.status, response.end),
             (None, Some(End::Reset(PROTOCOL_ERROR))),
@@ -92,7 +92,7 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
         ("te", "gzip"),
         ("te", "trailers, gzip"),
     ] {
-        let response = wire.ask(&[&request("POST", "/x")[..], &[(name, value)]].concat());
+        let response = connection.ask(&[&request("POST", "/x")[..], &[(name, value)]].concat());
         assert_eq!(
             (response.status, response.end),
             (None, Some(End::Reset(PROTOCOL_ERROR))),
@@ -101,12 +101,14 @@ fn malformed_request_is_reset_and_the_next_one_is_served() {
     }
     // Without a path, and with a Host header instead of an authority.
     assert!(
-        wire.ask(&[(":method", "GET"), (":scheme", "http"), ("host", "a")])
+        connection
+            .ask(&[(":method", "GET"), (":scheme", "http"), ("host", "a")])
             .is_refusal()
     );
     assert_eq!(test_bed.hits(), 0);
     assert_eq!(
-        wire.ask(&[&request("GET", "/x")[..], &[("te", "trailers")]].concat())
+        connection
+            .ask(&[&request("GET", "/x")[..], &[("te", "trailers")]].concat())
             .status,
         Some(200)
     );
@@ -149,7 +151,7 @@ fn invalid_field_names_and_values_are_refused() {
 #[test]
 fn trailers_with_a_pseudo_field_are_refused() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     for fields in [
         &[(":path", "/y")][..],
         &[(":method", "GET"), ("x-sum", "1")],
@@ -159,16 +161,16 @@ fn trailers_with_a_pseudo_field_are_refused() {
         &[("x-sum", "1"), (":path", "/y")],
     ] {
         let hits = test_bed.hits();
-        let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-        wire.write(frame(DATA, NONE, stream, b"hello"));
-        wire.write(frame(HEADERS, WHOLE, stream, block(fields)));
-        let response = wire.response(stream);
+        let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+        connection.write(frame(DATA, NONE, stream, b"hello"));
+        connection.write(frame(HEADERS, WHOLE, stream, block(fields)));
+        let response = connection.response(stream);
         assert!(response.is_refusal(), "{fields:?}: {response:?}");
         assert_eq!(test_bed.hits(), hits, "{fields:?}");
     }
-    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-    wire.write(frame(DATA, NONE, stream, b"hello"));
-    wire.write(frame(HEADERS, WHOLE, stream, block(&[("x-sum", "1")])));
-    assert_eq!(wire.response(stream).status, Some(200));
+    let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+    connection.write(frame(DATA, NONE, stream, b"hello"));
+    connection.write(frame(HEADERS, WHOLE, stream, block(&[("x-sum", "1")])));
+    assert_eq!(connection.response(stream).status, Some(200));
     assert_eq!(test_bed.last().header("trailer x-sum"), ["1"]);
 }

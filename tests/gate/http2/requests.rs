@@ -137,7 +137,7 @@ fn r41_unsupported_target_forms_are_refused() {
 #[test]
 fn ambiguous_paths_are_refused_as_over_http1() {
     let test_bed = TestBed::routes(ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     for path in [
         "/a/../b",
         "/a/%2e%2e/b",
@@ -151,7 +151,7 @@ fn ambiguous_paths_are_refused_as_over_http1() {
         "/a;b",
         "/%ff",
     ] {
-        let status = wire.ask(&request("GET", path)).status;
+        let status = connection.ask(&request("GET", path)).status;
         let over_http1 = send(
             test_bed.address,
             format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"),
@@ -160,10 +160,16 @@ fn ambiguous_paths_are_refused_as_over_http1() {
         assert_eq!((status, over_http1), (Some(400), 400), "{path}");
     }
     assert_eq!(test_bed.hits(), 0);
-    assert_eq!(wire.ask(&request("GET", "/%61?b=%2F..")).status, Some(200));
+    assert_eq!(
+        connection.ask(&request("GET", "/%61?b=%2F..")).status,
+        Some(200)
+    );
     assert_eq!(test_bed.last().target, "/a?b=%2F..");
     // A fragment is not forwarded (RFC 9112 §3.2.1).
-    assert_eq!(wire.ask(&request("GET", "/a#/../b")).status, Some(200));
+    assert_eq!(
+        connection.ask(&request("GET", "/a#/../b")).status,
+        Some(200)
+    );
     assert_eq!(test_bed.last().target, "/a");
 }
 
@@ -224,16 +230,16 @@ fn head_may_be_split_but_not_interleaved() {
     let test_bed = TestBed::routes(ROUTES);
     let bytes = block(&request("GET", "/x"));
     let (one, other) = bytes.split_at(20);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.next_stream();
-    wire.write(
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.next_stream();
+    connection.write(
         [
             frame(HEADERS, WHOLE - END_HEADERS, stream, one),
             frame(CONTINUATION, END_HEADERS, stream, other),
         ]
         .concat(),
     );
-    assert_eq!(wire.response(stream).status, Some(200));
+    assert_eq!(connection.response(stream).status, Some(200));
     let hits = test_bed.hits();
     // RFC 9113 §4.3: no other frame, on any stream, may interrupt a field block.
     for between in [
@@ -241,10 +247,10 @@ fn head_may_be_split_but_not_interleaved() {
         frame(PING, NONE, 0, [0; 8]),
         frame(CONTINUATION, END_HEADERS, 5, other),
     ] {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
-        wire.write([frame(HEADERS, WHOLE - END_HEADERS, 3, one), between.clone()].concat());
-        wire.try_write(frame(CONTINUATION, END_HEADERS, 3, other));
-        assert!(wire.is_closed(), "{between:?}");
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
+        connection.write([frame(HEADERS, WHOLE - END_HEADERS, 3, one), between.clone()].concat());
+        connection.try_write(frame(CONTINUATION, END_HEADERS, 3, other));
+        assert!(connection.is_closed(), "{between:?}");
     }
     assert_eq!(test_bed.hits(), hits);
 }

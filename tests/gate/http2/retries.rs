@@ -36,14 +36,14 @@ fn reset(stream: u32, code: u32) -> Vec<u8> {
 #[test]
 fn refused_request_is_retried_unless_it_has_a_body() {
     // Every other request is refused.
-    let upstream = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |connection, call| {
         let is_refused = call.earlier % 2 == 0;
         let frames = if is_refused {
             reset(call.stream, REFUSED_STREAM)
         } else {
             whole_response(call.stream, b"hello")
         };
-        wire.try_write(frames);
+        connection.try_write(frames);
     });
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     let response = send(test_bed.address, GET);
@@ -63,8 +63,8 @@ fn refused_request_is_retried_unless_it_has_a_body() {
 fn request_unprocessed_before_a_goaway_is_retried_on_another_connection() {
     for (request, status) in [(GET, 200), (POST, 502)] {
         // The first connection sends a GOAWAY that excludes the request.
-        let upstream = FrameUpstream::start(&[], |wire, call| {
-            wire.try_write(if call.connection == 1 {
+        let upstream = FrameUpstream::start(&[], |connection, call| {
+            connection.try_write(if call.connection == 1 {
                 goaway(0, NO_ERROR)
             } else {
                 whole_response(call.stream, b"")
@@ -85,8 +85,8 @@ fn request_that_may_have_had_an_effect_is_not_retried() {
     let delete = "DELETE /x HTTP/1.1\r\nHost: a\r\n\r\n";
     for request in [POST, post, delete] {
         for code in [NO_ERROR, INTERNAL_ERROR, CANCEL, ENHANCE_YOUR_CALM] {
-            let upstream = FrameUpstream::start(&[], move |wire, call| {
-                _ = wire.try_write(reset(call.stream, code))
+            let upstream = FrameUpstream::start(&[], move |connection, call| {
+                _ = connection.try_write(reset(call.stream, code))
             });
             let test_bed = frame_upstream::test_bed("", &upstream, "retries = 5", "public = true");
             assert_eq!(
@@ -103,8 +103,8 @@ fn request_that_may_have_had_an_effect_is_not_retried() {
 
 #[test]
 fn safe_request_is_retried_up_to_the_configured_limit() {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
-        _ = wire.try_write(reset(call.stream, INTERNAL_ERROR))
+    let upstream = FrameUpstream::start(&[], |connection, call| {
+        _ = connection.try_write(reset(call.stream, INTERNAL_ERROR))
     });
     for (retries, times) in [("retries = 0", 1), ("", 2), ("retries = 3", 4)] {
         let calls = upstream.calls().len();
@@ -171,20 +171,21 @@ fn upstream_that_closes_after_its_settings_is_a_502_with_few_connections() {
 fn connection_that_sent_a_goaway_is_not_reused() {
     for retries in ["", "retries = 0"] {
         // Servers that restart send a GOAWAY and finish their open streams.
-        let upstream = FrameUpstream::start(&[], |wire, call| {
+        let upstream = FrameUpstream::start(&[], |connection, call| {
             if call.connection == 1 {
                 let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
                 let goaway = goaway(MAX_WINDOW, NO_ERROR);
-                wire.try_write([head, frame(DATA, NONE, call.stream, b"begun"), goaway].concat());
+                connection
+                    .try_write([head, frame(DATA, NONE, call.stream, b"begun"), goaway].concat());
             } else {
-                wire.try_write(whole_response(call.stream, b""));
+                connection.try_write(whole_response(call.stream, b""));
             }
         });
         let test_bed = frame_upstream::test_bed("", &upstream, retries, "public = true");
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
-        let stream = wire.begin_request(WHOLE, &request("GET", "/long"));
-        wire.until(|wire| {
-            !wire.stream(stream).body.is_empty() || wire.stream(stream).end.is_some()
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
+        let stream = connection.begin_request(WHOLE, &request("GET", "/long"));
+        connection.until(|connection| {
+            !connection.stream(stream).body.is_empty() || connection.stream(stream).end.is_some()
         });
         // These requests were never sent on the closing connection: with `retries = 0` they succeed
         // too.
@@ -193,7 +194,7 @@ fn connection_that_sent_a_goaway_is_not_reused() {
         }
         assert_eq!(
             (
-                wire.stream(stream).end,
+                connection.stream(stream).end,
                 upstream.connections(),
                 upstream.closed()
             ),
@@ -205,7 +206,7 @@ fn connection_that_sent_a_goaway_is_not_reused() {
 #[test]
 fn upstream_with_one_stream_per_connection_gets_one_connection_per_request() {
     static RECEIVED: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
-    let upstream = FrameUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)], |wire, call| {
+    let upstream = FrameUpstream::start(&[(MAX_CONCURRENT_STREAMS, 1)], |connection, call| {
         // No response before all requests have arrived.
         let mut received = RECEIVED.0.lock().expect("no panic");
         *received += 1;
@@ -215,7 +216,7 @@ fn upstream_with_one_stream_per_connection_gets_one_connection_per_request() {
             .wait_timeout_while(received, TIMEOUT, |received| *received < 5)
             .expect("no panic");
         assert!(!waited.1.timed_out());
-        wire.try_write(whole_response(call.stream, b""));
+        connection.try_write(whole_response(call.stream, b""));
     });
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
     thread::scope(|scope| {
@@ -233,21 +234,21 @@ fn upstream_with_one_stream_per_connection_gets_one_connection_per_request() {
 
 #[test]
 fn burst_of_first_requests_opens_one_connection() {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
-        _ = wire.try_write(whole_response(call.stream, b"hello"))
+    let upstream = FrameUpstream::start(&[], |connection, call| {
+        _ = connection.try_write(whole_response(call.stream, b"hello"))
     });
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     let head = block(&request("GET", "/x"));
-    let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
-    wire.write(
+    let streams: Vec<u32> = (0..30).map(|_| connection.next_stream()).collect();
+    connection.write(
         streams
             .iter()
             .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
             .collect::<Vec<_>>(),
     );
     for stream in streams {
-        assert_eq!(wire.response(stream).end, Some(End::Whole));
+        assert_eq!(connection.response(stream).end, Some(End::Whole));
     }
     assert_eq!((upstream.connections(), upstream.calls().len()), (1, 30));
 }
@@ -258,17 +259,17 @@ fn burst_of_first_requests_fails_together_without_an_upstream() {
     let gateway = Gateway::start(&format!(
         "[upstreams.far]\ntargets = \"http://{address}\"\nprotocol = \"http2\"\n{FAR_ROUTE}public = true\n"
     ));
-    let mut wire = FrameConnection::open(gateway.address, &[]);
+    let mut connection = FrameConnection::open(gateway.address, &[]);
     let head = block(&request("GET", "/x"));
-    let streams: Vec<u32> = (0..30).map(|_| wire.next_stream()).collect();
-    wire.write(
+    let streams: Vec<u32> = (0..30).map(|_| connection.next_stream()).collect();
+    connection.write(
         streams
             .iter()
             .flat_map(|&stream| frame(HEADERS, WHOLE, stream, &head))
             .collect::<Vec<_>>(),
     );
     for stream in streams {
-        let response = wire.response(stream);
+        let response = connection.response(stream);
         // 503 as soon as the target is ejected.
         assert!(matches!(response.status, Some(502 | 503)), "{response:?}");
     }
@@ -276,11 +277,11 @@ fn burst_of_first_requests_fails_together_without_an_upstream() {
 
 #[test]
 fn idle_connection_is_closed_and_one_with_a_request_in_flight_is_not() {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |connection, call| {
         if call.earlier == 0 {
-            wire.try_write(whole_response(call.stream, b""));
+            connection.try_write(whole_response(call.stream, b""));
         } else {
-            wire.try_write(frame(HEADERS, END_HEADERS, call.stream, [0x88]));
+            connection.try_write(frame(HEADERS, END_HEADERS, call.stream, [0x88]));
         }
     });
     let test_bed = frame_upstream::test_bed(
@@ -291,13 +292,13 @@ fn idle_connection_is_closed_and_one_with_a_request_in_flight_is_not() {
     );
     assert_eq!(send(test_bed.address, GET).status, 200);
     eventually("the idle connection is closed", || upstream.closed() == 1);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(WHOLE, &request("GET", "/x"));
-    wire.until(|wire| wire.stream(stream).status == Some(200));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(WHOLE, &request("GET", "/x"));
+    connection.until(|connection| connection.stream(stream).status == Some(200));
     // Longer than the idle timeout: shows that the connection stays open.
     thread::sleep(Duration::from_millis(500));
     assert_eq!((upstream.connections(), upstream.closed()), (2, 1));
-    wire.write(reset(stream, CANCEL));
+    connection.write(reset(stream, CANCEL));
     eventually("the connection is closed after its last stream", || {
         upstream.closed() == 2
     });
@@ -305,14 +306,14 @@ fn idle_connection_is_closed_and_one_with_a_request_in_flight_is_not() {
 
 #[test]
 fn complete_bodies_are_forwarded_over_one_connection() {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |connection, call| {
         if call.is_whole {
-            wire.try_write(whole_response(call.stream, b""));
+            connection.try_write(whole_response(call.stream, b""));
         } else {
             let stream = call.stream;
-            wire.until(|wire| wire.stream(stream).end.is_some());
-            let body = wire.stream(stream).body;
-            wire.try_write(whole_response(stream, &body));
+            connection.until(|connection| connection.stream(stream).end.is_some());
+            let body = connection.stream(stream).body;
+            connection.try_write(whole_response(stream, &body));
         }
     });
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
@@ -321,15 +322,15 @@ fn complete_bodies_are_forwarded_over_one_connection() {
     for request in [POST, chunked] {
         assert_eq!(send(test_bed.address, request).text(), "hello");
     }
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-    wire.write(
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+    connection.write(
         [
             frame(DATA, NONE, stream, b"hel"),
             frame(DATA, END_STREAM, stream, b"lo"),
         ]
         .concat(),
     );
-    assert_eq!(wire.response(stream).body, b"hello");
+    assert_eq!(connection.response(stream).body, b"hello");
     assert_eq!(upstream.connections(), 1);
 }

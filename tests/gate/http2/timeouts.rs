@@ -23,8 +23,8 @@ const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream =
 const SHORT_HEAD: &str = "[server]\nheader_timeout = \"300ms\"\n";
 
 /// Asserts that the gateway closes the connection after its timeout, and not much later.
-fn assert_times_out(wire: &mut FrameConnection, began: Instant, what: &str) {
-    assert!(wire.is_closed(), "{what}");
+fn assert_times_out(connection: &mut FrameConnection, began: Instant, what: &str) {
+    assert!(connection.is_closed(), "{what}");
     assert!(
         (250..4000).contains(&began.elapsed().as_millis()),
         "{what}: after {:?}",
@@ -33,9 +33,9 @@ fn assert_times_out(wire: &mut FrameConnection, began: Instant, what: &str) {
 }
 
 /// Writes single bytes with pauses until the gateway closes the connection.
-fn trickle(wire: &mut FrameConnection, bytes: &[u8]) {
+fn trickle(connection: &mut FrameConnection, bytes: &[u8]) {
     for byte in bytes {
-        if !wire.try_write([*byte]) {
+        if !connection.try_write([*byte]) {
             return;
         }
         // Paces the bytes: the timeout counts from the first byte, and each further byte must not
@@ -74,12 +74,12 @@ fn incomplete_head_times_out_and_closes_the_connection() {
         ),
     ];
     concurrently(cases, |(what, sent, trickled)| {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
-        assert!(wire.ping());
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
+        assert!(connection.ping());
         let began = Instant::now();
-        wire.write(sent);
-        trickle(&mut wire, &trickled);
-        assert_times_out(&mut wire, began, what);
+        connection.write(sent);
+        trickle(&mut connection, &trickled);
+        assert_times_out(&mut connection, began, what);
     });
     assert_eq!(test_bed.hits(), 0);
 }
@@ -103,12 +103,12 @@ fn incomplete_head_closes_a_connection_with_a_request_in_flight() {
     ];
     let closed = test_bed.upstream.closed();
     concurrently(cases, |(what, half)| {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
-        let stream = wire.begin_request(WHOLE, &request("GET", "/hangs"));
-        wire.until(|wire| wire.stream(stream).status == Some(200));
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
+        let stream = connection.begin_request(WHOLE, &request("GET", "/hangs"));
+        connection.until(|connection| connection.stream(stream).status == Some(200));
         let began = Instant::now();
-        wire.write(half);
-        assert_times_out(&mut wire, began, what);
+        connection.write(half);
+        assert_times_out(&mut connection, began, what);
     });
     eventually("the requests are cancelled", || {
         test_bed.upstream.closed() >= closed + 2
@@ -123,18 +123,18 @@ fn header_timeout_does_not_limit_the_body_or_the_response() {
         thread::sleep(Duration::from_millis(500));
         Reply::text("late")
     });
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let upload = wire.begin_request(END_HEADERS, &request("POST", "/x"));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let upload = connection.begin_request(END_HEADERS, &request("POST", "/x"));
     let bytes = block(&request("GET", "/x"));
-    let stream = wire.next_stream();
-    wire.write(frame(HEADERS, END_STREAM, stream, &bytes[..20]));
+    let stream = connection.next_stream();
+    connection.write(frame(HEADERS, END_STREAM, stream, &bytes[..20]));
     // Within the head timeout under test.
     thread::sleep(Duration::from_millis(50));
-    wire.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[20..]));
-    assert_eq!(wire.response(stream).status, Some(200));
+    connection.write(frame(CONTINUATION, END_HEADERS, stream, &bytes[20..]));
+    assert_eq!(connection.response(stream).status, Some(200));
     // The header timeout does not apply to the upload either.
-    wire.write(frame(DATA, END_STREAM, upload, b"late"));
-    assert_eq!(wire.response(upload).status, Some(200));
+    connection.write(frame(DATA, END_STREAM, upload, b"late"));
+    assert_eq!(connection.response(upload).status, Some(200));
 }
 
 #[test]
@@ -148,12 +148,12 @@ fn incomplete_preface_times_out_and_closes_the_connection() {
         ("a preface and half a frame", &whole[..30], &[]),
     ];
     concurrently(cases, |(what, sent, trickled)| {
-        let mut wire = FrameConnection::over(connect(test_bed.address));
-        wire.acknowledges = false;
+        let mut connection = FrameConnection::over(connect(test_bed.address));
+        connection.acknowledges = false;
         let began = Instant::now();
-        wire.write(sent);
-        trickle(&mut wire, trickled);
-        assert_times_out(&mut wire, began, what);
+        connection.write(sent);
+        trickle(&mut connection, trickled);
+        assert_times_out(&mut connection, began, what);
     });
 }
 
@@ -179,16 +179,16 @@ fn silent_client_after_alpn_is_disconnected() {
     );
     let gateway = tls_gateway(&authority, "header_timeout = \"300ms\"", &upstream);
     concurrently([&b""[..], &PREFACE[..10], PREFACE], |sent| {
-        let mut wire = connect_h2(&authority, gateway.addresses[1]);
-        wire.acknowledges = false;
+        let mut connection = connect_h2(&authority, gateway.addresses[1]);
+        connection.acknowledges = false;
         let began = Instant::now();
-        wire.write(sent);
-        assert_times_out(&mut wire, began, "silence");
+        connection.write(sent);
+        assert_times_out(&mut connection, began, "silence");
     });
     // The negotiated protocol is the only one accepted.
-    let mut wire = connect_h2(&authority, gateway.addresses[1]);
-    wire.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n");
-    assert!(wire.is_closed());
+    let mut connection = connect_h2(&authority, gateway.addresses[1]);
+    connection.write("GET /x HTTP/1.1\r\nHost: a\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(connection.is_closed());
     assert_eq!(upstream.hits(), 0);
 }
 
@@ -198,21 +198,26 @@ const SHORT_IDLE: &str = "[server]\nkeep_alive_timeout = \"300ms\"\nheader_timeo
 fn idle_connection_gets_a_goaway_despite_pings() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
     concurrently([false, true], |has_request| {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
         if has_request {
-            assert_eq!(wire.ask(&request("GET", "/x")).status, Some(200));
+            assert_eq!(connection.ask(&request("GET", "/x")).status, Some(200));
         }
         let began = Instant::now();
-        while wire.goaways.is_empty() && wire.ping() {
+        while connection.goaways.is_empty() && connection.ping() {
             assert!(began.elapsed() < Duration::from_secs(4));
             // Paces the pings.
             thread::sleep(Duration::from_millis(20));
         }
-        assert_times_out(&mut wire, began, "a client that leaves after the GOAWAY");
+        assert_times_out(
+            &mut connection,
+            began,
+            "a client that leaves after the GOAWAY",
+        );
         assert!(
-            !wire.goaways.is_empty() && wire.goaways.iter().all(|code| *code == NO_ERROR),
+            !connection.goaways.is_empty()
+                && connection.goaways.iter().all(|code| *code == NO_ERROR),
             "{:?}",
-            wire.goaways
+            connection.goaways
         );
     });
 }
@@ -225,10 +230,10 @@ fn connection_with_a_request_in_flight_is_not_idle() {
         thread::sleep(Duration::from_millis(700));
         Reply::text("late")
     });
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let response = wire.ask(&request("GET", "/x"));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let response = connection.ask(&request("GET", "/x"));
     assert_eq!(
-        (response.status, response.end, &*wire.goaways),
+        (response.status, response.end, &*connection.goaways),
         (Some(200), Some(End::Whole), &[][..])
     );
 }
@@ -236,24 +241,24 @@ fn connection_with_a_request_in_flight_is_not_idle() {
 #[test]
 fn client_that_ignores_a_goaway_is_disconnected() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     // It does not acknowledge the PING either.
-    wire.acknowledges = false;
+    connection.acknowledges = false;
     let began = Instant::now();
-    assert_times_out(&mut wire, began, "a client that ignores the GOAWAY");
-    assert_eq!(wire.goaways.first(), Some(&NO_ERROR));
+    assert_times_out(&mut connection, began, "a client that ignores the GOAWAY");
+    assert_eq!(connection.goaways.first(), Some(&NO_ERROR));
 }
 
 #[test]
 fn client_that_sends_requests_after_a_goaway_is_disconnected() {
     let test_bed = TestBed::toml(SHORT_IDLE, "", "", ROUTES);
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    wire.acknowledges = false;
-    wire.until(|wire| !wire.goaways.is_empty());
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    connection.acknowledges = false;
+    connection.until(|connection| !connection.goaways.is_empty());
     let began = Instant::now();
     // The gateway serves requests that cross the GOAWAY; these are sent after it.
     while !matches!(
-        wire.ask(&request("GET", "/x")),
+        connection.ask(&request("GET", "/x")),
         StreamState { status: None, .. }
     ) {
         assert!(

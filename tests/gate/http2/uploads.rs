@@ -54,10 +54,14 @@ fn recording_upstream(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
 /// How a client truncates its upload: by a reset with this code, or by closing its connection.
 const TRUNCATIONS: [Option<u32>; 4] = [Some(CANCEL), Some(NO_ERROR), Some(INTERNAL_ERROR), None];
 
-fn truncate(mut wire: FrameConnection, stream: u32, code: Option<u32>) -> Option<FrameConnection> {
+fn truncate(
+    mut connection: FrameConnection,
+    stream: u32,
+    code: Option<u32>,
+) -> Option<FrameConnection> {
     let code = code?;
-    wire.write(frame(RST_STREAM, NONE, stream, code.to_be_bytes()));
-    Some(wire)
+    connection.write(frame(RST_STREAM, NONE, stream, code.to_be_bytes()));
+    Some(connection)
 }
 
 #[test]
@@ -73,19 +77,19 @@ fn r40_truncated_upload_never_looks_complete_to_an_http1_upstream() {
         ));
         for code in TRUNCATIONS {
             for fields in [&[][..], &[("content-length", "10")]] {
-                let mut wire = FrameConnection::open(gateway.address, &[]);
-                let stream =
-                    wire.begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
-                wire.write(frame(DATA, NONE, stream, b"hello"));
+                let mut connection = FrameConnection::open(gateway.address, &[]);
+                let stream = connection
+                    .begin_request(END_HEADERS, &[&request("POST", "/x")[..], fields].concat());
+                connection.write(frame(DATA, NONE, stream, b"hello"));
                 assert_eq!(received.recv_timeout(TIMEOUT).expect("a head"), b"");
                 if !early.is_empty() {
-                    wire.until(|wire| wire.stream(stream).body == b"ok");
+                    connection.until(|connection| connection.stream(stream).body == b"ok");
                 }
-                let wire = truncate(wire, stream, code);
+                let connection = truncate(connection, stream, code);
                 let all = received.recv_timeout(TIMEOUT).expect("the connection ends");
                 let all = String::from_utf8(all).expect("ASCII");
                 assert!(!all.ends_with("0\r\n\r\n"), "{code:?} {fields:?}: {all}");
-                drop(wire);
+                drop(connection);
             }
         }
     }
@@ -94,28 +98,28 @@ fn r40_truncated_upload_never_looks_complete_to_an_http1_upstream() {
 #[test]
 fn r40_truncated_upload_is_reset_at_an_http2_upstream() {
     for responds_early in [false, true] {
-        let upstream = FrameUpstream::start(&[], move |wire, call| {
+        let upstream = FrameUpstream::start(&[], move |connection, call| {
             if responds_early {
                 let head = frame(HEADERS, END_HEADERS, call.stream, [0x88]);
-                wire.try_write([head, frame(DATA, NONE, call.stream, b"ok")].concat());
+                connection.try_write([head, frame(DATA, NONE, call.stream, b"ok")].concat());
             }
         });
         let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
         for (place, code) in TRUNCATIONS.into_iter().enumerate() {
-            let mut wire = FrameConnection::open(test_bed.address, &[]);
-            let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-            wire.write(frame(DATA, NONE, stream, b"hello"));
+            let mut connection = FrameConnection::open(test_bed.address, &[]);
+            let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+            connection.write(frame(DATA, NONE, stream, b"hello"));
             eventually("the upstream has the request", || {
                 upstream.calls().len() == place + 1
             });
             if responds_early {
-                wire.until(|wire| wire.stream(stream).body == b"ok");
+                connection.until(|connection| connection.stream(stream).body == b"ok");
             }
-            let wire = truncate(wire, stream, code);
+            let connection = truncate(connection, stream, code);
             eventually("the upstream's stream is reset", || {
                 upstream.resets() == place + 1
             });
-            drop(wire);
+            drop(connection);
         }
         assert_eq!(
             (
@@ -136,17 +140,17 @@ fn stalled_client_is_a_408_and_a_stalled_upstream_a_504() {
     let over_http2 = frame_upstream::test_bed(short, &upstream, "", "public = true");
     let over_http1 = TestBed::toml(short, "", "", ROUTES);
     let stalled_client = |test_bed: &TestBed| {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
-        let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-        assert_eq!(wire.response(stream).status, Some(408));
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
+        let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+        assert_eq!(connection.response(stream).status, Some(408));
         // The connection stays open for other streams.
-        assert!(wire.ping());
+        assert!(connection.ping());
     };
     let stalled_upstream = |test_bed: &TestBed| {
-        let mut wire = FrameConnection::open(test_bed.address, &[]);
-        let stream = wire.begin_request(END_HEADERS, &request("POST", "/x"));
-        wire.write(frame(DATA, END_STREAM, stream, b"hello"));
-        assert_eq!(wire.response(stream).status, Some(504));
+        let mut connection = FrameConnection::open(test_bed.address, &[]);
+        let stream = connection.begin_request(END_HEADERS, &request("POST", "/x"));
+        connection.write(frame(DATA, END_STREAM, stream, b"hello"));
+        assert_eq!(connection.response(stream).status, Some(504));
     };
     let stalled_upstream_of_http1 = |test_bed: &TestBed| {
         let post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
@@ -210,22 +214,22 @@ fn expect_gets_a_100_only_if_the_request_is_permitted() {
         "[[routes]]\npath = \"/protected\"\nupstream = \"up\"\n{ROUTES}"
     ));
     let expects = [("expect", "100-continue"), ("content-length", "5")];
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let refused = wire.begin_request(
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let refused = connection.begin_request(
         END_HEADERS,
         &[&request("POST", "/protected")[..], &expects].concat(),
     );
-    wire.until(|wire| wire.stream(refused).status.is_some());
-    assert_eq!(wire.stream(refused).status, Some(401));
-    let stream = wire.begin_request(
+    connection.until(|connection| connection.stream(refused).status.is_some());
+    assert_eq!(connection.stream(refused).status, Some(401));
+    let stream = connection.begin_request(
         END_HEADERS,
         &[&request("POST", "/x")[..], &expects].concat(),
     );
-    wire.until(|wire| wire.stream(stream).status.is_some());
-    assert_eq!(wire.stream(stream).status, Some(100));
-    wire.write(frame(DATA, END_STREAM, stream, b"hello"));
+    connection.until(|connection| connection.stream(stream).status.is_some());
+    assert_eq!(connection.stream(stream).status, Some(100));
+    connection.write(frame(DATA, END_STREAM, stream, b"hello"));
     assert_eq!(
-        (wire.response(stream).body, test_bed.last().body),
+        (connection.response(stream).body, test_bed.last().body),
         (b"hello".to_vec(), b"hello".to_vec())
     );
 }

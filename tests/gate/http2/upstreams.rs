@@ -154,8 +154,8 @@ fn tls_upstream_must_negotiate_http2() {
 
     let mut config = (*config).clone();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let upstream = FrameUpstream::start_with(Some(Arc::new(config)), &[], |wire, call| {
-        _ = wire.try_write(whole_response(call.stream, b"hello"))
+    let upstream = FrameUpstream::start_with(Some(Arc::new(config)), &[], |connection, call| {
+        _ = connection.try_write(whole_response(call.stream, b"hello"))
     });
     let http2_gateway = gateway(&format!("https://{}", upstream.address), &upstream_keys);
     for _ in 0..3 {
@@ -184,9 +184,9 @@ fn unreachable_upstream_is_a_502_and_one_without_settings_a_504() {
 fn silent_upstream_is_a_504_and_the_next_request_opens_a_new_connection() {
     // Silent from the start, or after two responses.
     for responses in [0, 2] {
-        let upstream = FrameUpstream::start(&[], move |wire, call| {
+        let upstream = FrameUpstream::start(&[], move |connection, call| {
             if call.connection == 2 || call.earlier < responses {
-                wire.try_write(whole_response(call.stream, b""));
+                connection.try_write(whole_response(call.stream, b""));
             }
         });
         let test_bed = frame_upstream::test_bed(
@@ -218,14 +218,14 @@ fn silent_upstream_is_a_504_and_the_next_request_opens_a_new_connection() {
 fn client_deadline_does_not_count_against_the_upstream_connection() {
     let upstream = FrameUpstream::start(&[], |_, _| {});
     let test_bed = frame_upstream::test_bed("", &upstream, "", "public = true");
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
     let call = [
         &request("POST", "/x")[..],
         &[("content-type", "application/grpc"), ("grpc-timeout", "1m")],
     ]
     .concat();
     for _ in 0..6 {
-        assert_eq!(wire.ask(&call).status, Some(504));
+        assert_eq!(connection.ask(&call).status, Some(504));
     }
     eventually("all requests are cancelled upstream", || {
         upstream.resets() == upstream.calls().len()
@@ -240,9 +240,9 @@ fn client_deadline_does_not_count_against_the_upstream_connection() {
 
 #[test]
 fn timeout_of_one_stream_keeps_a_responsive_connection() {
-    let upstream = FrameUpstream::start(&[], |wire, call| {
+    let upstream = FrameUpstream::start(&[], |connection, call| {
         if call.earlier != 0 {
-            wire.try_write(whole_response(call.stream, b""));
+            connection.try_write(whole_response(call.stream, b""));
         }
     });
     let test_bed = frame_upstream::test_bed(
@@ -251,20 +251,20 @@ fn timeout_of_one_stream_keeps_a_responsive_connection() {
         "response_timeout = \"600ms\"",
         "public = true",
     );
-    let mut wire = FrameConnection::open(test_bed.address, &[]);
-    let slow = wire.begin_request(WHOLE, &request("GET", "/slow"));
+    let mut connection = FrameConnection::open(test_bed.address, &[]);
+    let slow = connection.begin_request(WHOLE, &request("GET", "/slow"));
     eventually("the upstream has the request", || {
         upstream.calls().len() == 1
     });
-    while wire.stream(slow).end.is_none() {
-        assert_eq!(wire.ask(&request("GET", "/quick")).status, Some(200));
+    while connection.stream(slow).end.is_none() {
+        assert_eq!(connection.ask(&request("GET", "/quick")).status, Some(200));
         // Paces the requests.
         thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(wire.stream(slow).status, Some(504));
+    assert_eq!(connection.stream(slow).status, Some(504));
     assert_eq!(
         (
-            wire.ask(&request("GET", "/quick")).status,
+            connection.ask(&request("GET", "/quick")).status,
             upstream.connections()
         ),
         (Some(200), 1)

@@ -113,11 +113,11 @@ fn unchanged_issuers_and_upstreams_keep_their_keys_and_connections() {
     let token = servers.token("");
     assert_eq!(get(gateway.address, "/one", Some(&token)).status, 200);
     let (fetches, connections) = (servers.issuer.fetches(), servers.upstreams[0].connections());
-    assert_eq!(gateway.reload(&with(0)), Ok(Reloaded::Same));
+    assert_eq!(gateway.reload(&with(0)), Ok(Reloaded::Unchanged));
     // Positions and comments are no change.
     assert_eq!(
         gateway.reload(&format!("# the same\n\n{}", with(0))),
-        Ok(Reloaded::Same)
+        Ok(Reloaded::Unchanged)
     );
     for count in 1..10 {
         assert_eq!(gateway.reload(&with(count)), Ok(Reloaded::Changed));
@@ -172,7 +172,7 @@ fn faulty_file_is_rejected_with_a_reason_and_changes_nothing() {
                 "",
                 &route("/two", "", "two"),
             ),
-            "the addresses of the listeners changed, which takes a restart",
+            "the addresses of the listeners changed, which needs a restart",
         ),
     ];
     for (file, reason) in faulty {

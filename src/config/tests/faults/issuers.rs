@@ -206,7 +206,7 @@ fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
 }
 
 #[test]
-fn a_secret_that_cannot_be_had_is_reported_with_the_remedy_and_never_printed() {
+fn missing_secret_is_reported_with_the_remedy_and_never_printed() {
     let client = |secret: &str| format!("[[development.clients]]\nsecret = {secret}");
     let forms = "expected a string, { env = \"NAME\" } or { file = \"PATH\" }, but found";
     let variable = "expected a secret in the environment variable";

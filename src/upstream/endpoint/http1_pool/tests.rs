@@ -75,7 +75,7 @@ async fn connect(is_tls: bool) -> (Http1Connection, Upstream, TcpStream) {
         let (client, server) = sessions();
         let session = ServerConnection::new(server).expect("a session");
         let upstream = Upstream::serve(StreamOwned::new(session, far));
-        // The handshake goes on as the upstream writes.
+        // The first write of the upstream drives the handshake.
         upstream
             .commands
             .send(Some(b"a".to_vec()))
