@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::tls::TlsError;
+use crate::clock;
 use crate::files::{self, MAX_CONFIGURATION};
 
 /// How often the files are read. That is often enough for certificates, which are renewed days
@@ -67,22 +68,21 @@ impl<T: Send + Sync + 'static> Reloadable<T> {
     /// Reloads the value when its files change, until it is dropped. Run it in a task of the
     /// control plane. Files that cannot be loaded change nothing.
     pub async fn watch(this: Weak<Self>) {
-        let Some(mut seen) = this.upgrade().map(|this| this.initial.clone()) else {
-            return;
-        };
-        loop {
-            tokio::time::sleep(CHECK_INTERVAL).await;
-            let Some(this) = this.upgrade().filter(|this| !this.files.is_empty()) else {
-                return;
-            };
+        let mut seen = None;
+        clock::repeat_while_alive(this, async move |this| {
+            if this.files.is_empty() {
+                return None;
+            }
             let found = FileContents::of(&this.files);
             // Compared by content: a new file may have an old date, and Kubernetes swaps symbolic
             // links.
-            if found != seen {
+            if found != *seen.as_ref().unwrap_or(&this.initial) {
                 this.reload();
-                seen = found;
+                seen = Some(found);
             }
-        }
+            Some(CHECK_INTERVAL)
+        })
+        .await;
     }
 
     fn reload(&self) {
