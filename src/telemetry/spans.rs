@@ -4,32 +4,28 @@
 //! OpenTelemetry's HTTP conventions and sends them in batches. If the collector is slow or down, spans are
 //! dropped and counted, and nothing else suffers.
 
-use std::net::IpAddr;
+mod finished_request;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version};
-use opentelemetry::trace::{
-    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
-};
+use http::{Request, Response};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{RetryPolicy, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
-use super::labels::version_label;
 use super::metrics::Counter;
-use super::outcome::Outcome;
-use super::trace::{Interval, Trace};
-
 use crate::clock;
 use crate::http_client::{HttpClient, HttpError, HttpResponse};
 use crate::sync::lock;
+
+pub(super) use finished_request::FinishedRequest;
 
 /// The maximum number of pending requests, of a few hundred bytes each.
 const MAX_PENDING: usize = 8192;
@@ -79,23 +75,6 @@ pub struct Spans {
 pub struct SpanExportTask {
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-}
-
-/// A finished request.
-#[derive(Debug)]
-pub(super) struct FinishedRequest {
-    pub(super) trace: Box<Trace>,
-    pub(super) began: Instant,
-    pub(super) ended: Instant,
-    pub(super) method: &'static str,
-    pub(super) route: Arc<str>,
-    pub(super) upstream: Option<Box<str>>,
-    pub(super) status: Option<u16>,
-    pub(super) outcome: Outcome,
-    pub(super) issuer: Option<Box<str>>,
-    pub(super) client: IpAddr,
-    pub(super) version: Version,
-    pub(super) request_id: Option<HeaderValue>,
 }
 
 struct Exporter {
@@ -280,209 +259,5 @@ impl opentelemetry_http::HttpClient for CollectorClient {
             *response.headers_mut() = headers;
             Ok(response)
         })
-    }
-}
-
-impl FinishedRequest {
-    /// The number of its spans.
-    fn spans(&self) -> u64 {
-        let trace = &self.trace;
-        let steps = [
-            trace.verified.get().is_some(),
-            trace.introspected.get().is_some(),
-            trace.sent.get().is_some(),
-        ];
-        1 + steps.into_iter().filter(|is_there| *is_there).count() as u64
-    }
-
-    fn write(self, scope: &InstrumentationScope, spans: &mut Vec<SpanData>) {
-        let trace = &*self.trace;
-        let verification = self.step(
-            scope,
-            "verify token",
-            SpanKind::Internal,
-            trace.span,
-            trace.verified.get(),
-        );
-        let asking = verification.as_ref().map_or(trace.span, |span| {
-            u64::from_be_bytes(span.span_context.span_id().to_bytes())
-        });
-        let asked = self.step(
-            scope,
-            "introspect token",
-            SpanKind::Client,
-            asking,
-            trace.introspected.get(),
-        );
-        let sent = trace
-            .sent
-            .get()
-            .map(|began| self.upstream(scope, (began, self.ended)));
-        spans.push(self.server(scope));
-        spans.extend([verification, asked, sent].into_iter().flatten());
-    }
-
-    fn server(&self, scope: &InstrumentationScope) -> SpanData {
-        let trace = &*self.trace;
-        let name = [self.method, &self.route].join(" ").trim_end().to_owned();
-        let mut span = self.span(
-            scope,
-            name,
-            trace.span,
-            trace.parent.unwrap_or(0),
-            (self.began, self.ended),
-        );
-        span.span_kind = SpanKind::Server;
-        span.parent_span_is_remote = trace.parent.is_some();
-        let attributes = &mut span.attributes;
-        attributes.push(KeyValue::new("http.request.method", self.method));
-        attributes.push(KeyValue::new(
-            "url.scheme",
-            if trace.is_https { "https" } else { "http" },
-        ));
-        attributes.push(KeyValue::new("client.address", self.client.to_string()));
-        attributes.push(KeyValue::new("scopegate.decision", self.outcome.decision()));
-        let version = version_label(self.version);
-        attributes
-            .extend(version.map(|version| KeyValue::new("network.protocol.version", version)));
-        if !self.route.is_empty() {
-            attributes.push(KeyValue::new("http.route", self.route.to_string()));
-        }
-        attributes.extend(
-            trace
-                .host
-                .as_deref()
-                .map(|host| KeyValue::new("server.address", host.to_owned())),
-        );
-        attributes.extend(
-            self.status
-                .map(|status| KeyValue::new("http.response.status_code", i64::from(status))),
-        );
-        attributes.extend(
-            self.issuer
-                .as_deref()
-                .map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())),
-        );
-        let id = self.request_id.as_ref().and_then(|id| id.to_str().ok());
-        attributes.extend(id.map(|id| KeyValue::new("scopegate.request_id", id.to_owned())));
-        let name = if matches!(self.outcome, Outcome::Shadowed(_)) {
-            "scopegate.reason"
-        } else {
-            "error.type"
-        };
-        attributes.extend(
-            self.outcome
-                .reason()
-                .map(|reason| KeyValue::new(name, reason)),
-        );
-        // What a client has done wrong is no error of the server's.
-        let is_broken = matches!(self.outcome, Outcome::Broken(_))
-            || self.status.is_some_and(|status| status >= 500);
-        span.status = if is_broken {
-            Status::error(self.outcome.reason().unwrap_or_default())
-        } else {
-            Status::Unset
-        };
-        span
-    }
-
-    fn upstream(&self, scope: &InstrumentationScope, interval: Interval) -> SpanData {
-        let trace = &*self.trace;
-        let mut span = self.span(
-            scope,
-            self.method.to_owned(),
-            trace.upstream_span,
-            trace.span,
-            interval,
-        );
-        span.span_kind = SpanKind::Client;
-        span.attributes
-            .push(KeyValue::new("http.request.method", self.method));
-        let upstream = self.upstream.as_deref();
-        span.attributes
-            .extend(upstream.map(|name| KeyValue::new("scopegate.upstream", name.to_owned())));
-        let error = match (self.outcome, self.status) {
-            (Outcome::Refused(reason) | Outcome::Broken(reason), _) => Some(reason.to_owned()),
-            (
-                Outcome::Permitted | Outcome::Public | Outcome::Shadowed(_) | Outcome::Replied,
-                Some(status),
-            ) => {
-                span.attributes.push(KeyValue::new(
-                    "http.response.status_code",
-                    i64::from(status),
-                ));
-                (status >= 400).then(|| status.to_string())
-            }
-            (
-                Outcome::Undecided
-                | Outcome::Permitted
-                | Outcome::Public
-                | Outcome::Shadowed(_)
-                | Outcome::Replied,
-                _,
-            ) => None,
-        };
-        if let Some(error) = error {
-            span.status = Status::error(error.clone());
-            span.attributes.push(KeyValue::new("error.type", error));
-        }
-        span
-    }
-
-    fn step(
-        &self,
-        scope: &InstrumentationScope,
-        name: &'static str,
-        kind: SpanKind,
-        parent: u64,
-        interval: Option<Interval>,
-    ) -> Option<SpanData> {
-        // Unlike those of the request's two main spans, nobody else has to know its id.
-        let id = self
-            .trace
-            .span
-            .rotate_left(if kind == SpanKind::Client { 21 } else { 42 })
-            ^ self.trace.upstream_span;
-        let mut span = self.span(scope, name.to_owned(), id.max(1), parent, interval?);
-        span.span_kind = kind;
-        let issuer = self.issuer.as_deref();
-        span.attributes
-            .extend(issuer.map(|issuer| KeyValue::new("scopegate.issuer", issuer.to_owned())));
-        Some(span)
-    }
-
-    fn span(
-        &self,
-        scope: &InstrumentationScope,
-        name: String,
-        id: u64,
-        parent: u64,
-        interval: Interval,
-    ) -> SpanData {
-        let at = |instant: Instant| -> SystemTime {
-            self.trace.began + instant.saturating_duration_since(self.began)
-        };
-        let trace = TraceId::from(self.trace.id);
-        SpanData {
-            span_context: SpanContext::new(
-                trace,
-                SpanId::from(id),
-                TraceFlags::SAMPLED,
-                false,
-                TraceState::NONE,
-            ),
-            parent_span_id: SpanId::from(parent),
-            parent_span_is_remote: false,
-            span_kind: SpanKind::Internal,
-            name: name.into(),
-            start_time: at(interval.0),
-            end_time: at(interval.1),
-            attributes: Vec::new(),
-            dropped_attributes_count: 0,
-            events: SpanEvents::default(),
-            links: SpanLinks::default(),
-            status: Status::Unset,
-            instrumentation_scope: scope.clone(),
-        }
     }
 }

@@ -11,6 +11,7 @@
 //! 4. Requests run on the control plane: one for all clients with the same token, whichever of them
 //!    disconnects.
 //!
+//! - `lookup`: sends a request, judges the response and caches the outcome
 //! - `coalescing`: requests in flight, their limits, and recent inactive responses
 //! - `client`: sends one request; `response`: what a response must look like
 //! - `credentials`, `client_authentication`, `own_token`: how the gateway authenticates itself
@@ -22,6 +23,7 @@ mod client_authentication;
 mod coalescing;
 mod credentials;
 mod error;
+mod lookup;
 mod own_token;
 mod probe;
 mod response;
@@ -34,15 +36,15 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
-use super::error::{RETRY_AFTER, VerifyError, invalid};
+use super::error::{RETRY_AFTER, VerifyError};
 use super::failures::Failures;
 use super::jwt::Signer;
 use super::report::IntrospectionReport;
 use super::settings::IssuerSettings;
-use super::verified_token::{VerificationBasis, VerifiedToken, replacement};
+use super::verified_token::VerifiedToken;
 use crate::clock;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, ClaimsError, Expectation, ExpectedAudience};
+use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience};
 use crate::telemetry::metrics::{Counter, Histogram};
 
 pub use client::IntrospectionClient;
@@ -51,10 +53,8 @@ pub use credentials::Credentials;
 pub use own_token::ClientCredentialsToken;
 pub use response::ResponseFormat;
 
-use circuit_breaker::{CircuitBreaker, CircuitPermit, Suspension};
-use coalescing::{LookupEntry, RequestCoalescer, StartedLookup, VerificationResult};
-use error::IntrospectionError;
-use response::TokenState;
+use circuit_breaker::{CircuitBreaker, CircuitPermit};
+use coalescing::{LookupEntry, RequestCoalescer, VerificationResult};
 
 /// Bytes of a response. There may be hundreds at a time, so they are smaller than documents.
 const MAX_RESPONSE: usize = 128 * 1024;
@@ -270,168 +270,6 @@ impl Introspection {
         self.circuit_breaker
             .admit(client, clock::now())
             .map_err(|rest| self.unavailable(self.explain_suspension(), Some(rest)))
-    }
-
-    // Caches the outcome before it ends the lookup, so that the next request finds one of them.
-    async fn look_up(
-        self: Arc<Self>,
-        request: IntrospectionRequest,
-        started: StartedLookup,
-        permit: CircuitPermit,
-    ) {
-        let began = clock::now();
-        let response =
-            self.client
-                .introspect(&request.token, &request.issuer.token_types, request.now);
-        let response = tokio::time::timeout(self.settings.timeout, response)
-            .await
-            .unwrap_or(Err(IntrospectionError::TooSlow));
-        self.record_request(clock::since(began), response.as_ref().err());
-        self.update_circuit_breaker(response.as_ref().err(), permit, request.now);
-        let now = request.now;
-        let (cache, digest) = (Arc::clone(&request.cache), started.digest());
-        let outcome = match response {
-            Ok(response) => self.judge(response, request),
-            Err(IntrospectionError::Conflict { .. }) => Err(VerifyError::Conflict),
-            Err(error) => Err(self.unavailable(error.to_string(), None)),
-        };
-        match &outcome {
-            Ok(verified) if verified.is_fresh(now) => cache.insert(verified),
-            Err(VerifyError::Invalid { reason, .. }) => {
-                self.coalescer
-                    .refuse(digest, reason, now.later_by(self.settings.negative_ttl));
-            }
-            Ok(_)
-            | Err(
-                VerifyError::TooLarge { .. }
-                | VerifyError::Unavailable { .. }
-                | VerifyError::Overloaded { .. }
-                | VerifyError::Conflict,
-            ) => {}
-        }
-        started.finish(outcome);
-    }
-
-    fn judge(&self, response: TokenState, request: IntrospectionRequest) -> VerificationResult {
-        let IntrospectionRequest {
-            issuer,
-            token: text,
-            local,
-            epoch,
-            now,
-            ..
-        } = request;
-        let mut max_age = self.settings.cache_ttl;
-        let expected = &self.settings.expectation;
-        let mut signers: Vec<Signer> = Vec::new();
-        let (token, replacement) = match response {
-            TokenState::Inactive => {
-                return Err(invalid(
-                    "inactive",
-                    "the authorization server says that it is not active".to_owned(),
-                ));
-            }
-            TokenState::Active { claims, signer } => {
-                signers.extend(signer);
-                let claims = match &local {
-                    LocalVerification::Signed { token, .. } => {
-                        claims.complete_from(token, &expected.scope_claims)
-                    }
-                    LocalVerification::Unsigned { .. } => claims,
-                };
-                (self.judged(claims.check(expected, now))?, None)
-            }
-            TokenState::PhantomToken(phantom) => {
-                max_age = phantom
-                    .fresh_for
-                    .map_or(max_age, |fresh_for| fresh_for.min(max_age));
-                signers.push(phantom.signer);
-                (
-                    self.judged(phantom.claims.check(&issuer.expectation, now))?,
-                    replacement(&phantom.jwt),
-                )
-            }
-        };
-        // The token's own `exp` limits it, whatever the server says.
-        let token = token.ending_by(local.expires_at());
-        if let LocalVerification::Signed { signer, .. } = local {
-            signers.push(signer);
-        }
-        let basis = VerificationBasis {
-            issuer,
-            signers,
-            epoch,
-            max_age,
-            refresh_ahead: self.settings.refresh_ahead,
-        };
-        Ok(VerifiedToken::new(&text, token, replacement, basis, now))
-    }
-
-    // Malformed claims, such as a time in a string, are the server's fault and not the token's.
-    fn judged(
-        &self,
-        outcome: Result<ActiveToken, ClaimsError>,
-    ) -> Result<ActiveToken, VerifyError> {
-        outcome.map_err(|error| {
-            if error.is_malformed() {
-                self.unavailable(format!("malformed introspection response: {error}"), None)
-            } else {
-                error.into()
-            }
-        })
-    }
-
-    // For the log and the metrics.
-    fn record_request(&self, duration: Duration, error: Option<&IntrospectionError>) {
-        self.durations.count(duration);
-        let issuer = &self.settings.expectation.issuer_name;
-        match error {
-            None | Some(IntrospectionError::Conflict { .. }) => {
-                self.succeeded.count();
-                if self.failures.record_success() {
-                    tracing::info!(%issuer, "introspection recovered");
-                }
-            }
-            Some(error) => {
-                self.failed.count();
-                if let Some(failures) = self.failures.record(error.to_string()) {
-                    tracing::error!(%issuer, %error, failures, "introspection failed");
-                }
-            }
-        }
-    }
-
-    fn update_circuit_breaker(
-        self: &Arc<Self>,
-        error: Option<&IntrospectionError>,
-        permit: CircuitPermit,
-        now: UnixTime,
-    ) {
-        let Some(outage) = error.and_then(IntrospectionError::outage) else {
-            return self.circuit_breaker.record_success(permit);
-        };
-        let issuer = &self.settings.expectation.issuer_name;
-        match self
-            .circuit_breaker
-            .record_failure(permit, outage, clock::now())
-        {
-            Some(Suspension::Server(opened)) => {
-                tracing::warn!(%issuer, "introspection suspended");
-                tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
-            }
-            // Debug: there may be many clients, each suspended again and again.
-            Some(Suspension::Client(time)) => {
-                tracing::debug!(%issuer, suspended_for_seconds = time.as_secs_f64(), "introspection suspended for one client")
-            }
-            None => {}
-        }
-    }
-
-    fn explain_suspension(&self) -> String {
-        let why = "its server has failed again and again, and gets no request for up to 2 s";
-        self.failures
-            .report()
-            .map_or_else(|| why.to_owned(), |failures| format!("{why}: {failures}"))
     }
 
     fn unavailable(&self, cause: String, retry_after: Option<Duration>) -> VerifyError {
