@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{Process, TIMEOUT, own_address, round_trip, wait_for};
+use crate::process::{Process, TIMEOUT, connect, own_address, round_trip, wait_for};
 use harness::{Reply, Server};
 
 const REQUEST: &str = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -90,8 +90,7 @@ fn connection_waiting_for_a_permit_is_served_while_the_process_drains() {
 }
 
 fn send(address: Ipv4Addr, request: &str) -> TcpStream {
-    let mut socket = TcpStream::connect((address, 8080)).expect("the gateway listens");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    let mut socket = connect(address, 8080);
     socket
         .write_all(request.as_bytes())
         .expect("the gateway reads");

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::process::{Process, TIMEOUT, own_address, start_upstream, wait_for};
+use crate::process::{Process, connect, own_address, start_upstream, wait_for};
 use harness::{Reply, Server};
 
 fn file(address: Ipv4Addr, upstream: SocketAddr, keys: &str) -> String {
@@ -13,12 +13,6 @@ fn file(address: Ipv4Addr, upstream: SocketAddr, keys: &str) -> String {
         "[server]\nlisten = \"{address}:8080\"\nworkers = 2\n{keys}\n[upstreams.up]\ntargets = \"http://{upstream}\"\n\
          [[routes]]\npath = \"/{{*rest}}\"\npublic = true\nupstream = \"up\"\n"
     )
-}
-
-fn connect(address: Ipv4Addr) -> TcpStream {
-    let socket = TcpStream::connect((address, 8080)).expect("the gateway listens");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-    socket
 }
 
 /// Sends a request and reads the head of its response.
@@ -49,11 +43,11 @@ fn http1_client_gets_connection_close_with_its_next_response() {
         address,
         &file(address, start_upstream(address), "drain_delay = \"1h\""),
     );
-    let mut idle = connect(address);
+    let mut idle = connect(address, 8080);
     assert!(!head(&mut idle).contains("connection: close"));
     idle.read_exact(&mut [0; 2]).expect("a body");
     terminate(&process);
-    for mut client in [idle, connect(address)] {
+    for mut client in [idle, connect(address, 8080)] {
         let head = head(&mut client);
         assert!(
             head.starts_with("http/1.1 200 ") && head.contains("\r\nconnection: close\r\n"),
@@ -78,7 +72,7 @@ const GOAWAY: u8 = 7;
 
 impl FrameClient {
     fn open(address: Ipv4Addr) -> Self {
-        let mut socket = connect(address);
+        let mut socket = connect(address, 8080);
         socket
             .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
             .expect("the gateway reads");
@@ -170,7 +164,7 @@ fn exit_code_is_1_when_requests_were_cut_off_and_they_are_counted() {
         address,
         &file(address, upstream.address, "drain_timeout = \"300ms\""),
     );
-    let mut clients = [(); 3].map(|()| connect(address));
+    let mut clients = [(); 3].map(|()| connect(address, 8080));
     for (client, path) in clients.iter_mut().zip(["/endless", "/", "/"]) {
         client
             .write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes())
@@ -199,7 +193,7 @@ fn truncated_response_does_not_look_complete_to_an_http10_client() {
             address,
             &file(address, upstream.address, "drain_timeout = \"300ms\""),
         );
-        let mut client = connect(address);
+        let mut client = connect(address, 8080);
         client
             .write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n")
             .expect("the gateway reads");
@@ -227,10 +221,10 @@ fn open_streams_and_silent_clients_do_not_change_the_exit_code() {
         address,
         &file(address, upstream.address, "drain_timeout = \"1500ms\""),
     );
-    let mut stream = connect(address);
+    let mut stream = connect(address, 8080);
     assert!(head(&mut stream).starts_with("http/1.1 200 "));
-    let _silent = connect(address);
-    let mut half = connect(address);
+    let _silent = connect(address, 8080);
+    let mut half = connect(address, 8080);
     half.write_all(b"GET / HTTP/1.1\r\nHo")
         .expect("the gateway reads");
     process.signal("TERM");
@@ -274,10 +268,7 @@ fn tunnel_stays_open_until_drain_timeout() {
              [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n"
         ),
     );
-    let mut socket = TcpStream::connect((address, 8080)).expect("the gateway listens");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a timeout");
+    let mut socket = connect(address, 8080);
     socket
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
         .expect("the gateway reads");

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use tempfile::TempDir;
 
-use crate::process::{TIMEOUT, command, own_address, round_trip, wait_for};
+use crate::process::{TIMEOUT, command, connect, own_address, round_trip, wait_for};
 
 /// More lines than the pipe (64 KiB) and both buffers (1 MiB each) hold.
 const MANY: usize = 12_000;
@@ -49,8 +49,7 @@ impl UnreadLog {
 
     /// Sends this many requests on one connection, and waits for every response.
     fn flood(&self, requests: usize) {
-        let mut socket = TcpStream::connect((self.address, 8080)).expect("the gateway listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        let mut socket = connect(self.address, 8080);
         let mut responses = socket.try_clone().expect("a socket");
         let writing = thread::spawn(move || {
             let one = "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -166,10 +166,16 @@ pub(crate) fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Connects to a port of the gateway.
+pub(crate) fn connect(address: Ipv4Addr, port: u16) -> TcpStream {
+    let socket = TcpStream::connect((address, port)).expect("the gateway listens");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    socket
+}
+
 /// Sends one request on a new connection, and reads until the gateway closes it.
 pub(crate) fn round_trip(address: Ipv4Addr, port: u16, request: &str) -> String {
-    let mut socket = TcpStream::connect((address, port)).expect("the gateway listens");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    let mut socket = connect(address, port);
     socket
         .write_all(request.as_bytes())
         .expect("the gateway reads");

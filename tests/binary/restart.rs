@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::process::{
-    Process, TIMEOUT, command_with_socket, own_address, round_trip, shipped_configuration,
+    Process, command_with_socket, connect, own_address, round_trip, shipped_configuration,
     start_upstream, wait_for,
 };
 
@@ -76,14 +76,8 @@ fn exchange(socket: &mut TcpStream, fields: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&read).into_owned())
 }
 
-fn connect(address: Ipv4Addr) -> TcpStream {
-    let socket = TcpStream::connect((address, 8080)).expect("the inherited socket keeps listening");
-    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
-    socket
-}
-
 fn send_on_new_connection(address: Ipv4Addr, tally: &Tally) {
-    match exchange(&mut connect(address), "Connection: close\r\n") {
+    match exchange(&mut connect(address, 8080), "Connection: close\r\n") {
         Ok(response) if response.starts_with("HTTP/1.1 200 OK\r\n") => Tally::add(&tally.responses),
         other => tally.lost(&format!("new connection: {other:?}")),
     }
@@ -91,7 +85,7 @@ fn send_on_new_connection(address: Ipv4Addr, tally: &Tally) {
 
 fn send_on_persistent_connection(address: Ipv4Addr, kept: &mut Option<TcpStream>, tally: &Tally) {
     let is_new = kept.is_none();
-    let socket = kept.get_or_insert_with(|| connect(address));
+    let socket = kept.get_or_insert_with(|| connect(address, 8080));
     match exchange(socket, "") {
         Ok(response) if response.starts_with("HTTP/1.1 200 OK\r\n") => {
             Tally::add(&tally.responses);
@@ -275,13 +269,13 @@ fn terminate(process: &Process) {
 fn accepted_client_is_served_while_the_gateway_drains() {
     let address = own_address();
     let mut process = Process::start(address, &one_worker(address, ""));
-    let mut silent = connect(address);
-    let mut partial_head = connect(address);
+    let mut silent = connect(address, 8080);
+    let mut partial_head = connect(address, 8080);
     partial_head
         .write_all(b"GET /nowhere HTTP/1.1\r\nHo")
         .expect("the gateway reads");
     // Kept alive after a first response, and in the middle of the next head.
-    let mut kept_alive = connect(address);
+    let mut kept_alive = connect(address, 8080);
     kept_alive
         .write_all(b"HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("the gateway reads");
@@ -324,7 +318,7 @@ fn accepted_client_is_served_while_the_gateway_drains() {
 fn silent_client_does_not_delay_the_exit() {
     let address = own_address();
     let mut process = Process::start(address, &one_worker(address, "drain_timeout = \"1h\""));
-    let _silent = connect(address);
+    let _silent = connect(address, 8080);
     assert!(
         round_trip(
             address,
@@ -343,7 +337,7 @@ fn http2_client_gets_goaway_at_sigterm() {
     const GOAWAY: u8 = 7;
     let address = own_address();
     let mut process = Process::start(address, &shipped_configuration(address));
-    let mut client = connect(address);
+    let mut client = connect(address, 8080);
     client
         .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
         .expect("the gateway reads");

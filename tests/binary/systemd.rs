@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::time::Instant;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use crate::process::{
-    Process, TIMEOUT, command, command_with_socket, own_address, round_trip, run_in,
+    Process, TIMEOUT, command, command_with_socket, connect, own_address, round_trip, run_in,
     shipped_configuration, wait_for,
 };
 
@@ -25,8 +25,7 @@ fn inherited_socket_serves_connections_made_before_the_start() {
     let address = own_address();
     let socket = bound(address);
     // The connection waits in the accept queue: no process accepts yet.
-    let mut early = TcpStream::connect((address, 8080)).expect("the gateway listens");
-    early.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    let mut early = connect(address, 8080);
     early
         .write_all(NOWHERE.as_bytes())
         .expect("the kernel buffers the request");
