@@ -2,12 +2,13 @@
 
 mod arguments;
 mod authorization_servers;
+mod page;
 mod refusals;
 mod report;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,7 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::process::{Process, TIMEOUT, command, own_address, round_trip, run_in, wait_for};
+use crate::process::{Process, command, connect, own_address, round_trip, run_in, wait_for};
 use harness::{Issuer, Key};
 use harness::{Reply, Server};
 
@@ -77,8 +78,7 @@ impl TestBed {
 
     /// The head of the running gateway's response.
     fn head(&self, method: &str, target: &str, headers: &[String]) -> String {
-        let mut socket = TcpStream::connect((self.address, 8080)).expect("the gateway listens");
-        socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+        let mut socket = connect(self.address, 8080);
         let host = format!("Host: {}:8080", self.address);
         let host = if headers.iter().any(|line| line.starts_with("Host:")) {
             None
