@@ -149,7 +149,8 @@
 //! - **[deadline](clock::Deadline)**: one timeout in the table of a worker's [`Ticker`](clock::Ticker).
 //! - **[denial](policy::decision::Denial)**: why `decide` gave no permit.
 //! - **drain**: no new connections, and a bounded time for the open ones to end.
-//! - **ejection**: an endpoint gets no requests for a while after failures to connect.
+//! - **ejection**: an endpoint gets no requests for a while after failures to connect, or, with
+//!   `outlier`, after failed responses.
 //! - **endpoint**: one address of a [target](upstream::Target), shared by all workers.
 //! - **EndpointState**: one worker's view of an endpoint: pool, ejection, load.
 //! - **[epoch](verify::Epoch)**: a number that advances when keys or issuers change.

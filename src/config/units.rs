@@ -98,6 +98,30 @@ pub(super) fn size(bounds: RangeInclusive<usize>) -> impl ValueType<usize> {
     )
 }
 
+/// A share such as `"50%"`, of at least one percent.
+pub(super) fn percentage() -> impl ValueType<u8> {
+    value_type(
+        |value| {
+            let read = |text: &str| {
+                let digits = text.strip_suffix('%')?;
+                let is_plain =
+                    digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.starts_with('0');
+                let percent = digits.parse().ok().filter(|_| is_plain);
+                percent.filter(|percent| (1..=100).contains(percent))
+            };
+            let number = value.as_integer().map(ToString::to_string);
+            let text = value.as_str();
+            text.and_then(read).ok_or_else(|| {
+                let proposed =
+                    format!("{}%", number.as_deref().or(text).unwrap_or_default().trim());
+                let hint = read(&proposed).map(|_| format!("did you mean {proposed:?}?"));
+                expected("a share from \"1%\" to \"100%\"").or_help(hint)
+            })
+        },
+        || Description::pattern("share", "^([1-9][0-9]?|100)%$").with_note("From 1% to 100%."),
+    )
+}
+
 fn read_duration(value: &DeValue<'_>, bounds: &RangeInclusive<u64>) -> Result<Duration, Mismatch> {
     quantity(value, "duration", &DURATION_UNITS, bounds).map(Duration::from_millis)
 }

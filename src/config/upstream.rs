@@ -16,7 +16,7 @@ use super::mismatch::{Mismatch, describe, expected};
 use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::keyword;
-use super::units::{DAY, HOUR, MILLISECOND, MINUTE, count, duration};
+use super::units::{DAY, HOUR, MILLISECOND, MINUTE, count, duration, percentage};
 use super::value_type::{ValueType, value_type};
 use crate::values::{Balance, Protocol};
 
@@ -43,6 +43,10 @@ table! {
         /// Health checks of the addresses. Without it, there are none.
         /// Example: `health = { path = "/healthz", interval = "5s", unhealthy_after = 3, healthy_after = 2 }`
         pub health: Option<Health> = optional_table(Health::read),
+        /// Ejection of addresses whose responses fail: they break off, time out, or have the status
+        /// 502, 503 or 504. Without it, only failures to connect eject an address.
+        /// Example: `outlier = { consecutive = 5, ejection_time = "10s", max_ejected = "50%" }`
+        pub outlier: Option<Outlier> = optional_table(Outlier::read),
         /// Maximum time to connect.
         /// Example: `connect_timeout = "500ms"`
         pub connect_timeout: Duration = or(duration(MILLISECOND..=MINUTE), "2s"),
@@ -98,6 +102,25 @@ table! {
         /// Number of successful checks in a row after which it gets requests again.
         /// Example: `healthy_after = 1`
         pub healthy_after: usize = or(count(1..=100), 2),
+    }
+}
+
+table! {
+    /// Ejection of addresses whose responses fail. Each worker counts its own.
+    pub struct Outlier {
+        fn read(table) -> Option<Self>;
+
+        /// Number of failed responses in a row that eject an address.
+        /// Example: `consecutive = 10`
+        pub consecutive: u32 = or(count(1..=1000), 5),
+        /// Time that an ejected address gets no requests. After that, one failure ejects it again,
+        /// until a response succeeds.
+        /// Example: `ejection_time = "30s"`
+        pub ejection_time: Duration = or(duration(100 * MILLISECOND..=HOUR), "10s"),
+        /// Maximum share of the addresses that are ejected at a time. One may always be ejected if
+        /// there are two or more, and one always stays.
+        /// Example: `max_ejected = "30%"`
+        pub max_ejected: u8 = or(percentage(), "50%"),
     }
 }
 

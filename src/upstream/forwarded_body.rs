@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::connection::http1::ResponseReader;
 use super::connection::http2::ResponseStream;
+use super::ejector::ResponseWatch;
 use super::endpoint::state::InFlight;
 use super::request_body::RequestBodyProgress;
 use crate::clock::{Deadline, Ticker};
@@ -31,6 +32,8 @@ pub struct ForwardedBody {
     /// While it waits for a frame: how many frames had passed when the deadline was armed.
     frames_when_armed: Option<u64>,
     idle_timeout: Duration,
+    /// What the outcome is recorded with, if it counts.
+    watch: Option<Box<ResponseWatch>>,
 }
 
 /// Where the body comes from.
@@ -55,9 +58,31 @@ impl ForwardedBody {
             deadline: None,
             frames_when_armed: None,
             idle_timeout,
+            watch: None,
         };
         body.end_if_ended();
         body
+    }
+
+    /// Records the outcome with `watch`.
+    pub(super) fn watch(&mut self, watch: ResponseWatch) {
+        self.watch = Some(Box::new(watch));
+        if self.incoming.is_none() && self.error.is_none() {
+            self.record_success();
+        }
+    }
+
+    fn record_success(&mut self) {
+        if let Some(watch) = self.watch.take() {
+            watch.succeed();
+        }
+    }
+
+    // Whether it may last for as long as its client likes.
+    fn is_open_ended(&self) -> bool {
+        self.incoming
+            .as_ref()
+            .is_some_and(|(incoming, _)| incoming.size_hint().exact().is_none())
     }
 
     fn end_if_ended(&mut self) {
@@ -66,8 +91,10 @@ impl ForwardedBody {
             Some((Incoming::Http1(reader), in_flight)) => {
                 end_exchange(reader, in_flight, &self.ticker)
             }
-            Some((Incoming::Http2(_), _)) | None => {}
+            Some((Incoming::Http2(_), _)) => {}
+            None => return,
         }
+        self.record_success();
     }
 
     // A frame of the request body starts the time again: a client that uploads is not idle, however
@@ -123,10 +150,26 @@ impl Incoming {
         }
     }
 
+    fn blames_endpoint(&self, error: &io::Error) -> bool {
+        match self {
+            Self::Http1(_) => true,
+            Self::Http2(stream) => stream.blames_endpoint(error),
+        }
+    }
+
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(reader) => reader.size_hint(),
             Self::Http2(stream) => stream.size_hint(),
+        }
+    }
+}
+
+// Its client has left, or the token has ended.
+impl Drop for ForwardedBody {
+    fn drop(&mut self) {
+        if self.watch.is_some() && self.is_open_ended() {
+            self.record_success();
         }
     }
 }
@@ -145,8 +188,12 @@ impl Body for ForwardedBody {
         };
         let Poll::Ready(frame) = incoming.poll_frame(context) else {
             ready!(this.poll_idle(context));
+            let is_open_ended = this.is_open_ended();
             this.incoming = None;
             let stalled = io::Error::new(io::ErrorKind::TimedOut, "the response body stalled");
+            if let Some(watch) = this.watch.take_if(|_| !is_open_ended) {
+                watch.fail(&stalled);
+            }
             return Poll::Ready(Some(Err(stalled)));
         };
         this.frames_when_armed = None;
@@ -158,11 +205,17 @@ impl Body for ForwardedBody {
             None => {
                 this.end_if_ended();
                 this.incoming = None;
+                this.record_success();
             }
             Some(Err(error)) => {
                 // hyper drops what it has not written when a body fails. So the frames before the
                 // error are written first, and the error follows at the next poll.
-                this.incoming = None;
+                let ended = this.incoming.take();
+                if let (Some((incoming, _)), Some(watch)) = (ended, this.watch.take())
+                    && incoming.blames_endpoint(&error)
+                {
+                    watch.fail(&error);
+                }
                 this.error = Some(error);
                 context.waker().wake_by_ref();
                 return Poll::Pending;

@@ -3,21 +3,25 @@
 //! 1. An endpoint is available if it passes health checks and is not ejected. Those that have
 //!    already failed this request come last.
 //! 2. Among the available ones, `selector` balances the load.
-//! 3. If none is available, an ejected endpoint is selected if active checks find it healthy: they
-//!    are better evidence than the failures of one worker. Without active checks none is selected.
+//! 3. If none is available, an endpoint that is ejected because its responses failed is selected: it
+//!    still connects, and others may have disappeared since.
+//! 4. After that, an ejected endpoint is selected if active checks find it healthy: they are better
+//!    evidence than the failures of one worker. Without active checks none is selected.
 
 mod selector;
 
 use std::cell::{Cell, RefCell};
 use std::mem;
+use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use selector::Selector;
 
-use super::endpoint::ejection::max_ejected;
+use super::endpoint::ejection::{FailureKind, max_ejected};
 use super::endpoint::state::{EndpointState, InFlight};
+use super::settings::UpstreamSettings;
 use super::shared::SharedUpstream;
 use crate::clock::Ticker;
 
@@ -44,6 +48,10 @@ impl LoadBalancer {
         }
     }
 
+    pub(super) fn settings(&self) -> &UpstreamSettings {
+        self.shared.settings()
+    }
+
     /// Selects an endpoint for a request, preferably one that has not `failed`, and only of
     /// `target` where that is given.
     pub(super) fn select(
@@ -57,7 +65,6 @@ impl LoadBalancer {
         let count = states.len();
         let weight = |index: usize| states[index].endpoint.weight;
         let load = |index: usize| states[index].load(now);
-        let is_healthy = |index: usize| states[index].endpoint.is_healthy();
         let is_available = |index: usize| states[index].is_available(now);
         let is_preferred = |index: usize| {
             is_available(index)
@@ -67,11 +74,25 @@ impl LoadBalancer {
         self.selector
             .select(count, is_preferred, weight, load)
             .or_else(|| self.selector.select(count, is_available, weight, load))
-            .or_else(|| {
-                self.shared.settings().health_check.as_ref()?;
-                self.selector.select(count, is_healthy, weight, load)
-            })
+            .or_else(|| self.select_ejected(now))
             .map(|index| states[index].begin_request())
+    }
+
+    #[cold]
+    fn select_ejected(&self, now: Instant) -> Option<usize> {
+        let states = self.states.borrow();
+        let is_healthy = |index: usize| states[index].endpoint.is_healthy();
+        let serves = |index: usize| {
+            is_healthy(index) && states[index].ejection.is_ejected_for_responses(now)
+        };
+        let weight = |index: usize| states[index].endpoint.weight;
+        let load = |index: usize| states[index].load(now);
+        self.selector
+            .select(states.len(), serves, weight, load)
+            .or_else(|| {
+                self.settings().health_check.as_ref()?;
+                self.selector.select(states.len(), is_healthy, weight, load)
+            })
     }
 
     /// Whether the target has an available endpoint that has not `failed`.
@@ -82,14 +103,19 @@ impl LoadBalancer {
         })
     }
 
-    /// Whether one more endpoint may be ejected.
-    pub(super) fn may_eject(&self, now: Instant) -> bool {
+    /// Whether this endpoint may be ejected too.
+    pub(super) fn may_eject(&self, state: &EndpointState, kind: FailureKind, now: Instant) -> bool {
         let states = self.states.borrow();
+        let others = || {
+            let others = states.iter().filter(|other| !ptr::eq(&***other, state));
+            others.filter(|other| other.is_available(now))
+        };
         let ejected = states
             .iter()
             .filter(|state| state.ejection.is_ejected(now))
             .count();
-        ejected < max_ejected(states.len())
+        ejected < max_ejected(states.len(), self.settings().outlier.as_ref(), kind)
+            && (kind == FailureKind::Connect || others().next().is_some())
     }
 
     /// Closes the connections that cannot be reused.

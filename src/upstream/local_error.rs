@@ -9,8 +9,10 @@
 //!    address reaches the endpoint (IPv6 on a machine without it), which is not: that endpoint has
 //!    to be ejected so that the others are used.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
+use std::iter;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,6 +64,25 @@ pub(super) fn local_error(error: &io::Error) -> Option<&LocalError> {
     inner.downcast_ref().or_else(shared)
 }
 
+/// Whether an exchange on an open connection failed because this machine has no memory for sockets.
+pub(super) fn is_local_shortage(error: &(dyn Error + 'static)) -> bool {
+    iter::successors(Some(error), |&error| cause(error)).any(|error| {
+        let error = error.downcast_ref().and_then(Errno::from_io_error);
+        matches!(error, Some(Errno::NOMEM | Errno::NOBUFS))
+    })
+}
+
+// An io::Error does not name the error that it wraps as its source.
+fn cause<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>() {
+        Some(error) => match error.get_ref() {
+            Some(wrapped) => Some(wrapped),
+            None => None,
+        },
+        None => error.source(),
+    }
+}
+
 impl LocalError {
     /// Whether no local port is free. Each remote address has its own ports, so others may be
     /// reachable.
@@ -102,7 +123,7 @@ impl fmt::Display for LocalError {
     }
 }
 
-impl std::error::Error for LocalError {}
+impl Error for LocalError {}
 
 fn local(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), LocalError { error })
@@ -153,6 +174,13 @@ mod tests {
         ] {
             assert_eq!(is_local(&errno.into(), ADDRESS), expected, "{errno:?}");
         }
+    }
+
+    #[test]
+    fn shortage_behind_a_broken_exchange_is_local() {
+        let broken = |errno: Errno| io::Error::other(io::Error::from(errno));
+        assert!(is_local_shortage(&broken(Errno::NOBUFS)));
+        assert!(!is_local_shortage(&broken(Errno::CONNRESET)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | floor | files | what they know |
 //! |---|---|---|
 //! | 5 | `upstream`, `forwarded_body` | select, connect, exchange, retry |
-//! | 4 | `load_balancer`, `retry` | which endpoint gets a request, and whether it is sent again |
+//! | 4 | `load_balancer`, `ejector`, `retry` | which endpoint gets a request, whether it is ejected, and whether the request is sent again |
 //! | 3 | `endpoint`, `shared`, `resolver`, `health_check` | the addresses, their pools and health |
 //! | 2 | `connection` | an open connection that exchanges one request for its response |
 //! | 1 | `settings`, `error`, `headers`, `request_body`, … | plain data and the bodies of requests |
@@ -18,6 +18,7 @@
 //! [`decide`](crate::policy::decision::decide) can make. No request is forwarded undecided.
 
 mod connection;
+mod ejector;
 mod endpoint;
 mod error;
 mod forwarded_body;
@@ -48,7 +49,7 @@ pub use error::UpstreamError;
 pub use forwarded_body::ForwardedBody;
 pub use request_body::{RequestBody, RequestBodyFault, RequestBodyProgress};
 pub use resolver::Resolver;
-pub use settings::{HealthCheck, HostHeader, Target, UpstreamSettings};
+pub use settings::{HealthCheck, HostHeader, Outlier, Target, UpstreamSettings};
 pub use shared::SharedUpstream;
 pub use stats::{TargetReport, UpstreamReport};
 pub use upstream::{UpgradeResponse, UpgradedConnection, Upstream};

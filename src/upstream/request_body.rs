@@ -46,6 +46,8 @@ pub struct RequestBodyProgress {
     frames: Cell<u64>,
     frames_when_armed: Cell<u64>,
     fault: Cell<Option<RequestBodyFault>>,
+    /// Whether it has arrived to its end.
+    is_whole: Cell<bool>,
 }
 
 /// How a client failed to send the body that it announced.
@@ -78,6 +80,7 @@ impl RequestBody {
             frames: Cell::new(0),
             frames_when_armed: Cell::new(0),
             fault: Cell::new(None),
+            is_whole: Cell::new(false),
         };
         Self(Some(Watched {
             incoming,
@@ -133,6 +136,11 @@ impl RequestBodyProgress {
         self.fault.get()
     }
 
+    /// Whether the body has arrived to its end.
+    pub(super) fn is_whole(&self) -> bool {
+        self.is_whole.get()
+    }
+
     /// Frames that were forwarded so far, of the request and of the response.
     pub(super) fn frames(&self) -> u64 {
         self.frames.get()
@@ -183,7 +191,7 @@ impl Body for RequestBody {
                 return Poll::Ready(frame.map(Ok));
             }
         }
-        let polled = Pin::new(incoming).poll_frame(context);
+        let polled = Pin::new(&mut *incoming).poll_frame(context);
         match polled {
             Poll::Pending => {
                 ready!(progress.poll_idle(context));
@@ -202,13 +210,17 @@ impl Body for RequestBody {
                         let length = frame.data_ref().map_or(0, Bytes::len);
                         progress.bytes.set(progress.bytes.get() + length as u64);
                         progress.record_frame();
+                        progress.is_whole.set(incoming.is_end_stream());
                         Poll::Ready(Some(Ok(without_reserved(frame, reserved))))
                     }
                     Some(Err(error)) => {
                         progress.fault.set(Some(RequestBodyFault::Broken));
                         Poll::Ready(Some(Err(error)))
                     }
-                    None => Poll::Ready(None),
+                    None => {
+                        progress.is_whole.set(true);
+                        Poll::Ready(None)
+                    }
                 }
             }
         }

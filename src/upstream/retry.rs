@@ -42,6 +42,8 @@ pub(super) struct AttemptError {
     pub(super) can_retry: bool,
     /// Whether it was sent on a pooled connection, which the upstream may close at any time.
     pub(super) is_stale: bool,
+    /// Whether it shows that the endpoint serves badly, if the client has sent its whole request.
+    pub(super) blames_endpoint: bool,
 }
 
 impl Attempts {
@@ -120,6 +122,7 @@ impl AttemptError {
             error,
             can_retry: true,
             is_stale: false,
+            blames_endpoint: false,
         }
     }
 
@@ -129,6 +132,7 @@ impl AttemptError {
             error,
             can_retry: false,
             is_stale: false,
+            blames_endpoint: false,
         }
     }
 }

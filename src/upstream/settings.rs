@@ -24,6 +24,8 @@ pub struct UpstreamSettings {
     pub balance: Balance,
     /// Active health checks; `None` where they are off.
     pub health_check: Option<HealthCheck>,
+    /// Ejection after failed responses; `None` where only failures to connect eject.
+    pub outlier: Option<Outlier>,
     /// For TCP and TLS together, and for a DNS lookup where the name was not looked up yet.
     pub connect_timeout: Duration,
     /// From the last byte of the request that the upstream took to the response head.
@@ -77,6 +79,17 @@ pub struct HealthCheck {
     pub unhealthy_after: u32,
     /// Successful checks in a row that make it healthy again.
     pub healthy_after: u32,
+}
+
+/// When failed responses eject an endpoint.
+#[derive(Clone, Debug)]
+pub struct Outlier {
+    /// Failed responses in a row that eject it.
+    pub consecutive: u32,
+    /// How long it gets no requests.
+    pub ejection_time: Duration,
+    /// The share of the endpoints that may be ejected at a time, of which at least one stays.
+    pub max_ejected_percent: u8,
 }
 
 impl UpstreamSettings {

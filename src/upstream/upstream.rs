@@ -13,6 +13,7 @@ use super::connection::exchange::{
 use super::connection::http1::{self, Http1Connection, ResponseReader};
 use super::connection::http2::{self, RequestTarget, StreamSlot};
 use super::connection::tunnel::Upgraded;
+use super::ejector::{Ejector, RequestWatch, ResponseWatch};
 use super::endpoint::Endpoint;
 use super::endpoint::connect::{connect_http1, connect_http2, connection_timeouts};
 use super::endpoint::http1_pool::Http1Pool;
@@ -35,7 +36,8 @@ use crate::policy::decision::Permit;
 pub struct Upstream {
     shared: Arc<SharedUpstream>,
     ticker: Rc<Ticker>,
-    balancer: LoadBalancer,
+    balancer: Rc<LoadBalancer>,
+    ejector: Rc<Ejector>,
     budget: RetryBudget,
     stats: Arc<UpstreamStats>,
 }
@@ -55,8 +57,10 @@ impl Upstream {
     /// An upstream without connections. They are opened as requests need them.
     #[must_use]
     pub fn new(shared: Arc<SharedUpstream>, ticker: Rc<Ticker>) -> Self {
+        let balancer = Rc::new(LoadBalancer::new(Arc::clone(&shared), Rc::clone(&ticker)));
         Self {
-            balancer: LoadBalancer::new(Arc::clone(&shared), Rc::clone(&ticker)),
+            ejector: Ejector::new(Rc::clone(&balancer), Rc::clone(&ticker)),
+            balancer,
             budget: RetryBudget::full(ticker.now()),
             stats: shared.stats.add_worker(),
             shared,
@@ -92,6 +96,7 @@ impl Upstream {
     ) -> Result<Response<ForwardedBody>, UpstreamError> {
         let began = clock::now();
         let mut attempts = self.begin_attempts();
+        let mut watch = self.ejector.watch(|| request.body.progress());
         loop {
             let in_flight = self.select_endpoint(&attempts)?;
             let state = Rc::clone(in_flight.state());
@@ -107,11 +112,17 @@ impl Upstream {
                 }
             };
             match outcome {
-                Ok(response) => {
+                Ok(mut response) => {
                     self.stats.durations.count(clock::since(began));
+                    if let Some(watch) = watch.take() {
+                        self.watch_response(watch, &state, &mut response);
+                    }
                     return Ok(response);
                 }
-                Err(failure) => self.retry_after(&mut attempts, &state, failure)?,
+                Err(failure) => {
+                    self.record_failure(watch.as_ref(), &state, &failure);
+                    self.retry_after(&mut attempts, &state, failure)?;
+                }
             }
         }
     }
@@ -129,6 +140,7 @@ impl Upstream {
     ) -> Result<UpgradeResponse, UpstreamError> {
         let began = clock::now();
         let mut attempts = self.begin_attempts();
+        let watch = self.ejector.watch(|| request.body.progress());
         let (in_flight, connection) = loop {
             let in_flight = self.select_endpoint(&attempts)?;
             match self.open_http1(in_flight.state()).await {
@@ -142,12 +154,25 @@ impl Upstream {
         let (response, reader) = self
             .exchange_http1(&in_flight.state().endpoint, connection, &mut request)
             .await
-            .map_err(|failure| failure.error)?;
+            .map_err(|failure| {
+                self.record_failure(watch.as_ref(), in_flight.state(), &failure);
+                failure.error
+            })?;
         self.stats.durations.count(clock::since(began));
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(UpgradeResponse::Declined(response.map(|()| {
-                self.forwarded_body(Incoming::Http1(reader), in_flight, None)
-            })));
+            let state = Rc::clone(in_flight.state());
+            let mut response =
+                response.map(|()| self.forwarded_body(Incoming::Http1(reader), in_flight, None));
+            if let Some(watch) = watch {
+                self.watch_response(watch, &state, &mut response);
+            }
+            return Ok(UpgradeResponse::Declined(response));
+        }
+        if let Some(watch) = watch {
+            let watch = self
+                .ejector
+                .record_head(watch, in_flight.state(), response.status());
+            watch.into_iter().for_each(ResponseWatch::succeed);
         }
         let endpoint = Arc::clone(&in_flight.state().endpoint);
         let requested = request.head.headers.get(header::UPGRADE);
@@ -177,6 +202,17 @@ impl Upstream {
             .ok_or_else(|| UpstreamError::NoTarget {
                 upstream: Arc::clone(&self.settings().name),
             })
+    }
+
+    fn record_failure(
+        &self,
+        watch: Option<&RequestWatch>,
+        state: &EndpointState,
+        failure: &AttemptError,
+    ) {
+        if let Some(watch) = watch.filter(|_| failure.blames_endpoint) {
+            self.ejector.record_error(watch, state, &failure.error);
+        }
     }
 
     /// Returns the error of a failed attempt, unless there is another attempt.
@@ -224,10 +260,15 @@ impl Upstream {
             }
             Ok((response, reader)) => Ok(response
                 .map(|()| self.forwarded_body(Incoming::Http1(reader), in_flight, progress))),
-            Err(failure) => Err(AttemptError {
-                is_stale: is_pooled,
-                ..failure
-            }),
+            Err(failure) => {
+                // The endpoint may close a pooled connection at any time.
+                let is_stale = is_pooled && matches!(failure.error, UpstreamError::Broken { .. });
+                Err(AttemptError {
+                    is_stale: is_pooled,
+                    blames_endpoint: failure.blames_endpoint && !is_stale,
+                    ..failure
+                })
+            }
         }
     }
 
@@ -272,7 +313,8 @@ impl Upstream {
 
     async fn open_http1(&self, state: &EndpointState) -> Result<Http1Connection, UpstreamError> {
         let connected = connect_http1(&self.shared, state).await;
-        self.record_connect(state, connected)
+        self.ejector
+            .record_connect(state, connected)
             .map_err(|error| connect_error(&state.endpoint, error))
     }
 
@@ -288,7 +330,7 @@ impl Upstream {
             let (is_first, connected) = pool.add_connection(|| self.connect_task(state)).await;
             // Of all exchanges that wait for the connection, only the first records the outcome.
             if is_first {
-                self.record_connect(state, connected)?;
+                self.ejector.record_connect(state, connected)?;
             } else {
                 connected?;
             }
@@ -306,39 +348,16 @@ impl Upstream {
         async move { connect_http2(&shared, &endpoint, &stats, &ticker).await }
     }
 
-    /// Records the outcome of connecting for the ejection of the endpoint.
-    fn record_connect<T>(&self, state: &EndpointState, connected: io::Result<T>) -> io::Result<T> {
-        match &connected {
-            Ok(_) => {
-                if state.ejection.record_success() {
-                    state.stats.end_ejection();
-                }
-            }
-            Err(error) => self.record_connect_failure(state, error),
-        }
-        connected
-    }
-
-    fn record_connect_failure(&self, state: &EndpointState, error: &io::Error) {
-        let now = self.ticker.now();
-        let upstream = &self.settings().name;
-        let target = &state.endpoint;
-        if let Some(error) = local_error(error) {
-            error.log(upstream, target, now);
-            return;
-        }
-        let may_eject = || self.balancer.may_eject(now);
-        let Some(ejected_for) = state.ejection.record_failure(now, may_eject) else {
-            return;
-        };
-        if state.ejection.is_ejected(now) {
-            state.stats.count_ejection(now + ejected_for);
-            tracing::warn!(%upstream, %target, %error, ejected_for_seconds = ejected_for.as_secs_f64(), "upstream endpoint ejected");
-        } else {
-            tracing::warn!(
-                %upstream, %target, %error,
-                "upstream endpoint not ejected: too many already are"
-            );
+    // Watches the body of a response, if its outcome counts.
+    fn watch_response(
+        &self,
+        request: RequestWatch,
+        state: &Rc<EndpointState>,
+        response: &mut Response<ForwardedBody>,
+    ) {
+        let watch = self.ejector.record_head(request, state, response.status());
+        if let Some(watch) = watch {
+            response.body_mut().watch(watch);
         }
     }
 
@@ -380,6 +399,7 @@ fn attempt_error(endpoint: &Endpoint, error: ExchangeError) -> AttemptError {
         },
         can_retry: error.can_retry,
         is_stale: error.is_stale,
+        blames_endpoint: error.blames_endpoint,
     }
 }
 

@@ -104,6 +104,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[issuers.NAME.introspection]`",
             "`[upstreams.NAME]`",
             "`[upstreams.NAME.health]`",
+            "`[upstreams.NAME.outlier]`",
             "`[upstreams.NAME.tls_client]`",
             "`[[routes]]`",
             "`[routes.cors]`",

@@ -10,7 +10,7 @@ use super::RootCertificates;
 use crate::config::{self, Config, Fault, Spanned};
 use crate::transport::Reloadable;
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::{HealthCheck, HostHeader, SharedUpstream, Target, UpstreamSettings};
+use crate::upstream::{HealthCheck, HostHeader, Outlier, SharedUpstream, Target, UpstreamSettings};
 use crate::values::Protocol;
 
 /// Compiles each upstream, unless `same` has it already. A faulty one is left out.
@@ -78,6 +78,11 @@ fn compile_one(
             interval: health.interval,
             unhealthy_after: u32::try_from(health.unhealthy_after).unwrap_or(u32::MAX),
             healthy_after: u32::try_from(health.healthy_after).unwrap_or(u32::MAX),
+        }),
+        outlier: upstream.outlier.as_ref().map(|outlier| Outlier {
+            consecutive: outlier.consecutive,
+            ejection_time: outlier.ejection_time,
+            max_ejected_percent: outlier.max_ejected,
         }),
         connect_timeout: upstream.connect_timeout,
         response_timeout: upstream.response_timeout,

@@ -53,6 +53,8 @@ pub(in crate::upstream) struct ExchangeError {
     pub(in crate::upstream) can_retry: bool,
     /// Whether the connection was found closed before anything was sent.
     pub(in crate::upstream) is_stale: bool,
+    /// Whether it shows that the endpoint serves badly, if the client has sent its whole request.
+    pub(in crate::upstream) blames_endpoint: bool,
 }
 
 /// Why an exchange brought no response.
@@ -112,10 +114,12 @@ impl ExchangeTimeouts<'_> {
 impl ExchangeError {
     /// A failure after which the request must not be sent again.
     pub(in crate::upstream) fn no_retry(cause: ExchangeFailure) -> Self {
+        let blames_endpoint = !matches!(cause, ExchangeFailure::InvalidUpgrade);
         Self {
             cause,
             can_retry: false,
             is_stale: false,
+            blames_endpoint,
         }
     }
 }

@@ -11,6 +11,7 @@ mod frames;
 mod identity;
 mod limits;
 mod malformed_requests;
+mod outlier;
 mod requests;
 mod responses;
 mod retries;

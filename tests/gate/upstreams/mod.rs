@@ -2,6 +2,7 @@
 
 mod failover;
 mod health_checks;
+mod outlier;
 mod resolved_names;
 mod weights;
 

@@ -86,6 +86,16 @@ const INVALID_VALUES: &[(&str, &str)] = &[
         "gateway.toml:3: upstreams.push.health.path: expected a path that begins with \"/\", but found \"/a b\"",
     ),
     (
+        "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\noutlier = { consecutive = 0, ejection_time = \"0s\", max_ejected = 50 }",
+        "gateway.toml:3: upstreams.push.outlier.consecutive: expected an integer from 1 to 1000, but found 0\n\
+         gateway.toml:3: upstreams.push.outlier.ejection_time: expected a duration from \"100ms\" to \"1h\", but found \"0s\"\n\
+         gateway.toml:3: upstreams.push.outlier.max_ejected: expected a share from \"1%\" to \"100%\", but found 50 (did you mean \"50%\"?)",
+    ),
+    (
+        "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\noutlier.max_ejected = \"101%\"",
+        "gateway.toml:3: upstreams.push.outlier.max_ejected: expected a share from \"1%\" to \"100%\", but found \"101%\"",
+    ),
+    (
         "[upstreams.push]\ntargets = [{ url = \"http://10.0.0.7\", weight = 0 }]",
         "gateway.toml:2: upstreams.push.targets[0]: expected an integer from 1 to 1000 as weight, but found 0",
     ),

@@ -52,6 +52,7 @@ pub(in crate::upstream) async fn exchange(
         cause,
         can_retry,
         is_stale: false,
+        blames_endpoint: true,
     })
 }
 

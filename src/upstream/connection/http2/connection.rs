@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use h2::Reason;
 use h2::client::SendRequest;
 
 use crate::clock::Ticker;
@@ -38,6 +39,8 @@ pub(in crate::upstream) struct Http2Connection {
     state: Rc<ConnectionState>,
     streams: Cell<usize>,
     is_closing: Cell<bool>,
+    /// Whether an exchange has found it broken.
+    is_known_broken: Cell<bool>,
     idle_since: Cell<Instant>,
 }
 
@@ -82,6 +85,7 @@ pub(in crate::upstream) async fn connect(
         state,
         streams: Cell::new(0),
         is_closing: Cell::new(false),
+        is_known_broken: Cell::new(false),
         idle_since: Cell::new(ticker.now()),
     });
     // Weak: the driver ends when the pool and the last exchange drop the connection.
@@ -160,6 +164,24 @@ impl StreamSlot {
     /// What the connection waits for.
     pub(super) fn connection_state(&self) -> &Rc<ConnectionState> {
         &self.connection.state
+    }
+
+    /// Whether an error of an exchange shows that the endpoint serves badly.
+    ///
+    /// Not if it refused the stream, closes the connection in order, or objects to what clients do on
+    /// it, such as to cancel many requests. A broken connection shows it once, however many exchanges
+    /// it carried. With `has_call_deadline`, the endpoint may have reset the stream at that deadline,
+    /// which its client chose.
+    pub(super) fn blames_endpoint(&self, error: &h2::Error, has_call_deadline: bool) -> bool {
+        match error.reason() {
+            Some(Reason::REFUSED_STREAM | Reason::ENHANCE_YOUR_CALM) => false,
+            Some(Reason::NO_ERROR) if error.is_go_away() => false,
+            Some(_) if error.is_reset() => !has_call_deadline,
+            Some(_) | None => {
+                let is_broken = error.is_io() || error.is_go_away();
+                is_broken && !self.connection.is_known_broken.replace(true)
+            }
+        }
     }
 
     /// The connection takes no more exchanges.

@@ -29,7 +29,9 @@ use crate::upstream::request_body::RequestBody;
 /// The body of a response. Its stream is reset when this is dropped before the end.
 pub(in crate::upstream) struct ResponseStream {
     body: IncomingBody,
-    _slot: StreamSlot,
+    slot: StreamSlot,
+    /// Whether its gRPC client set a deadline.
+    has_call_deadline: bool,
     /// What is left of the request is sent for as long as the response is read.
     _upload: Option<Upload>,
 }
@@ -40,6 +42,8 @@ struct HeadTimeout {
     duration: Duration,
     /// Whether the client chose it for the whole call (gRPC), however long the upload takes.
     is_call_deadline: bool,
+    /// Whether the client chose a deadline at all.
+    has_call_deadline: bool,
 }
 
 /// Sends a request on the stream of `slot` and waits for the response head.
@@ -62,7 +66,11 @@ pub(in crate::upstream) async fn exchange(
     let has_body = !body.is_end_stream();
     let (mut response, mut stream) = match sender.send_request(head, !has_body) {
         Ok((response, stream)) => (response, Some(stream)),
-        Err(error) => return Err(restore(copy, outgoing, ExchangeFailure::from_error(error))),
+        Err(error) => {
+            let blames_endpoint = slot.blames_endpoint(&error, head_timeout.has_call_deadline);
+            let cause = ExchangeFailure::from_error(error);
+            return Err(restore(copy, outgoing, cause, blames_endpoint));
+        }
     };
     let is_upload_stalled = Rc::new(Cell::new(false));
     let upload = stream
@@ -76,7 +84,8 @@ pub(in crate::upstream) async fn exchange(
     {
         Some(Ok(Ok(response))) => Ok(response.map(|body| ResponseStream {
             body: IncomingBody::over_http2(body, Rc::clone(slot.connection_state())),
-            _slot: slot,
+            slot,
+            has_call_deadline: head_timeout.has_call_deadline,
             _upload: upload,
         })),
         Some(Ok(Err(malformed))) => {
@@ -94,8 +103,10 @@ pub(in crate::upstream) async fn exchange(
             if !error.is_reset() {
                 slot.close_connection();
             }
+            let blames_endpoint = slot.blames_endpoint(&error, head_timeout.has_call_deadline);
             // A refused stream was not processed (RFC 9113 §8.7).
-            Err(restore(copy, outgoing, ExchangeFailure::from_error(error)))
+            let cause = ExchangeFailure::from_error(error);
+            Err(restore(copy, outgoing, cause, blames_endpoint))
         }
         None => {
             // An upstream that sends nothing at all may be gone: other exchanges must not wait for
@@ -104,7 +115,10 @@ pub(in crate::upstream) async fn exchange(
             if !head_timeout.is_call_deadline && slot.is_silent_for(head_timeout.duration / 2) {
                 slot.close_connection();
             }
-            Err(ExchangeError::no_retry(ExchangeFailure::TimedOut))
+            Err(ExchangeError {
+                blames_endpoint: !head_timeout.is_call_deadline,
+                ..ExchangeError::no_retry(ExchangeFailure::TimedOut)
+            })
         }
     }
 }
@@ -115,10 +129,12 @@ impl HeadTimeout {
             Some(timeout) if timeout < response_timeout => Self {
                 duration: timeout,
                 is_call_deadline: true,
+                has_call_deadline: true,
             },
-            Some(_) | None => Self {
+            later => Self {
                 duration: response_timeout,
                 is_call_deadline: false,
+                has_call_deadline: later.is_some(),
             },
         }
     }
@@ -138,10 +154,14 @@ async fn ready_sender(
                 cause: ExchangeFailure::from_error(error),
                 can_retry: true,
                 is_stale: true,
+                blames_endpoint: false,
             })
         }
         // The upstream allows fewer streams than before, and the open ones do not end.
-        None => Err(ExchangeError::no_retry(ExchangeFailure::TimedOut)),
+        None => Err(ExchangeError {
+            blames_endpoint: false,
+            ..ExchangeError::no_retry(ExchangeFailure::TimedOut)
+        }),
     }
 }
 
@@ -167,6 +187,7 @@ fn restore(
     copy: Option<(Uri, HeaderMap)>,
     outgoing: &mut UpstreamRequest<'_>,
     cause: ExchangeFailure,
+    blames_endpoint: bool,
 ) -> ExchangeError {
     let can_retry = copy.is_some();
     (outgoing.head.uri, outgoing.head.headers) = copy.unwrap_or_default();
@@ -174,6 +195,7 @@ fn restore(
         cause,
         can_retry,
         is_stale: false,
+        blames_endpoint,
     }
 }
 
@@ -231,6 +253,12 @@ impl ResponseStream {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    /// Whether an error of this body shows that the endpoint serves badly.
+    pub(in crate::upstream) fn blames_endpoint(&self, error: &io::Error) -> bool {
+        let error = error.get_ref().and_then(|inner| inner.downcast_ref());
+        error.is_none_or(|error| self.slot.blames_endpoint(error, self.has_call_deadline))
     }
 
     pub(in crate::upstream) fn is_ended(&self) -> bool {
