@@ -144,7 +144,7 @@
 //! - **[challenge](oauth::challenge::Challenge)**: the value of `WWW-Authenticate`.
 //! - **circuit breaker**: suspends introspection requests to a server that fails.
 //! - **[claims](oauth::claims::Claims)**: the JSON object that a token or an introspection response holds.
-//! - **client address**: the peer, or what a [trusted proxy](gateway::TrustedProxies) forwarded.
+//! - **client address**: the peer, or what a [trusted proxy](gateway::Networks) forwarded.
 //! - **[ConnectionState](transport::ConnectionState)**: what a connection waits for, and thus which timeout holds.
 //! - **[deadline](clock::Deadline)**: one timeout in the table of a worker's [`Ticker`](clock::Ticker).
 //! - **[denial](policy::decision::Denial)**: why `decide` gave no permit.

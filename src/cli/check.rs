@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::missing_secrets::without_missing_secrets;
 use super::warnings::{notes, weak_choices};
-use crate::config::{Config, Fault, Purpose, Source, Upstream};
+use crate::config::{self, Config, Fault, Purpose, Source, Upstream};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
@@ -132,7 +132,9 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
             host.map_or_else(|| any_host.to_owned(), ToString::to_string),
             route.path.as_str().to_owned(),
             join_or(route.methods.listed().unwrap_or_default(), "all"),
-            requirement_text(route) + if route.is_enforced { "" } else { " (shadow)" },
+            requirement_text(route)
+                + if route.is_enforced { "" } else { " (shadow)" }
+                + &from_networks(written),
             if route.requirement.is_public() {
                 "-".to_owned()
             } else {
@@ -171,6 +173,13 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
         table.push_str("\n! requires no token, requires no scope, or is not enforced (shadow)");
     }
     table
+}
+
+fn from_networks(route: &config::Route) -> String {
+    if route.allow_from.is_empty() {
+        return String::new();
+    }
+    format!(", from {}", join_or(&route.allow_from, "any"))
 }
 
 fn is_open(route: &Route) -> bool {

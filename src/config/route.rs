@@ -4,9 +4,11 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
+use super::addresses::network;
 use super::cors::{Cors, RouteCors};
 use super::declare::table;
 use super::mismatch::{Mismatch, describe, expected};
@@ -38,6 +40,10 @@ table! {
         /// mode. Without it, as `[server]` says.
         /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
+        /// Networks of the clients that may use the route. Others get 403, with any token. Behind
+        /// `trusted_proxies`, the address that they report counts. Without it, all.
+        /// Example: `allow_from = ["10.0.0.0/8", "2001:db8::/32"]`
+        pub allow_from: Vec<IpNet> = list_of_values(network(), 1),
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),

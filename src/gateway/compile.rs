@@ -21,10 +21,10 @@ use rustls::RootCertStore;
 
 pub(super) use fingerprints::Fingerprints;
 
+use super::networks::Networks;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
 use super::snapshot::Snapshot;
-use super::trusted_proxies::TrustedProxies;
 use crate::config::{self, Config, Fault, Spanned};
 use crate::policy::host::HostPattern;
 use crate::telemetry::{RequestLog, SampleRatio};
@@ -84,7 +84,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
         },
         path_parameters: config.server.path_parameters,
-        trusted_proxies: TrustedProxies::new(config.server.trusted_proxies.clone()),
+        trusted_proxies: Networks::new(config.server.trusted_proxies.clone()),
         external_scheme: config.server.external_url.as_ref().map(|url| {
             let is_https = url.value.scheme() == "https";
             HeaderValue::from_static(if is_https { "https" } else { "http" })

@@ -50,7 +50,9 @@ fn code(refusal: &Refusal) -> u16 {
         | Refusal::Panicked => INTERNAL,
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
-        Refusal::InsufficientScope { .. } | Refusal::OriginNotAllowed => PERMISSION_DENIED,
+        Refusal::InsufficientScope { .. }
+        | Refusal::OriginNotAllowed
+        | Refusal::AddressNotAllowed { .. } => PERMISSION_DENIED,
         Refusal::Conflict => UNKNOWN,
         Refusal::BodyFault(RequestBodyFault::TimedOut)
         | Refusal::Upstream(UpstreamError::TimedOut { .. }) => DEADLINE_EXCEEDED,

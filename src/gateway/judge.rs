@@ -11,10 +11,11 @@
 
 mod preflight;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response};
 
 use super::admission;
 use super::facts::{Decision, Facts, RequestHead};
@@ -38,6 +39,14 @@ pub(super) struct RequestContext<'c> {
     pub(super) ticker: &'c Ticker,
     /// The client by its connection: its address, and whether it is a trusted proxy.
     pub(super) client: &'c ClientInfo,
+}
+
+impl RequestContext<'_> {
+    /// The client address of a request: the peer's, or what trusted proxies report.
+    fn client_address(&self, headers: &HeaderMap) -> IpAddr {
+        let is_trusted = |address| self.snapshot.trusted_proxies.contains(address);
+        self.client.client_address(headers, is_trusted)
+    }
 }
 
 /// One step of the judgement.
@@ -83,11 +92,12 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 7] = [
+pub(super) const STEPS: [Step; 8] = [
     Step::Check(admit),
     Step::Check(normalize_path),
     Step::Check(preflight::answer_preflight),
     Step::Check(find_route),
+    Step::Check(check_address),
     Step::VerifyToken,
     Step::ReadBody,
     Step::Check(decide),
@@ -212,6 +222,26 @@ fn find_route<'h>(
     Ok(Flow::Continue)
 }
 
+/// Refuses clients of networks that the route does not list, before their token costs anything.
+fn check_address<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let Some(found) = facts.found.as_ref() else {
+        return Err(Refusal::Panicked);
+    };
+    let Some(networks) = &context.snapshot.forwarding[found.index].allow_from else {
+        return Ok(Flow::Continue);
+    };
+    let address = context.client_address(&head.parts.headers);
+    if networks.contains(address) {
+        Ok(Flow::Continue)
+    } else {
+        Err(Refusal::AddressNotAllowed { found: address })
+    }
+}
+
 async fn verify_token<'h>(
     context: &RequestContext<'h>,
     head: &'h RequestHead<'_>,
@@ -245,10 +275,7 @@ async fn verify_token<'h>(
         token,
         connection_cache: context.connection_cache,
         accepts: |issuer: &str| found.route.accepts_issuer(issuer),
-        client: || {
-            let is_trusted = |address| snapshot.trusted_proxies.contains(address);
-            context.client.client_address(headers, is_trusted)
-        },
+        client: || context.client_address(headers),
         now: context.ticker.wall(),
         trace,
     };

@@ -16,6 +16,7 @@ mod forward;
 mod gate;
 mod grpc;
 mod judge;
+mod networks;
 mod panics;
 mod prepare;
 mod refusal;
@@ -24,7 +25,6 @@ mod respond;
 mod response_body;
 mod response_rules;
 mod snapshot;
-mod trusted_proxies;
 mod tunnel;
 mod worker_snapshot;
 
@@ -34,11 +34,11 @@ pub use compile::{compile, compile_after, route_faults};
 pub use connection::Connection;
 pub use dry_run::{DryRun, DryRunReport, Outgoing, RequestTarget};
 pub use gate::Gate;
+pub use networks::Networks;
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;
 pub use response_body::ResponseBody;
 pub use snapshot::{
     Forwarding, SharedSnapshot, Snapshot, new_key_issuers, start_background_tasks, wait_for_keys,
 };
-pub use trusted_proxies::TrustedProxies;
 pub use tunnel::Tunnel;

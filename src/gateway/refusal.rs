@@ -1,5 +1,6 @@
 //! Every reason for which a client does not get its upstream's response.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,11 @@ pub enum Refusal {
     },
     /// A preflight from a page whose origin may not use the route.
     OriginNotAllowed,
+    /// The client's address is not among those that may use the route.
+    AddressNotAllowed {
+        /// The client address.
+        found: IpAddr,
+    },
     /// No bearer token was sent.
     NoToken {
         /// The scope that the request needs, if the challenge is to name it.
@@ -142,6 +148,7 @@ impl Refusal {
             Self::NoRoute { .. } => "no_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::OriginNotAllowed => "origin_not_allowed",
+            Self::AddressNotAllowed { .. } => "address_not_allowed",
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
             Self::InvalidToken { reason, .. } => reason,
@@ -179,6 +186,7 @@ impl Refusal {
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
             | Self::OriginNotAllowed
+            | Self::AddressNotAllowed { .. }
             | Self::BadAuthorization(_)
             | Self::Conflict
             | Self::BodyFault(_)
@@ -197,6 +205,7 @@ impl Refusal {
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
             | Self::OriginNotAllowed
+            | Self::AddressNotAllowed { .. }
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
             | Self::TokenTooLarge { .. }
@@ -255,6 +264,9 @@ impl Refusal {
             Self::OriginNotAllowed => {
                 Some("expected an origin that cors allows, but found another one".to_owned())
             }
+            Self::AddressNotAllowed { found } => Some(format!(
+                "expected a client address in allow_from, but found {found}"
+            )),
             // A missing header has no cause beyond the reason.
             Self::NoToken {
                 error: error @ BearerError::OtherScheme,

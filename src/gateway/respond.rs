@@ -130,6 +130,7 @@ pub(super) fn respond(
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
         | Refusal::OriginNotAllowed
+        | Refusal::AddressNotAllowed { .. }
         | Refusal::NoToken { .. }
         | Refusal::BadAuthorization(_)
         | Refusal::InvalidToken { .. }
@@ -176,6 +177,13 @@ fn problem(refusal: &Refusal) -> Problem {
                 403,
                 "Forbidden",
                 "Pages of this origin may not use this API."
+            )
+        }
+        Refusal::AddressNotAllowed { .. } => {
+            problem!(
+                403,
+                "Forbidden",
+                "Clients of this network may not use this API."
             )
         }
         Refusal::NoToken { .. } => {
@@ -313,6 +321,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         | Refusal::NoRoute { .. }
         | Refusal::MethodNotAllowed { .. }
         | Refusal::OriginNotAllowed
+        | Refusal::AddressNotAllowed { .. }
         | Refusal::TokenTooLarge { .. }
         | Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }

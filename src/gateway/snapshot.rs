@@ -8,9 +8,9 @@ use http::HeaderValue;
 
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
+use super::networks::Networks;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
-use super::trusted_proxies::TrustedProxies;
 use crate::clock;
 use crate::policy::cors::CorsPolicy;
 use crate::policy::known_hosts::KnownHosts;
@@ -45,7 +45,7 @@ pub struct Snapshot {
     /// Whether `;` may occur in a path.
     pub path_parameters: PathParameters,
     /// Proxies whose statements about their clients are believed.
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// `http` or `https`, as clients see the gateway; none to go by the connection.
     pub external_scheme: Option<HeaderValue>,
     /// The longest pause between two reads of a request body.
@@ -71,6 +71,8 @@ pub struct Forwarding {
     pub label: Arc<str>,
     /// The host patterns of the route, for logs; none if it accepts any host.
     pub host: Option<Box<str>>,
+    /// The clients that may use the route; none for all.
+    pub allow_from: Option<Networks>,
     /// How many segments are removed from the front of the path.
     pub strip_segments: usize,
     /// Whether the upstream gets the access token.

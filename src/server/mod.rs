@@ -33,7 +33,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::{self, Clock};
 use crate::config;
-use crate::gateway::{SharedSnapshot, TrustedProxies};
+use crate::gateway::{Networks, SharedSnapshot};
 use crate::telemetry::{InFlight, Telemetry};
 
 pub(crate) use closing::close;
@@ -60,7 +60,7 @@ pub struct Settings {
     /// The most connections of one client; 0 for no limit.
     pub max_connections_per_client: usize,
     /// The limit per client does not count their connections.
-    pub trusted_proxies: TrustedProxies,
+    pub trusted_proxies: Networks,
     /// From the first byte of a request's head to its end.
     pub header_timeout: Duration,
     /// Between two writes of a response.
@@ -79,7 +79,7 @@ impl From<&config::Server> for Settings {
             workers: server.workers,
             max_connections: server.max_connections,
             max_connections_per_client: server.max_connections_per_client,
-            trusted_proxies: TrustedProxies::new(server.trusted_proxies.clone()),
+            trusted_proxies: Networks::new(server.trusted_proxies.clone()),
             header_timeout: server.header_timeout,
             body_idle_timeout: server.body_idle_timeout,
             keep_alive_timeout: server.keep_alive_timeout,

@@ -1,5 +1,6 @@
 //! The command line of `scopegate explain`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -19,6 +20,9 @@ pub(in crate::cli) struct Arguments {
     /// A header of the request, such as 'X-Tenant: acme'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub(super) headers: Vec<HeaderFrom>,
+    /// The address of the client's connection
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(super) from: IpAddr,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,

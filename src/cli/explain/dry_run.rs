@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +26,6 @@ use crate::server::Settings;
 use crate::telemetry::Telemetry;
 use crate::transport::IncomingBody;
 
-/// The address of the client that the request pretends to come from.
-const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// The gateway's own responses are short.
 const MAX_RESPONSE_HEAD: usize = 1024 * 1024;
 /// The most requests before an issuer has keys: metadata at its well-known URLs, then the JWKS.
@@ -76,7 +73,7 @@ async fn exchange(
         Arc::clone(&snapshot),
         Rc::clone(&ticker),
         telemetry,
-        CLIENT,
+        sample.from,
         sample.is_tls,
     );
     let (seen, reported) = (RefCell::new(None), RefCell::new(None));

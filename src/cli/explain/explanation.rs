@@ -78,6 +78,8 @@ pub(super) struct RouteSummary {
     pub(super) hosts: String,
     pub(super) place: String,
     pub(super) requires: String,
+    /// The networks of its clients; empty for all.
+    pub(super) allow_from: Vec<String>,
     pub(super) parameters: Vec<(String, String)>,
 }
 
@@ -295,6 +297,7 @@ impl RouteSummary {
             hosts: crate::cli::check::join_or(&route.hosts, "any"),
             place: source.location(&written.path),
             requires: crate::cli::check::requirement_text(route),
+            allow_from: written.allow_from.iter().map(ToString::to_string).collect(),
             parameters: Vec::new(),
         }
     }

@@ -75,6 +75,7 @@ fn route(summary: &RouteSummary) -> Value {
         "host": summary.hosts,
         "place": summary.place,
         "asks_for": summary.requires,
+        "allow_from": summary.allow_from,
         "parameters": Value::Object(parameters.collect()),
     })
 }

@@ -19,6 +19,8 @@ pub(super) struct SampleRequest {
     /// With `Host`.
     pub(super) headers: HeaderMap,
     pub(super) offline: bool,
+    /// The address that the client has connected from.
+    pub(super) from: IpAddr,
 }
 
 impl SampleRequest {
@@ -72,6 +74,7 @@ impl SampleRequest {
             is_tls,
             headers,
             offline: arguments.offline,
+            from: arguments.from,
         })
     }
 

@@ -67,6 +67,12 @@ impl TextReport {
                         route.requires
                     ),
                 );
+                if !route.allow_from.is_empty() {
+                    self.line(
+                        "",
+                        format!("for clients of {}", route.allow_from.join(", ")),
+                    );
+                }
                 for (name, value) in &route.parameters {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{cors, host_pattern};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::claim_headers::ClaimHeader;
+use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
 use crate::gateway::snapshot::Forwarding;
 use crate::policy::cors::CorsPolicy;
@@ -221,6 +222,8 @@ fn compile_forwarding(
         })?,
         label: path.as_str().into(),
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
+        allow_from: (!written.allow_from.is_empty())
+            .then(|| Networks::new(written.allow_from.clone())),
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,

@@ -167,7 +167,7 @@ fn body_that_breaks_off_refuses_the_request() {
 #[test]
 fn steps_that_decide_nothing_let_nothing_pass() {
     let request = "GET /public HTTP/1.1\r\nHost: api.test\r\n\r\n";
-    for steps in [&[][..], &STEPS[..5], &STEPS[2..], &STEPS[5..]] {
+    for steps in [&[][..], &STEPS[..6], &STEPS[2..], &STEPS[6..]] {
         let judged = run(steps, &snapshot(None), request);
         assert!(matches!(judged.judgement, Err(Refusal::Panicked)));
         assert_eq!(judged.outcome, Outcome::Undecided);
