@@ -35,7 +35,7 @@ fn every_example_and_the_shipped_file_compile() {
 }
 
 #[test]
-fn the_shipped_file_needs_nothing_from_outside() {
+fn shipped_file_needs_no_other_files_or_variables() {
     if let Err(report) = config::load(&root().join("gateway.toml")) {
         panic!("{report}");
     }

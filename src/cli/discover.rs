@@ -31,7 +31,7 @@ use crate::transport::tls;
 use crate::verify::introspection::ClientAuthentication;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Until the end of a response: the API may take its time.
+/// The time for a whole response. The API may be slow.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_TOKEN_RESPONSE: usize = 1024 * 1024;
 const MAX_RESPONSE: usize = 64 * 1024 * 1024;

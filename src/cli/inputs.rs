@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 const MAX_SIZE: u64 = 1024 * 1024;
 
 /// Where a text comes from: the argument, a file (`@FILE`) or the standard input (`-`). It may be a
-/// secret, so it does not print itself.
+/// secret, so `Debug` hides it.
 #[derive(Clone)]
 pub(in crate::cli) enum TextFrom {
     Argument(Zeroizing<String>),
@@ -21,8 +21,8 @@ pub(in crate::cli) enum TextFrom {
     StandardInput,
 }
 
-/// A header as given. It may hold a token, so it does not print itself. clap does not parse it: its
-/// error would repeat the text.
+/// A header as given. It may hold a token, so `Debug` hides it. clap does not parse it: its error
+/// would repeat the text.
 #[derive(Clone)]
 pub(in crate::cli) struct HeaderFrom(Zeroizing<String>);
 

@@ -257,7 +257,7 @@ fn validation() -> impl ValueType<Validation> {
     value_type(read_validation, || keyword::<Validation>().describe())
 }
 
-/// A misspelling that contains both words means both: a hint at one would drop the other.
+/// A misspelling with both words gets a hint at both: one alone would drop the other.
 fn read_validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
     let both = value
         .as_str()

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn removed_entry_leaves_nothing_behind() {
+    fn removed_entry_is_removed_from_every_index() {
         let mut map = full();
         assert!(map.remove("long") && map.remove("short"));
         assert!(!map.remove("long"));

@@ -5,10 +5,10 @@ use url::Url;
 
 use super::host::{HostError, normal_host};
 
-/// Asks whether a page may reach a private network (Private Network Access).
+/// In a preflight: the page wants to reach a private network (Private Network Access).
 pub const REQUEST_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-request-private-network");
-/// Says that it may.
+/// In the response: the page may do so.
 pub const ALLOW_PRIVATE_NETWORK: HeaderName =
     HeaderName::from_static("access-control-allow-private-network");
 
@@ -51,12 +51,12 @@ pub enum OriginError {
     AnyWithCredentials,
 }
 
-/// The request headers that a preflight may ask for.
+/// The request headers that a preflight may request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHeaders {
     /// These, as they are sent.
     Listed(HeaderValue),
-    /// Whichever the preflight asks for.
+    /// All that the preflight requests.
     Requested,
 }
 
@@ -65,7 +65,7 @@ pub enum AllowedHeaders {
 pub struct CorsPolicy {
     /// None for any origin.
     origins: Option<Vec<OriginPattern>>,
-    /// The request headers that a preflight may ask for.
+    /// The request headers that a preflight may request.
     pub headers: AllowedHeaders,
     /// `Access-Control-Expose-Headers`, if any.
     pub expose: Option<HeaderValue>,

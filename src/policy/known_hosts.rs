@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_localhost_are_known_and_of_names_only_those_that_are_listed() {
+    fn host_is_an_address_localhost_or_a_listed_name() {
         let parse = |text| HostPattern::parse(text).expect("a host");
         let listed = KnownHosts::listed(vec![
             parse("gateway.internal"),

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_threads_have_counted_is_added_up() {
+    fn counts_of_two_threads_are_added() {
         let (one, other) = (Histogram::default(), Histogram::default());
         one.count(Duration::from_millis(2));
         one.count(Duration::from_millis(3));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Module, ModulePath};
 
-/// For each module those whose files define what it uses.
+/// The modules that each module uses: those whose files define the items.
 pub(crate) type Graph = BTreeMap<ModulePath, BTreeSet<ModulePath>>;
 
 /// Resolves every import and path of every module.
@@ -63,7 +63,8 @@ fn reachable(graph: &Graph, from: &ModulePath) -> BTreeSet<ModulePath> {
     seen
 }
 
-/// The module whose file defines what `written` names in `module`; of a glob, the module that it names.
+/// The module whose file defines the item that `written` names in `module`. For a glob, the named
+/// module.
 ///
 /// `None` for other crates, locals and generic parameters.
 fn resolve(
@@ -118,7 +119,7 @@ fn resolve(
             resolve(modules, &current, &onwards, is_glob, depth + 1)
         });
     }
-    // A module as such: what is used of it stands in paths of their own.
+    // The module itself: the items used from it have paths of their own.
     is_glob.then_some(current)
 }
 

@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// The ground that every room may import, and that imports nothing.
+/// The rooms that every room may import, and that import nothing.
 const GROUND: [&str; 4] = ["values", "text", "sync", "client_limits"];
 
-/// Who may import whom besides [`GROUND`]; a room that is not named may import everything.
+/// The rooms that each room may import besides [`GROUND`]. A room that is missing here may import all.
 const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("values", &[]),
     ("text", &[]),
@@ -232,7 +232,7 @@ fn table_row<'t>(tour: &'t str, room: &str) -> Option<&'t str> {
         .find(|line| cells.iter().any(|cell| line.starts_with(cell)))
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }

@@ -49,7 +49,7 @@ fn draining_process_is_not_ready_and_serves_during_drain_delay() {
 }
 
 #[test]
-fn admin_address_in_use_is_an_error_and_changing_it_takes_a_restart() {
+fn admin_address_in_use_is_an_error_and_changing_it_needs_a_restart() {
     let address = own_address();
     let taken = TcpListener::bind((address, 9090)).expect("an unused address");
     let toml = file(address, "");

@@ -211,7 +211,7 @@ async fn introspection_without_a_token_or_with_two_credentials_is_an_invalid_req
 }
 
 #[tokio::test]
-async fn introspection_of_foreign_and_malformed_tokens_says_inactive_and_no_more() {
+async fn foreign_and_malformed_tokens_are_only_reported_as_inactive() {
     let fixture = Fixture::new().await;
     let valid = fixture.token("scope=a").await;
     let foreign = Fixture::new().await.token("scope=a").await;

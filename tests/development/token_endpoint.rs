@@ -146,7 +146,7 @@ async fn scope_beyond_the_allowed_scope_is_an_invalid_scope() {
 }
 
 #[tokio::test]
-async fn lone_wildcard_covers_every_scope_even_itself() {
+async fn client_with_the_lone_wildcard_gets_every_scope_even_a_wildcard() {
     let fixture = Fixture::new().await;
     let (status, response) = fixture
         .request_token("grant_type=client_credentials&scope=*+a.*")

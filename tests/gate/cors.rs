@@ -92,7 +92,7 @@ const ROUTES: &str = "[[routes]]\npath = \"/things/{id}\"\nmethods = [\"GET\"]\n
 const GLOBAL: &str = "[cors]\norigins = [\"https://app.example.com\", \"https://*.example.org\"]\n";
 
 #[test]
-fn preflight_is_answered_without_a_token_and_never_forwarded() {
+fn preflight_gets_a_response_without_a_token_and_is_never_forwarded() {
     let bed = Bed::start(GLOBAL, ROUTES);
     let response = bed.preflight("/things/7", APP, "PUT");
     assert_eq!(response.status, 204);
@@ -109,13 +109,13 @@ fn preflight_is_answered_without_a_token_and_never_forwarded() {
         assert_eq!(response.header(name), Some(value), "{name}");
     }
     assert_eq!(response.header("access-control-allow-credentials"), None);
-    // What is not allowed is missing from the list; that is no error.
+    // A method that is not allowed is no error: the list omits it.
     let other = bed.preflight("/things/7", APP, "PATCH");
     assert_eq!(
         (other.status, other.header("access-control-allow-methods")),
         (204, Some("GET, HEAD, PUT, DELETE"))
     );
-    // A route for all methods names what is asked for, too.
+    // A route for all methods also lists the requested one.
     let any = bed.preflight("/any", "https://a.b.example.org", "PURGE");
     assert_eq!(
         any.header("access-control-allow-methods"),
@@ -236,7 +236,7 @@ fn route_replaces_or_leaves_the_global_policy() {
 }
 
 #[test]
-fn any_origin_is_answered_with_an_asterisk_that_caches_may_share() {
+fn any_origin_gets_an_asterisk_that_caches_may_share() {
     let bed = Bed::start("[cors]\norigins = \"*\"\n", ROUTES);
     for origin in [APP, "null"] {
         let response = bed.send("GET", "/any", &format!("Origin: {origin}\r\n"));
@@ -271,7 +271,7 @@ fn options_without_a_requested_method_is_an_ordinary_request() {
 }
 
 #[test]
-fn without_cors_the_upstream_answers_preflights() {
+fn without_cors_preflights_are_forwarded() {
     let bed = Bed::start(
         "",
         "[[routes]]\npath = \"/any\"\npublic = true\nupstream = \"up\"\n",

@@ -45,7 +45,7 @@ mod tests {
     use super::parse;
 
     #[test]
-    fn scope_is_found_wherever_it_stands_in_the_challenge() {
+    fn scope_is_found_anywhere_in_the_challenge() {
         let cases = [
             (
                 r#"Bearer error="insufficient_scope", scope="a b""#,

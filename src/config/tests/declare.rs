@@ -4,7 +4,7 @@ use super::*;
 use crate::config::units::{MINUTE, SECOND, duration};
 
 table! {
-    /// A table with one key, which stands nowhere else.
+    /// A table with one key, which no other table has.
     struct Example {
         fn read(table) -> Self;
 

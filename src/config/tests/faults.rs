@@ -294,7 +294,7 @@ fn of_very_many_faults_the_first_are_printed_and_the_rest_are_counted() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_a_report_as_well() {
+fn unreadable_file_is_a_report() {
     let report = |path: &Path| load(path).map(|_| ()).expect_err("unreadable").to_string();
     let missing = Path::new("/nowhere/gateway.toml");
     let none = "/nowhere/gateway.toml: expected a file to read, but found none: No such file or directory (os error 2)";
@@ -317,7 +317,7 @@ fn a_file_that_cannot_be_read_is_a_report_as_well() {
 }
 
 #[test]
-fn later_faults_are_reported_at_the_places_kept_here() {
+fn fault_found_after_parsing_is_reported_with_its_place() {
     let text = format!("{PUSH}[[routes]]\npath = \"nonsense\"\nupstream = \"push\"");
     let (config, source) = parse("gateway.toml", &text).expect("a good file");
     let fault = config.routes[0]

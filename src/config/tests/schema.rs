@@ -61,10 +61,10 @@ pub(in super::super) fn record_keys(table: &str, keys: &[&'static str]) {
     READ_KEYS.with_borrow_mut(|keys_of| keys_of.entry(table.to_owned()).or_default().extend(keys));
 }
 
-/// The schema must accept the text if the reader does, and refuse it if a fault is one of shape.
+/// The schema must accept the text if the reader does, and refuse it if a value has a wrong form.
 #[track_caller]
 pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
-    // What is no TOML has no shape.
+    // The schema judges only valid TOML.
     let Ok(table) = text.parse::<toml::Table>() else {
         return;
     };
@@ -72,7 +72,7 @@ pub(super) fn assert_agrees(text: &str, read: &Result<Config, Report>) {
     match (read, refused) {
         (Ok(_), None) | (Err(_), Some(_)) => {}
         (Ok(_), Some(refusal)) => {
-            panic!("the schema refuses what reading takes ({REMEDY}): {refusal}\n{text}")
+            panic!("the schema refuses what the reader accepts ({REMEDY}): {refusal}\n{text}")
         }
         (Err(report), None) => {
             let of_shape: Vec<_> = report
@@ -126,7 +126,7 @@ fn as_json(value: &toml::Value) -> Value {
         toml::Value::Integer(number) => json!(number),
         toml::Value::Float(number) => json!(number),
         toml::Value::Boolean(value) => json!(value),
-        // JSON has none, and no key of ours takes one.
+        // JSON has no dates, and none of our keys accepts one.
         toml::Value::Datetime(_) => Value::Null,
         toml::Value::Array(elements) => elements.iter().map(as_json).collect(),
         toml::Value::Table(entries) => Value::Object(
@@ -311,7 +311,7 @@ fn key_without_a_default_describes_its_absence() {
 fn schema_and_reader_have_the_same_words_and_bounds() {
     let mut words: BTreeMap<String, (BTreeSet<String>, Value)> = BTreeMap::new();
     for leaf in leaves() {
-        // What no key takes: the fault says what it would take.
+        // No key accepts a date, so the fault names the form that the key accepts.
         let date = toml::Value::Datetime("1979-05-27".parse().expect("a date"));
         let report = read(&with(&leaf.steps, Some(date))).expect_err("a date");
         let start = format!(": {}: expected ", leaf.key);

@@ -150,7 +150,7 @@ fn no_disguise_reaches_a_less_strict_route() {
 }
 
 #[test]
-fn route_that_is_as_strict_may_take_the_lookalikes_of_another() {
+fn equally_strict_route_accepts_the_lookalikes_of_another() {
     for (of_rest, of_literal, passes) in [
         ("public", "public", true),
         ("", "public", true),

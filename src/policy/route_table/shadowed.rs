@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn methods_are_lost_where_a_literal_takes_fewer_than_the_parameter() {
+    fn methods_are_lost_if_a_literal_path_has_fewer_than_the_parameter() {
         for (literal, parameter, expected) in [
             ("POST", "GET", Some("GET HEAD")),
             ("POST", "GET POST DELETE", Some("GET HEAD DELETE")),
@@ -196,7 +196,7 @@ mod tests {
             ("/a/b", "POST"),
         ];
         assert_eq!(lost(&split), [(2, 1, "PUT".to_owned())]);
-        // What only `{*rest}` would take is missed by nobody.
+        // Methods of `{*rest}` do not count: it is a default for other paths.
         assert_eq!(lost(&[("/login", "POST"), ("/{*rest}", "GET")]), []);
         assert_eq!(lost(&[("/{a}/x", "POST"), ("/y/{b}", "GET")]), []);
     }

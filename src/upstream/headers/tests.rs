@@ -148,7 +148,7 @@ fn headers_of_a_trusted_proxy_are_kept_and_appended_to() {
 }
 
 #[test]
-fn client_address_is_the_nearest_that_is_no_trusted_proxy() {
+fn client_address_is_the_nearest_one_that_is_not_a_trusted_proxy() {
     let proxies = |address: IpAddr| {
         address == IpAddr::from([192, 0, 2, 7]) || address == IpAddr::from([192, 0, 2, 8])
     };

@@ -152,7 +152,7 @@ fn jwt_is_introspected_only_at_the_issuer_that_it_names() {
     let token = test_bed.key.token(&claims(&test_bed.url, "ignored"));
     assert_eq!(test_bed.get(&token).status, 200);
     assert_eq!(form(&test_bed.introspections()[0])[0].1, token);
-    // The token of another issuer is not sent to this one, and neither is what is no access token.
+    // A token of another issuer is not sent to this one. Nor is a token that is no access token.
     test_bed.assert_refused_without_introspection(
         &test_bed.key.token(&claims("https://other.test", "read")),
     );

@@ -143,7 +143,7 @@ fn introspection_needs_authentication_and_endpoint() {
 }
 
 #[test]
-fn an_issuer_says_who_it_is_whom_its_tokens_are_for_and_where_its_keys_are() {
+fn issuer_needs_an_identifier_an_audience_and_one_source_of_keys() {
     let secret_too_short = format!(
         "[issuers.corp]\n{GOOD_ISSUER}shared_secret = {{ env = \"LONG\" }}\nalgorithms = [\"HS512\"]"
     );

@@ -282,7 +282,7 @@ fn values_of_another_form() -> Vec<(String, String)> {
 }
 
 #[test]
-fn value_of_another_form_is_reported_with_the_form_that_was_meant() {
+fn value_of_a_wrong_form_is_reported_with_the_right_form() {
     for (text, remedy) in values_of_another_form() {
         let report = read(&text).expect_err(&text);
         assert!(

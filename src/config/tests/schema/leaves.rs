@@ -16,9 +16,9 @@ pub(super) enum Step {
 /// A key of `every_key.toml`, with its value there and its schema.
 pub(super) struct Leaf {
     pub(super) steps: Vec<Step>,
-    /// As a fault names it.
+    /// The key as a fault names it.
     pub(super) key: String,
-    /// Where it stands in the schema.
+    /// Its place in the schema.
     pub(super) pointer: String,
     pub(super) described: Value,
 }

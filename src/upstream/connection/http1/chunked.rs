@@ -13,9 +13,9 @@ use http::HeaderMap;
 
 use super::fields::{MAX_HEADERS, find_end, to_map};
 
-/// The most that all chunk extensions of a body may take together, and its trailers.
+/// Maximum bytes of all chunk extensions of a body, and of its trailers.
 const MAX_EXTENSIONS: usize = 16 * 1024;
-/// The longest size line.
+/// Maximum length of a size line.
 const MAX_CHUNK_LINE: usize = 4096;
 
 /// Decodes one body.

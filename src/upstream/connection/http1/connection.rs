@@ -14,9 +14,9 @@ use tokio::task::coop::unconstrained;
 use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::Stream;
 
-/// The room for a read. Most response heads fit, together with a short body.
+/// The minimum buffer space for a read. It fits most response heads with a short body.
 const MIN_READ: usize = 4096;
-/// The most that one read takes where a long body is expected.
+/// The maximum buffer space for a read of a long body.
 const MAX_READ: usize = 64 * 1024;
 
 /// Enough of a response to know its status.

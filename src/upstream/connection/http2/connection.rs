@@ -17,18 +17,17 @@ use crate::telemetry::metrics::Gauge;
 use crate::transport::{ConnectionState, ConnectionTimeouts, Stream};
 use crate::upstream::connection::socket::with_timeouts;
 
-/// The most streams of a connection, whatever more the upstream allows. Most servers allow 100, and
-/// beyond that more connections serve exchanges better than more streams.
+/// The maximum number of streams per connection, even if the upstream allows more. Most servers
+/// allow 100. Above that, more connections work better than more streams.
 const MAX_STREAMS: usize = 100;
-/// The most that a response body takes of our memory before the client reads it. The window of the
-/// connection is that of all its streams together: clients that read nothing leave the others
-/// theirs.
+/// The maximum memory of a response body before the client reads it. The window of the connection is
+/// the sum for all its streams, so clients that do not read cannot block the others.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
-/// The most that a request body takes of our memory before the upstream reads it.
+/// The maximum memory of a request body before the upstream reads it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// The most that the overhead of small DATA frames takes of our memory: that of full windows of
-/// messages of 20 bytes. Clients that read nothing must not end the connection of all others.
+/// The maximum memory overhead of small DATA frames: full windows of 20-byte messages. Clients that do
+/// not read must not end the connection that others share.
 const SMALL_FRAME_BUDGET: usize = 12 * CONNECTION_WINDOW as usize;
 /// The largest response head, decompressed.
 const MAX_HEADER_LIST: u32 = 128 * 1024;
