@@ -9,6 +9,7 @@ mod cache;
 mod discovery;
 mod error;
 mod examine;
+mod explain;
 mod failures;
 pub mod introspection;
 mod issuer;

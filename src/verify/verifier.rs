@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::cache::{ConnectionCache, Epoch, TokenCache};
 use super::error::{VerifyError, invalid};
+use super::explain;
 use super::introspection::{Introspection, IntrospectionRequest, LocalVerification};
 use super::issuer::Issuer;
 use super::issuer_keys::IssuerKeys;
@@ -16,12 +17,11 @@ use super::key_ring::NoKeys;
 use super::renewal::Renewal;
 use super::verified_token::{VerificationBasis, VerifiedToken};
 use crate::client_limits::client_network;
+use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
-use crate::oauth::{UnixTime, issuer_name};
 use crate::telemetry::Trace;
-use crate::text::{alternatives, quoted, truncated};
 
 /// Verifies the tokens of all configured issuers.
 pub struct Verifier {
@@ -198,7 +198,7 @@ impl Verifier {
                 let Some(issuer) = self.issuer_named_in(&claims, &request.accepts) else {
                     return Err(invalid(
                         "unknown_issuer",
-                        self.explain_unknown(claims.issuer(), &request.accepts),
+                        explain::unknown_issuer(&self.issuers, &request.accepts, claims.issuer()),
                     ));
                 };
                 let judged = match jws.check_type(&issuer.settings.token_types) {
@@ -218,7 +218,7 @@ impl Verifier {
                     }
                     None => Err(invalid(
                         "opaque",
-                        explain_opaque(self.accepted(&request.accepts)).to_owned(),
+                        explain::opaque_token(self.accepted(&request.accepts)).to_owned(),
                     )),
                 }
             }
@@ -246,46 +246,16 @@ impl Verifier {
         })
     }
 
-    // Names the token's `iss`, the issuers of the route, and a similar one, for the operator.
-    fn explain_unknown(&self, iss: Option<&str>, accepts: &impl Fn(&str) -> bool) -> String {
-        let accepted = || {
-            self.accepted(accepts).flat_map(|issuer| {
-                issuer
-                    .settings
-                    .expectation
-                    .issuers
-                    .iter()
-                    .map(String::as_str)
-            })
-        };
-        let declared = |iss: &str| {
-            let issuer = self
-                .issuers
-                .iter()
-                .find(|issuer| issuer.settings.is_called(iss))?;
-            Some(format!(
-                ", which is issuer {:?}, but not one of the route (see issuers)",
-                issuer.settings.name
-            ))
-        };
-        let expected = alternatives(accepted());
-        let found = quoted(iss.map(truncated).as_deref());
-        let hint = iss
-            .and_then(declared)
-            .unwrap_or_else(|| issuer_name::hint(iss, accepted()));
-        format!("expected {expected} as iss (the route's issuers), but found {found}{hint}")
-    }
-
     pub(super) fn issuer_to_introspect(
         &self,
         token: &str,
         accepts: &impl Fn(&str) -> bool,
     ) -> Option<(&Arc<Issuer>, &Arc<Introspection>)> {
-        let asked = |issuer: &&Arc<Issuer>| {
+        let introspects = |issuer: &&Arc<Issuer>| {
             issuer.introspection().is_some() && token.starts_with(&issuer.settings.token_prefix)
         };
         self.accepted(accepts)
-            .find(asked)
+            .find(introspects)
             .and_then(|issuer| Some((issuer, issuer.introspection()?)))
     }
 
@@ -314,7 +284,9 @@ impl Verifier {
                     .await;
             }
             (None, None) => {
-                return Err(issuer.unavailable("neither keys nor introspection".to_owned()));
+                return Err(
+                    issuer.unavailable("the issuer has neither keys nor introspection".to_owned())
+                );
             }
         };
         let (signer, epoch) = match self.verify_signature(request, issuer, keys, jws).await? {
@@ -388,7 +360,7 @@ impl Verifier {
         tokio::task::yield_now().await;
         drop(turn);
         Ok(Signature::Good {
-            signer: outcome.map_err(|error| invalid_signature(error, jws))?,
+            signer: outcome.map_err(|error| explain::invalid_signature(error, jws))?,
             epoch,
         })
     }
@@ -434,22 +406,4 @@ impl Verifier {
         }
         Ok(verified)
     }
-}
-
-fn explain_opaque<'i>(mut accepted: impl Iterator<Item = &'i Arc<Issuer>>) -> &'static str {
-    if accepted.any(|issuer| issuer.introspection().is_some()) {
-        "expected a token that begins with a token_prefix of the route's issuers, but found another"
-    } else {
-        "expected a JWT, but found another token (validation = \"introspection\" would introspect it)"
-    }
-}
-
-// Names the key that the token claims; `kid` is untrusted.
-fn invalid_signature(error: SignatureError, jws: &CompactJws<'_>) -> VerifyError {
-    let (header, reason) = (jws.header(), error.reason());
-    let kid = quoted(header.kid.as_deref().map(truncated).as_deref());
-    invalid(
-        reason,
-        format!("{error} (kid {kid}, alg {})", header.algorithm.name()),
-    )
 }
