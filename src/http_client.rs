@@ -206,7 +206,7 @@ fn root_cause(error: &reqwest::Error) -> String {
     let remedy = if text.contains("invalid peer certificate") {
         " (see tls_ca)"
     } else if text.contains("received corrupt message") {
-        " (it may not speak TLS: see the URL)"
+        " (the server may not use TLS: check the URL)"
     } else {
         ""
     };

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Runs `step` again and again, with the pause that it returns, until `subject` is dropped.
+/// Runs `step` repeatedly, with the pause that it returns, until `subject` is dropped.
 ///
 /// This is how a background task of the control plane ends: it holds no strong reference while it
 /// sleeps, so that what it works for is dropped with the last user, and the task with it. `None`

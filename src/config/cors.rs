@@ -16,7 +16,7 @@ table! {
         /// allows every origin, `null` included, and excludes `credentials`.
         /// Example: `origins = ["https://app.example.com", "https://*.example.org"]`
         pub origins: Vec<Spanned<String>> = required_list(text(), "the origin of at least one page"),
-        /// Request headers that a preflight may ask for. `*` allows whatever it asks for.
+        /// Request headers that a preflight may request. `*` allows all of them.
         /// Example: `headers = ["Authorization", "Content-Type", "X-Tenant"]`
         pub headers: Vec<Spanned<String>> =
             list_or(text(), 0, vec!["Authorization", "Content-Type"]),

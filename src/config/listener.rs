@@ -27,17 +27,17 @@ table! {
     pub struct ListenerTls {
         fn read(table) -> Option<Self>;
 
-        /// Certificates with their private keys. A client gets the first one for the name that it
-        /// asks for, else the first one. Changed files are used for new connections within two
-        /// seconds.
+        /// Certificates with their private keys. A client gets the first one that matches its server
+        /// name (SNI). If none matches, it gets the first one of the list. Changed files are used for
+        /// new connections within two seconds.
         /// Example: `certificates = [{ certificate = "a.crt", key = "a.key" }, { certificate = "b.crt", key = "b.key" }]`
         pub certificates: Vec<Certificate> = required_tables(
             Certificate::read,
             "at least one certificate with its key",
             "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]",
         ),
-        /// Authorities of client certificates, in PEM. Clients are asked for a certificate, and one
-        /// that they send must be valid. Without it, clients are not asked.
+        /// CA certificates for client certificates, in PEM. The gateway requests a certificate from
+        /// clients; a client may send none, but not an invalid one. Without it, none is requested.
         /// Example: `client_ca = "clients.pem"`
         pub client_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
     }

@@ -146,9 +146,9 @@ impl DeclaredNames {
         let near = did_you_mean(value.as_str().unwrap_or_default(), names);
         let near = near.map(|near| format!("; {near}")).unwrap_or_default();
         let remedy = match value.as_str().unwrap_or_default() {
-            "*" | "all" | "any" => format!("; without {kind}s, every {kind} counts"),
+            "*" | "all" | "any" => format!("; without {kind}s, every {kind} is accepted"),
             text if text.contains("://") => {
-                format!("; what has a URL is declared as [{kind}s.NAME]")
+                format!("; declare the URL in [{kind}s.NAME], and write NAME here")
             }
             _ => near,
         };

@@ -120,10 +120,7 @@ mod tests {
         );
         drop(first);
         assert!(third.as_mut().poll(&mut context).is_pending());
-        assert!(
-            limit.try_take().is_none(),
-            "no loop overtakes one that waits"
-        );
+        assert!(limit.try_take().is_none(), "a waiting loop comes first");
         assert!(second.poll(&mut context).is_ready());
     }
 

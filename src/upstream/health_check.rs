@@ -7,10 +7,9 @@
 //! 2. An endpoint is healthy until `unhealthy_after` checks in a row have failed, and again after
 //!    `healthy_after` have passed. Each change is logged once.
 //! 3. A failure that this machine causes proves nothing ([`local_error`](super::local_error)).
-//! 4. An unhealthy endpoint gets no requests. Where no endpoint is healthy, requests are answered
-//!    with 503 and forwarded nowhere: an endpoint that reports that it cannot serve is believed. If
-//!    every healthy endpoint is [ejected](super::endpoint::ejection), requests go to the ejected
-//!    ones.
+//! 4. An unhealthy endpoint gets no requests. If no endpoint is healthy, requests are refused
+//!    with 503: an endpoint's own report is trusted. If every healthy endpoint is
+//!    [ejected](super::endpoint::ejection), requests go to the ejected ones.
 
 use std::error::Error;
 use std::io;
@@ -98,7 +97,7 @@ pub(super) fn start(upstream: &Arc<SharedUpstream>, endpoints: &[Arc<Endpoint>])
             Arc::downgrade(endpoint),
             async move |endpoint: &Arc<Endpoint>| {
                 let interval = checker.check(endpoint).await?;
-                // Jitter: checks that coincide once must not coincide again and again.
+                // Jitter: checks that coincide once must not coincide for ever.
                 let thousandths = u32::try_from(900 + checker.random.below(201)).unwrap_or(1000);
                 Some(interval * thousandths / 1000)
             },

@@ -166,7 +166,7 @@ mod tests {
         );
         let mut first = pin!(cache.turn(client(0)));
         let Poll::Ready(Some(turn)) = first.as_mut().poll(&mut context) else {
-            panic!("nobody else is there")
+            panic!("the first caller gets its turn at once")
         };
         // One client may have a quarter of the waiting requests.
         let mut waiting: Vec<_> = (0..MAX_WAITING / 4)

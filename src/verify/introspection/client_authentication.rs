@@ -46,7 +46,7 @@ pub struct Assertions {
 pub enum UnusableKey {
     /// Not a PEM file with a key for the algorithm.
     #[error(
-        "expected a private key for {algorithm} in PEM, not encrypted, but found something else (\"openssl pkcs8 -topk8 -nocrypt\" writes what is needed)"
+        "expected a private key for {algorithm} in PEM, not encrypted, but found something else (\"openssl pkcs8 -topk8 -nocrypt\" converts it)"
     )]
     NotPem {
         /// The algorithm.
@@ -69,7 +69,7 @@ impl ClientAuthentication {
             encoded(client_secret.expose_secret())
         );
         let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
-            .expect("base64 is made of characters that a header takes");
+            .expect("base64 has only characters that a header value accepts");
         value.set_sensitive(true);
         Self::Basic(value)
     }

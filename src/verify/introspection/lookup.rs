@@ -165,7 +165,7 @@ impl Introspection {
                 tracing::warn!(%issuer, "introspection suspended");
                 tokio::spawn(Self::probe(Arc::downgrade(self), opened, now));
             }
-            // Debug: there may be many clients, each suspended again and again.
+            // Debug level: many clients may be suspended many times.
             Some(Suspension::Client(time)) => {
                 tracing::debug!(%issuer, suspended_for_seconds = time.as_secs_f64(), "introspection suspended for one client")
             }
@@ -174,7 +174,7 @@ impl Introspection {
     }
 
     pub(super) fn explain_suspension(&self) -> String {
-        let why = "its server has failed again and again, and gets no request for up to 2 s";
+        let why = "introspection is suspended for up to 2 s after repeated failures";
         self.failures
             .report()
             .map_or_else(|| why.to_owned(), |failures| format!("{why}: {failures}"))
