@@ -11,7 +11,8 @@ use reqwest::Client;
 use harness::{Gateway, HyperServer};
 
 const GIBIBYTE: u64 = 1024 * 1024 * 1024;
-/// The most memory that client, gateway and upstream may add together, with room for the allocator.
+/// Maximum memory that client, gateway and upstream may add together, with a reserve for the
+/// allocator.
 const MAX_GROWTH: u64 = 16 * 1024 * 1024;
 
 /// A body of `left` bytes, generated on demand.

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use http::{HeaderName, HeaderValue, header};
 use zeroize::Zeroizing;
 
-/// The largest file that is read.
+/// Maximum size of a file.
 const MAX_SIZE: u64 = 1024 * 1024;
 
 /// Where a text comes from: the argument, a file (`@FILE`) or the standard input (`-`). It may be a

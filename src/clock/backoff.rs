@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Backoff {
     /// The wait after the first failure.
     pub first: Duration,
-    /// The longest wait.
+    /// The maximum wait.
     pub max: Duration,
 }
 

@@ -31,13 +31,13 @@ table! {
         /// Pattern of the path. `{name}` stands for one segment, `{*rest}` for the rest.
         /// Example: `path = "/orders/{id}/items/{*rest}"`
         pub path: Spanned<String> = required(text(), "the path it is for"),
-        /// Methods in capitals. `GET` includes `HEAD`. Default: all methods.
+        /// Methods in capitals. `GET` includes `HEAD`. Without it, all methods match.
         /// Example: `methods = ["GET", "POST"]`
         pub methods: Vec<Spanned<Method>> = list(method(), 1),
         /// Who may pass.
         pub access: Access = computed(access(table)),
         /// Whether requests without a valid and sufficient token are refused. `false` is shadow
-        /// mode. Default: the value of `[server]`.
+        /// mode. Without it, `[server]` decides.
         /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
         /// Networks of the clients that may use the route. Others get 403, with any token. Behind
@@ -62,7 +62,7 @@ table! {
         /// Example: `close_at_expiry = true`
         pub close_at_expiry: bool = or(boolean(), false),
         /// Which pages of other origins may use the route, in place of `[cors]`. `false` leaves CORS
-        /// and preflights to the upstream. Default: `[cors]`.
+        /// and preflights to the upstream. Without it, `[cors]` applies.
         /// Example: `cors = { origins = ["https://app.example.com"] }`
         pub cors: RouteCors = table_or_false(Cors::read),
         /// Headers that give the upstream claims of the token.

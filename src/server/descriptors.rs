@@ -11,7 +11,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A descriptor for the client, and one for the upstream.
 const PER_CONNECTION: usize = 2;
-/// The most descriptors that are reserved for everything else: idle upstream connections,
+/// Maximum descriptors that are reserved for everything else: idle upstream connections,
 /// connections to authorization servers, the admin listener, and files of a reload. Of a small
 /// limit, a quarter is reserved.
 const MAX_RESERVE: usize = 1024;

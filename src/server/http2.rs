@@ -27,12 +27,13 @@ use crate::gateway::Connection;
 use crate::transport::{DetachedBody, IncomingBody, Interim, UNREAD_TIMEOUT, send_body};
 
 const MAX_STREAMS: u32 = 100;
-/// The most memory for the body of a request before the upstream reads it; for all streams below.
+/// Maximum memory for the body of a request before the upstream reads it.
 const STREAM_WINDOW: u32 = 256 * 1024;
+/// The same for the bodies of all streams together.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// The most memory for the body of a response before the client's socket accepts it.
+/// Maximum memory for the body of a response before the client's socket accepts it.
 const SEND_BUFFER: usize = 64 * 1024;
-/// The most memory for the overhead of small DATA frames. A full window of messages of 30 bytes,
+/// Maximum memory for the overhead of small DATA frames. A full window of messages of 30 bytes,
 /// which the upstream does not read for a moment, is no attack.
 const MAX_SMALL_FRAMES: usize = 8 * 1024 * 1024;
 /// Streams that were reset before this server accepted them.

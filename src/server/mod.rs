@@ -54,10 +54,10 @@ use worker::Worker;
 pub struct Settings {
     /// Threads that serve requests.
     pub workers: usize,
-    /// The most client connections of all workers. Beyond it, idle connections are evicted, or new
+    /// Maximum client connections of all workers. Beyond it, idle connections are evicted, or new
     /// ones wait.
     pub max_connections: usize,
-    /// The most connections of one client; 0 for no limit.
+    /// Maximum connections of one client; 0 for no limit.
     pub max_connections_per_client: usize,
     /// The limit per client does not count their connections.
     pub trusted_proxies: Networks,
@@ -67,9 +67,9 @@ pub struct Settings {
     pub body_idle_timeout: Duration,
     /// Between a response and the first byte of the next request.
     pub keep_alive_timeout: Duration,
-    /// The longest request head, in bytes.
+    /// Maximum bytes of a request head.
     pub max_header_size: usize,
-    /// The most header fields of a request.
+    /// Maximum header fields of a request.
     pub max_headers: usize,
 }
 
@@ -89,10 +89,10 @@ impl From<&config::Server> for Settings {
     }
 }
 
-/// The most that is buffered of a body. hyper's default is seven times as much for each fast
+/// Maximum bytes of a body that are buffered. hyper's default is seven times as much for each fast
 /// upload.
 const BODY_BUFFER: usize = 64 * 1024;
-/// The most that is read beyond a head before it is found to be too long.
+/// Maximum bytes that are read beyond a head before it is found to be too long.
 const AFTER_HEAD_BUFFER: usize = 8 * 1024;
 
 impl Settings {

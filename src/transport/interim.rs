@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use http::{HeaderMap, StatusCode};
 
-/// The most bytes in the queue. More than this is no early hint, but an attempt to exhaust memory.
+/// Maximum bytes in the queue. More than this is no early hint, but an attempt to exhaust memory.
 const MAX_QUEUED_BYTES: usize = 16 * 1024;
 
 /// The queue of interim responses to one client. Clones share it.

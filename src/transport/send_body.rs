@@ -11,7 +11,7 @@ use http_body::Body;
 
 use crate::clock::IdleTimeout;
 
-/// The most capacity that is reserved at a time, so that streams share the connection's window
+/// Maximum capacity that is reserved at a time, so that streams share the connection's window
 /// evenly.
 const MAX_RESERVED: usize = 16 * 1024;
 

@@ -25,7 +25,7 @@ use crate::clock::{Deadline, Ticker};
 /// How long an unread body is discarded, whatever its length.
 pub const UNREAD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The longest body that is discarded so that its connection can stay open.
+/// Maximum length of a body that is discarded so that its connection can stay open.
 pub const MAX_UNREAD_BODY: u64 = 64 * 1024;
 
 /// The body of a request over HTTP/1 whose response does not wait for it.

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Between two lookups of a name. The system's resolver does not pass the TTL on; where addresses
 /// change quickly (Kubernetes), the TTL is 5 to 30 seconds.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
-/// The most endpoints that one name may make: a DNS response over TCP could hold thousands.
+/// Maximum endpoints of one name: a DNS response over TCP could hold thousands.
 const MAX_ADDRESSES: usize = 256;
 
 type LookUp = dyn Fn(&str, u16) -> PendingLookup + Send + Sync;

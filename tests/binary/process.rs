@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The longest that a test waits for one condition.
+/// Maximum time that a test waits for one condition.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A loopback address that no other test uses. All of 127/8 is this machine, so fixed ports are

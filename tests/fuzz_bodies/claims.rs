@@ -229,9 +229,9 @@ fn assert_token_equals(token: &ActiveToken, members: &Map<String, Value>, expect
         token.expires_at().map(|at| i128::from(at.as_seconds())),
         bounded
     );
-    let shown = format!("{token:?}");
+    let debug = format!("{token:?}");
     for name in ["sub", "client_id", "scope"] {
-        let is_shown = text(name).is_some_and(|text| text.len() >= 12 && shown.contains(text));
-        assert!(!is_shown, "{shown} shows {name}");
+        let is_shown = text(name).is_some_and(|text| text.len() >= 12 && debug.contains(text));
+        assert!(!is_shown, "{debug} contains {name}");
     }
 }

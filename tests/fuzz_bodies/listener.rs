@@ -26,7 +26,7 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6ImF0K2p3dCJ9.eyJpc3MiOiJodHRwcz
     AQUheRL6XrFuqPNc4F0x5iX4MSz4";
 const NOW: i64 = 1_800_000_000;
 
-/// The longest time for one input, from connect to close.
+/// Maximum time for one input, from connect to close.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -25,7 +25,7 @@ pub use server::{Received, Reply, Server};
 pub use test_bed::TestBed;
 pub use tls::Authority;
 
-/// The longest that a test waits for one condition.
+/// Maximum time that a test waits for one condition.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds; `what` names it in the failure.

@@ -28,7 +28,7 @@ use crate::transport::IncomingBody;
 
 /// The gateway's own responses are short.
 const MAX_RESPONSE_HEAD: usize = 1024 * 1024;
-/// The most requests before an issuer has keys: metadata at its well-known URLs, then the JWKS.
+/// Maximum requests before an issuer has keys: metadata at its well-known URLs, then the JWKS.
 const MAX_FETCHES: u32 = 4;
 
 /// The result of a dry run.

@@ -10,7 +10,7 @@ use crate::gateway::Snapshot;
 use crate::policy::route_table::{Bypass, RefusedLookalikes, UpstreamRewrite};
 use crate::upstream::HostHeader;
 
-/// The most findings of one kind that are printed. When they are fixed, `check` prints the next
+/// Maximum findings of one kind that are printed. When they are fixed, `check` prints the next
 /// ones.
 const MAX_PRINTED: usize = 50;
 

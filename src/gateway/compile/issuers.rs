@@ -112,7 +112,7 @@ fn overlapping_prefixes(
         };
         if let Some(other) = asked[..index].iter().find(is_alike) {
             let message = format!(
-                "expected prefixes that tell the opaque tokens of two issuers of one route apart, but found {:?} for \
+                "expected prefixes that distinguish the opaque tokens of two issuers of one route, but found {:?} for \
                  {:?} and {:?} for {:?}",
                 other.token_prefix.value, other.name.value, prefix.value, issuer.name.value
             );

@@ -90,7 +90,7 @@ fn overlap_fault(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
     second
         .path
         .fault(message)
-        .with_help("another host, path or methods in one of them tell them apart")
+        .with_help("give one of them another host, path or methods")
 }
 
 /// A gateway without routes responds 404 to everything: the file is cut short, or a first draft.

@@ -106,14 +106,14 @@ fn credentials(
     system: RootCertStore,
 ) -> Result<Reloadable<ClientConfig>, TlsError> {
     let ca = upstream.tls_ca.as_ref().map(|ca| ca.value.clone());
-    let shown = upstream
+    let client_certificate = upstream
         .tls_client
         .as_ref()
-        .map(|shown| (shown.certificate.value.clone(), shown.key.value.clone()));
+        .map(|client| (client.certificate.value.clone(), client.key.value.clone()));
     let files = ca
         .iter()
         .chain(
-            shown
+            client_certificate
                 .iter()
                 .flat_map(|(certificate, key)| [certificate, key]),
         )
@@ -126,10 +126,10 @@ fn credentials(
             let roots = ca
                 .as_deref()
                 .map_or_else(|| Ok(system.clone()), tls::roots_from)?;
-            let shown = shown
+            let client_certificate = client_certificate
                 .as_ref()
                 .map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-            let mut config = tls::client(roots, shown)?;
+            let mut config = tls::client(roots, client_certificate)?;
             config.alpn_protocols = match protocol {
                 Protocol::Http1 => vec![tls::HTTP1.to_vec()],
                 Protocol::Http2 => vec![tls::HTTP2.to_vec()],

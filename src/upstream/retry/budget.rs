@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const COST: u32 = 5;
 /// The retries that each second adds.
 const PER_SECOND: u32 = 10;
-/// The most retries that accumulate.
+/// Maximum retries that accumulate.
 const MAX_SAVED: u32 = 100;
 
 /// One worker's retries at one upstream.

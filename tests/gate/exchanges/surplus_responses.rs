@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{gateway, read_head, upstream};
 use harness::{Connection, Gateway, eventually, logged, send};
 
-/// The longest delay between the two responses.
+/// Maximum delay between the two responses.
 const MAX_DELAY: Duration = Duration::from_millis(20);
 
 fn response(body: &str) -> String {

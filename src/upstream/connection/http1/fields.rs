@@ -5,7 +5,7 @@ use std::mem;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The most fields of a head or of trailers.
+/// Maximum fields of a head or of trailers.
 pub(super) const MAX_HEADERS: usize = 100;
 /// Room for the headers that the gateway adds to a response: a map that grows is hashed again.
 const SPARE_CAPACITY: usize = 4;

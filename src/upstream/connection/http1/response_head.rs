@@ -10,7 +10,7 @@ use hyper::ext::ReasonPhrase;
 use super::chunked::{ChunkedDecoder, Decoded};
 use super::fields::{MAX_HEADERS, find_end, parse_length, to_map};
 
-/// The longest head of a response.
+/// Maximum length of a response head.
 const MAX_HEAD_SIZE: usize = 128 * 1024;
 
 /// How the end of a response body is marked.

@@ -29,7 +29,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// The maximum memory overhead of small DATA frames: full windows of 20-byte messages. Clients that do
 /// not read must not end the connection that others share.
 const SMALL_FRAME_BUDGET: usize = 12 * CONNECTION_WINDOW as usize;
-/// The largest response head, decompressed.
+/// Maximum size of a decompressed response head.
 const MAX_HEADER_LIST: u32 = 128 * 1024;
 
 /// A connection that exchanges share.

@@ -171,11 +171,11 @@ fn spawn_upload(
     timeouts: ExchangeTimeouts<'_>,
     is_stalled: &Rc<Cell<bool>>,
 ) -> Upload {
-    let stall = IdleTimeout::new(timeouts.ticker, timeouts.body_idle);
+    let idle = IdleTimeout::new(timeouts.ticker, timeouts.body_idle);
     let is_stalled = Rc::clone(is_stalled);
     Upload::spawn(async move {
         // Any other error shows in the response or in the progress of the body.
-        let Err(error) = send_body(body, &mut stream, stall).await else {
+        let Err(error) = send_body(body, &mut stream, idle).await else {
             return UploadOutcome::Complete;
         };
         is_stalled.set(error.kind() == io::ErrorKind::TimedOut);
