@@ -41,10 +41,10 @@ table! {
         /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
         /// Networks of the clients that may use the route. Others get 403, with any token. Behind
-        /// `trusted_proxies`, the address that they report counts. Without it, all.
+        /// `trusted_proxies`, the address that they report counts. Without it, all clients may.
         /// Example: `allow_from = ["10.0.0.0/8", "2001:db8::/32"]`
         pub allow_from: Vec<IpNet> = list_of_values(network(), 1),
-        /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all.
+        /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
         /// Name of an `[upstreams.NAME]`.
