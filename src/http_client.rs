@@ -10,6 +10,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use reqwest::redirect;
 
+use crate::text::truncated;
+
 /// A client of one server.
 #[derive(Clone, Debug)]
 pub struct HttpClient(reqwest::Client);
@@ -29,8 +31,13 @@ pub enum HttpError {
     #[error("no response: {}", root_cause(.0))]
     NoResponse(#[source] reqwest::Error),
     /// A status other than 200, such as a redirect.
-    #[error("expected status 200, but found {0}")]
-    Status(u16),
+    #[error("expected status 200, but found {status}{}", redirection(.location.as_deref()))]
+    Status {
+        /// The status.
+        status: u16,
+        /// `Location`, truncated.
+        location: Option<String>,
+    },
     /// The body exceeds the caller's limit.
     #[error("expected at most {max} bytes, but found more")]
     TooLarge {
@@ -44,7 +51,7 @@ impl HttpError {
     pub(crate) fn is_connect(&self) -> bool {
         match self {
             Self::NoResponse(error) => error.is_connect(),
-            Self::Status(_) | Self::TooLarge { .. } => false,
+            Self::Status { .. } | Self::TooLarge { .. } => false,
         }
     }
 
@@ -52,7 +59,7 @@ impl HttpError {
     pub(crate) fn is_outage(&self) -> bool {
         match self {
             Self::NoResponse(_) => true,
-            Self::Status(status) => *status >= 500,
+            Self::Status { status, .. } => *status >= 500,
             Self::TooLarge { .. } => false,
         }
     }
@@ -93,7 +100,12 @@ impl HttpClient {
         if response.status() == StatusCode::OK {
             HttpResponse::read(response, max).await
         } else {
-            Err(HttpError::Status(response.status().as_u16()))
+            let location = response.headers().get(header::LOCATION);
+            let location = location.and_then(|location| location.to_str().ok());
+            Err(HttpError::Status {
+                status: response.status().as_u16(),
+                location: location.map(truncated),
+            })
         }
     }
 
@@ -191,6 +203,12 @@ fn freshness_of(value: &HeaderValue) -> Option<Duration> {
             }
         })
         .min()
+}
+
+fn redirection(location: Option<&str>) -> String {
+    location.map_or_else(String::new, |location| {
+        format!(" with Location {location:?} (redirects are not followed: give the final URL)")
+    })
 }
 
 // reqwest's own message is only "error sending request". The last source names the cause.

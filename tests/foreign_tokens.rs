@@ -16,7 +16,7 @@ use scopegate::values::ExpiryUnit;
 use scopegate::verify::jwt::{KeySet, SignatureError};
 use serde_json::Value;
 
-const PUBLIC_KEY_ALGORITHMS: [Algorithm; 9] = [
+const PUBLIC_KEY_ALGORITHMS: [Algorithm; 10] = [
     Algorithm::RS256,
     Algorithm::RS384,
     Algorithm::RS512,
@@ -25,6 +25,7 @@ const PUBLIC_KEY_ALGORITHMS: [Algorithm; 9] = [
     Algorithm::PS512,
     Algorithm::ES256,
     Algorithm::ES384,
+    Algorithm::ES512,
     Algorithm::EdDSA,
 ];
 const HMAC: [Algorithm; 3] = [Algorithm::HS256, Algorithm::HS384, Algorithm::HS512];
@@ -228,7 +229,7 @@ impl Algorithms {
         }
         let jwks = Jwks::parse(self.document["jwks"].to_string().as_bytes())
             .expect("the key set is usable");
-        assert_eq!((jwks.keys.len(), jwks.skipped.len()), (4, 0));
+        assert_eq!((jwks.keys.len(), jwks.skipped.len()), (5, 0));
         KeySet::new(&jwks, allowed)
     }
 }

@@ -199,7 +199,7 @@ fn authentication(table: &mut Table<'_>) -> Option<Authentication> {
     let key_id = table.optional_value(CLIENT_KEY_ID, text());
     let algorithm = table.or(
         CLIENT_KEY_ALGORITHM,
-        keyword_that(Algorithm::has_public_key),
+        keyword_that(Algorithm::can_sign),
         "RS256",
     );
     let token_endpoint = table.optional(TOKEN_ENDPOINT, url());

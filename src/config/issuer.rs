@@ -353,8 +353,8 @@ fn read_token_prefix(value: &DeValue<'_>) -> Result<String, Mismatch> {
 fn algorithms(table: &mut Table<'_>) -> Vec<Spanned<Algorithm>> {
     let key = key(
         "algorithms",
-        "Accepted signature algorithms. Without it, RS256, PS256, ES256, ES384 and EdDSA; or HS256 if the file sets \
-         `shared_secret`. Example: `algorithms = [\"ES256\", \"RS512\"]`",
+        "Accepted signature algorithms. `EdDSA` and `Ed25519` name the same one (RFC 9864). Without it, RS256, PS256, \
+         ES256, ES384 and EdDSA; or HS256 if the file sets `shared_secret`. Example: `algorithms = [\"ES256\", \"RS512\"]`",
     );
     table.rule(|| {
         let shared_secret = keywords(Algorithm::is_hmac);

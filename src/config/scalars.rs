@@ -92,6 +92,7 @@ pub(super) fn read_keyword_that<T: Keyword>(
 pub(super) fn keywords<T: Keyword>(is_accepted: fn(T) -> bool) -> Vec<&'static str> {
     T::KEYWORDS
         .iter()
+        .chain(T::ALIASES)
         .filter(|(_, value)| is_accepted(*value))
         .map(|(keyword, _)| *keyword)
         .collect()

@@ -44,6 +44,11 @@ pub(super) struct Strict(Result<Value, DuplicateMember>);
 struct DuplicateMember;
 
 impl Strict {
+    /// A member of an object without duplicate members, if it is a string.
+    pub(super) fn member(&self, name: &str) -> Option<&str> {
+        self.0.as_ref().ok()?.get(name)?.as_str()
+    }
+
     /// The value as an object.
     pub(super) fn into_object(self) -> Result<Map<String, Value>, JsonError> {
         match self.0 {

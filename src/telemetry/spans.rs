@@ -245,7 +245,11 @@ impl opentelemetry_http::HttpClient for CollectorClient {
             let outcome = self.http.send(request, MAX_RESPONSE).await;
             let failure = match &outcome {
                 Ok(response) if response.status.is_success() => None,
-                Ok(response) => Some(HttpError::Status(response.status.as_u16()).to_string()),
+                Ok(response) => Some({
+                    let status = response.status.as_u16();
+                    let location = None;
+                    HttpError::Status { status, location }.to_string()
+                }),
                 Err(error) => Some(error.to_string()),
             };
             *lock(&self.failure) = failure;

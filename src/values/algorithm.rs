@@ -6,8 +6,8 @@ use super::{Algorithm, Keyword};
 
 impl Algorithm {
     /// All algorithms.
-    pub const ALL: [Self; 12] = {
-        let mut all = [Self::RS256; 12];
+    pub const ALL: [Self; 13] = {
+        let mut all = [Self::RS256; 13];
         let mut index = 0;
         while index < all.len() {
             all[index] = Self::KEYWORDS[index].1;
@@ -40,6 +40,12 @@ impl Algorithm {
         !self.is_hmac()
     }
 
+    /// Whether the gateway can sign with it; `jsonwebtoken` cannot use P-521.
+    #[must_use]
+    pub fn can_sign(self) -> bool {
+        self.has_public_key() && self != Self::ES512
+    }
+
     /// Minimum length in bytes of a shared secret: that of the hash (RFC 7518 §3.2). `None` for
     /// algorithms with a public key.
     #[must_use]
@@ -56,6 +62,7 @@ impl Algorithm {
             | Self::PS512
             | Self::ES256
             | Self::ES384
+            | Self::ES512
             | Self::EdDSA => None,
         }
     }
@@ -77,8 +84,10 @@ mod tests {
             assert_eq!(Algorithm::from_name(algorithm.name()), Some(algorithm));
             assert_eq!(Algorithm::from_name(&algorithm.name().to_lowercase()), None);
         }
+        // RFC 9864 §2.2: a second name of the same algorithm.
+        assert_eq!(Algorithm::from_name("Ed25519"), Some(Algorithm::EdDSA));
         for name in [
-            "none", "None", "NONE", "", "ES512", "ES256K", "RS1", "HS256 ",
+            "none", "None", "NONE", "", "ES521", "ES256K", "RS1", "HS256 ", "ED25519", "Ed448",
         ] {
             assert_eq!(Algorithm::from_name(name), None, "{name}");
         }

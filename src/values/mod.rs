@@ -10,6 +10,9 @@ pub trait Keyword: Copy + Eq + 'static {
     /// Every value with its spelling, in the order of messages.
     const KEYWORDS: &'static [(&'static str, Self)];
 
+    /// Further spellings that are accepted.
+    const ALIASES: &'static [(&'static str, Self)];
+
     /// The spelling of this value.
     #[must_use]
     fn keyword(self) -> &'static str {
@@ -19,11 +22,12 @@ pub trait Keyword: Copy + Eq + 'static {
             .map_or("", |(keyword, _)| keyword)
     }
 
-    /// The value with this spelling; letter case matters.
+    /// The value with this spelling or alias; letter case matters.
     #[must_use]
     fn from_keyword(text: &str) -> Option<Self> {
         Self::KEYWORDS
             .iter()
+            .chain(Self::ALIASES)
             .find(|(keyword, _)| *keyword == text)
             .map(|(_, value)| *value)
     }
@@ -32,7 +36,7 @@ pub trait Keyword: Copy + Eq + 'static {
 /// Declares an enum and the spelling of each variant.
 macro_rules! keywords {
     ($($(#[$of_enum:meta])* pub enum $name:ident {
-        $($(#[$of_variant:meta])* $variant:ident = $keyword:literal,)+
+        $($(#[$of_variant:meta])* $variant:ident = $keyword:literal $(| $alias:literal)*,)+
     })+) => {$(
         $(#[$of_enum])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +47,8 @@ macro_rules! keywords {
         impl Keyword for $name {
             const KEYWORDS: &'static [(&'static str, Self)] =
                 &[$(($keyword, Self::$variant)),+];
+            const ALIASES: &'static [(&'static str, Self)] =
+                &[$($(($alias, Self::$variant),)*)+];
         }
     )+};
 }
@@ -183,8 +189,10 @@ keywords! {
         ES256 = "ES256",
         /// ECDSA on P-384 with SHA-384.
         ES384 = "ES384",
-        /// Ed25519 (RFC 8037 §3.1); Ed448 is not supported.
-        EdDSA = "EdDSA",
+        /// ECDSA on P-521 with SHA-512.
+        ES512 = "ES512",
+        /// Ed25519 (RFC 8037 §3.1), also by the name of RFC 9864 §2.2; Ed448 is not supported.
+        EdDSA = "EdDSA" | "Ed25519",
         /// HMAC with SHA-256.
         HS256 = "HS256",
         /// HMAC with SHA-384.

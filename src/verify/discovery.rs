@@ -39,7 +39,8 @@ pub enum EndpointName {
 pub struct Metadata {
     issuer: String,
     urls: Vec<String>,
-    found: Mutex<Option<Endpoints>>,
+    /// The documents so far, by the index of their URL.
+    found: Mutex<Vec<Option<Endpoints>>>,
 }
 
 /// A metadata document that names the expected issuer.
@@ -54,12 +55,12 @@ pub struct Endpoints {
 /// Why an endpoint is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// No document at any well-known URL; the last failure.
+    /// No document at any well-known URL; the failure that tells most.
     #[error(
         "no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)"
     )]
     Fetch {
-        /// The last URL.
+        /// The URL.
         url: String,
         /// Why it failed.
         source: HttpError,
@@ -84,7 +85,21 @@ pub enum DiscoveryError {
         /// How that differs from the configured one, if they are similar.
         hint: String,
     },
-    /// It does not name the endpoint, or names an unacceptable URL.
+    /// It names an unacceptable URL.
+    #[error(
+        "{url}: expected an {expected} URL as {name}, but found {found} (give it in the file, or correct the server)"
+    )]
+    UnacceptableEndpoint {
+        /// Where it came from.
+        url: String,
+        /// What was looked for.
+        name: &'static str,
+        /// The accepted schemes.
+        expected: &'static str,
+        /// The value, quoted and truncated.
+        found: String,
+    },
+    /// No document names the endpoint.
     #[error(
         "the metadata of {issuer}: expected an http or https URL as {name}, but found none (give it in the file)"
     )]
@@ -112,7 +127,7 @@ impl Endpoint {
     pub(super) async fn forget(&self) {
         match self {
             Self::Known(_) => {}
-            Self::Discovered(metadata, _) => *metadata.found.lock().await = None,
+            Self::Discovered(metadata, _) => metadata.found.lock().await.clear(),
         }
     }
 }
@@ -151,6 +166,7 @@ impl Metadata {
         }
     }
 
+    // Every member is optional (RFC 8414 §2): what one document lacks, the next may name.
     async fn endpoint(
         &self,
         name: EndpointName,
@@ -158,45 +174,54 @@ impl Metadata {
     ) -> Result<String, DiscoveryError> {
         // Locked during the fetch: one fetch serves all who wait.
         let mut found = self.found.lock().await;
-        let endpoints = match found.take() {
-            Some(endpoints) => endpoints,
-            None => self.fetch(http).await?,
-        };
-        match found.insert(endpoints).url(name) {
-            Some(url) => Ok(url.to_owned()),
-            None => {
-                *found = None;
-                Err(DiscoveryError::NoEndpoint {
-                    issuer: self.issuer.clone(),
-                    name: name.as_str(),
-                })
-            }
-        }
-    }
-
-    async fn fetch(&self, http: &HttpClient) -> Result<Endpoints, DiscoveryError> {
-        let mut failure = None;
-        for url in &self.urls {
-            match endpoints(http, url, &self.issuer).await {
-                Ok(endpoints) => return Ok(endpoints),
-                // A malformed document helps the operator more than a missing one.
-                Err(error) if failure.as_ref().is_none_or(DiscoveryError::is_absence) => {
-                    failure = Some(error)
+        found.resize_with(self.urls.len(), || None);
+        let mut failure: Option<DiscoveryError> = None;
+        for (url, cached) in self.urls.iter().zip(found.iter_mut()) {
+            let document = match cached.take() {
+                Some(document) => Ok(document),
+                None => endpoints(http, url, &self.issuer).await,
+            };
+            let missing = match document {
+                Ok(document) => {
+                    let document = cached.insert(document);
+                    match document.url(name) {
+                        Some(endpoint) => return Ok(endpoint.to_owned()),
+                        None => document.explain_missing(name, url, &self.issuer),
+                    }
                 }
-                Err(_) => {}
+                Err(error) => error,
+            };
+            let relevance = failure.as_ref().map_or(0, DiscoveryError::relevance);
+            if missing.relevance() > relevance {
+                failure = Some(missing);
             }
         }
-        let no_place = || DiscoveryError::NoEndpoint {
-            issuer: self.issuer.clone(),
-            name: "anything",
-        };
-        Err(failure.unwrap_or_else(no_place))
+        found.clear();
+        Err(failure.unwrap_or_else(|| DiscoveryError::no_endpoint(name, &self.issuer)))
     }
 }
 
 impl DiscoveryError {
-    fn is_absence(&self) -> bool {
-        matches!(self, Self::Fetch { .. })
+    fn no_endpoint(name: EndpointName, issuer: &str) -> Self {
+        Self::NoEndpoint {
+            issuer: issuer.to_owned(),
+            name: name.as_str(),
+        }
+    }
+
+    // Of several places, the failure with the highest number is reported: a server that refuses or
+    // redirects tells more than a guess that is not there.
+    fn relevance(&self) -> u8 {
+        match self {
+            Self::Fetch {
+                source: HttpError::Status { status: 404, .. },
+                ..
+            } => 1,
+            Self::NoEndpoint { .. } => 2,
+            Self::Fetch { .. } => 3,
+            Self::NotJson { .. } | Self::OtherIssuer { .. } => 4,
+            Self::UnacceptableEndpoint { .. } => 5,
+        }
     }
 }
 
@@ -249,6 +274,26 @@ impl Endpoints {
         let is_believed =
             url.starts_with("https://") || self.in_the_clear && url.starts_with("http://");
         is_believed.then_some(url)
+    }
+
+    fn explain_missing(&self, name: EndpointName, url: &str, issuer: &str) -> DiscoveryError {
+        let found = match self.members.get(name.as_str()) {
+            None | Some(Value::Null) => return DiscoveryError::no_endpoint(name, issuer),
+            Some(Value::String(found)) => quoted(Some(&truncated(found))),
+            Some(Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                "something else".to_owned()
+            }
+        };
+        DiscoveryError::UnacceptableEndpoint {
+            url: url.to_owned(),
+            name: name.as_str(),
+            expected: if self.in_the_clear {
+                "http or https"
+            } else {
+                "https"
+            },
+            found,
+        }
     }
 }
 

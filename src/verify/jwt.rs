@@ -5,11 +5,14 @@
 //!    In a set without any `kid` (Aidbox), a token's `kid` is ignored.
 //! 3. At most [`MAX_KEYS_TRIED`] keys are tried per token.
 //!
-//! `jsonwebtoken` only does the cryptography. Its `decode` accepts claims of the wrong type, and its
+//! `jsonwebtoken` only does the cryptography, and for ES512, which it lacks, `aws-lc-rs` itself. Its `decode` accepts claims of the wrong type, and its
 //! `from_jwk` ignores the use of a key.
 
 use std::sync::Arc;
 
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::{self, aws_lc};
 
@@ -232,14 +235,35 @@ fn try_keys<'k>(
 
 // An error means an unusable key, such as a point that is not on its curve. It has signed nothing.
 fn is_signed_by(key: &DecodingKey, token: &CompactJws<'_>) -> bool {
-    let algorithm = to_jsonwebtoken(token.header().algorithm);
-    crypto::verify(
-        token.signature(),
+    is_signature_of(
         token.signing_input().as_bytes(),
+        token.signature(),
         key,
-        algorithm,
+        token.header().algorithm,
     )
-    .unwrap_or(false)
+}
+
+fn is_signature_of(
+    message: &[u8],
+    signature: &str,
+    key: &DecodingKey,
+    algorithm: Algorithm,
+) -> bool {
+    match to_jsonwebtoken(algorithm) {
+        Some(algorithm) => crypto::verify(signature, message, key, algorithm).unwrap_or(false),
+        None => is_es512_signature_of(message, signature, key),
+    }
+}
+
+#[cold]
+fn is_es512_signature_of(message: &[u8], signature: &str, key: &DecodingKey) -> bool {
+    let (Ok(point), Ok(signature)) = (key.try_get_as_bytes(), URL_SAFE_NO_PAD.decode(signature))
+    else {
+        return false;
+    };
+    UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point)
+        .verify(message, &signature)
+        .is_ok()
 }
 
 fn prepare(material: &KeyMaterial) -> DecodingKey {
@@ -252,8 +276,9 @@ fn prepare(material: &KeyMaterial) -> DecodingKey {
     }
 }
 
-pub(super) const fn to_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    match algorithm {
+/// `None` for ES512, which `jsonwebtoken` lacks.
+pub(super) const fn to_jsonwebtoken(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
+    let algorithm = match algorithm {
         Algorithm::RS256 => jsonwebtoken::Algorithm::RS256,
         Algorithm::RS384 => jsonwebtoken::Algorithm::RS384,
         Algorithm::RS512 => jsonwebtoken::Algorithm::RS512,
@@ -262,11 +287,13 @@ pub(super) const fn to_jsonwebtoken(algorithm: Algorithm) -> jsonwebtoken::Algor
         Algorithm::PS512 => jsonwebtoken::Algorithm::PS512,
         Algorithm::ES256 => jsonwebtoken::Algorithm::ES256,
         Algorithm::ES384 => jsonwebtoken::Algorithm::ES384,
+        Algorithm::ES512 => return None,
         Algorithm::EdDSA => jsonwebtoken::Algorithm::EdDSA,
         Algorithm::HS256 => jsonwebtoken::Algorithm::HS256,
         Algorithm::HS384 => jsonwebtoken::Algorithm::HS384,
         Algorithm::HS512 => jsonwebtoken::Algorithm::HS512,
-    }
+    };
+    Some(algorithm)
 }
 
 #[cfg(test)]

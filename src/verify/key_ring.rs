@@ -294,7 +294,7 @@ impl KeyRing {
             return;
         }
         for skipped in &keys.skipped {
-            tracing::warn!(issuer = %self.issuer, key = skipped.index, error = %skipped.error, "JWK skipped");
+            tracing::warn!(issuer = %self.issuer, key = %skipped.name(), error = %skipped.error, "JWK skipped");
         }
         let (usable, skipped) = (keys.keys.len(), keys.skipped.len());
         tracing::info!(issuer = %self.issuer, keys = usable, skipped, "JWKS fetched");

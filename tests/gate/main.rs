@@ -33,6 +33,7 @@ mod reload;
 mod request_id;
 mod routes;
 mod scopes;
+mod server_documents;
 mod servers;
 mod shadow;
 mod sse;

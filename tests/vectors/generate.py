@@ -5,6 +5,8 @@ Run once, and not by any test, with Python 3.11.7, jwcrypto 1.6.1 and cryptograp
     python -m venv venv && venv/bin/pip install jwcrypto==1.6.1
     venv/bin/python generate.py
 
+The key `p521` and the ES512 token in the file were added later, with the crypto module of Node.js 22.
+
 Each run generates new keys and discards the private ones. `now` is the time, in seconds since the epoch, at which a
 test verifies the tokens.
 """
@@ -51,12 +53,13 @@ def algorithms() -> dict:
     rsa = jwk.JWK.generate(kty="RSA", size=2048)
     p256 = jwk.JWK.generate(kty="EC", crv="P-256")
     p384 = jwk.JWK.generate(kty="EC", crv="P-384")
+    p521 = jwk.JWK.generate(kty="EC", crv="P-521")
     ed25519 = jwk.JWK.generate(kty="OKP", crv="Ed25519")
     secret = jwk.JWK.generate(kty="oct", size=512)
     signers = {name: rsa for name in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"]}
-    signers |= {"ES256": p256, "ES384": p384, "EdDSA": ed25519}
+    signers |= {"ES256": p256, "ES384": p384, "ES512": p521, "EdDSA": ed25519}
     signers |= {name: secret for name in ["HS256", "HS384", "HS512"]}
-    kids = {id(rsa): "rsa", id(p256): "p256", id(p384): "p384", id(ed25519): "ed25519", id(secret): "secret"}
+    kids = {id(rsa): "rsa", id(p256): "p256", id(p384): "p384", id(p521): "p521", id(ed25519): "ed25519", id(secret): "secret"}
     claims = {
         "iss": "https://id.example.com",
         "sub": "alice",
@@ -76,7 +79,7 @@ def algorithms() -> dict:
     kids[id(confused)] = "rsa"
     return {
         "now": NOW,
-        "jwks": {"keys": [public(key, kid=kids[id(key)]) for key in [rsa, p256, p384, ed25519]]},
+        "jwks": {"keys": [public(key, kid=kids[id(key)]) for key in [rsa, p256, p384, ed25519, p521]]},
         "secret": secret.export(as_dict=True)["k"],
         "tokens": {name: token(name, key) for name, key in signers.items()},
         "confused": token("HS256", confused),

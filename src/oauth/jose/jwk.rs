@@ -2,7 +2,8 @@
 //!
 //! 1. A key with one invalid member is skipped as a whole.
 //! 2. `use`, `key_ops` and `alg` restrict what a key is used for (RFC 7517 §4.2-4.4).
-//! 3. A published secret is no secret: symmetric keys and private keys are refused. So are keys for
+//! 3. A member that is `null` or an empty list is absent: some servers write every member they know.
+//! 4. A published secret is no secret: symmetric keys and private keys are refused. So are keys for
 //!    which anyone can forge signatures: RSA with `e` = 1, Ed25519 points of small order.
 
 use std::fmt;
@@ -57,6 +58,8 @@ pub enum Curve {
     P256,
     /// `P-384`
     P384,
+    /// `P-521`
+    P521,
 }
 
 /// Why a key is not used.
@@ -80,6 +83,9 @@ pub enum JwkError {
     /// `d` is present: a published private key.
     #[error("a private key must not be published")]
     Private,
+    /// Only a certificate, which is not used as a key.
+    #[error("expected numbers of a key, but found only a certificate (\"x5c\")")]
+    CertificateOnly,
     /// The key type or curve is not supported.
     #[error("{member:?} names a key type that is not supported")]
     Unsupported {
@@ -114,11 +120,16 @@ pub enum JwkError {
 
 impl Jwk {
     pub(super) fn parse(key: Strict) -> Result<Self, JwkError> {
-        let key = key.into_object().map_err(|error| match error {
+        let mut key = key.into_object().map_err(|error| match error {
             JsonError::DuplicateMember => JwkError::DuplicateMember,
             JsonError::NotAnObject | JsonError::Malformed(_) => JwkError::NotAnObject,
         })?;
+        key.retain(|_, value| !is_unset(value));
         check_purpose(&key)?;
+        let has_numbers = key.contains_key("n") || key.contains_key("x");
+        if key.contains_key("x5c") && !has_numbers {
+            return Err(JwkError::CertificateOnly);
+        }
         let material = KeyMaterial::parse(&key)?;
         let kid = optional_string(&key, "kid")?.map(str::to_owned);
         let algorithm = match optional_string(&key, "alg")?.map(Algorithm::from_name) {
@@ -180,6 +191,7 @@ impl KeyMaterial {
         let (curve, length) = match string(key, "crv")? {
             "P-256" => (Curve::P256, 32),
             "P-384" => (Curve::P384, 48),
+            "P-521" => (Curve::P521, 66),
             _ => return Err(JwkError::Unsupported { member: "crv" }),
         };
         let point = [
@@ -224,6 +236,13 @@ impl KeyMaterial {
                     ..
                 }
             ),
+            Algorithm::ES512 => matches!(
+                self,
+                Self::Ec {
+                    curve: Curve::P521,
+                    ..
+                }
+            ),
             Algorithm::EdDSA => matches!(self, Self::Ed25519 { .. }),
             // A public key as HMAC secret would let anyone sign.
             Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => false,
@@ -242,6 +261,9 @@ impl fmt::Debug for KeyMaterial {
             Self::Ec {
                 curve: Curve::P384, ..
             } => "P-384",
+            Self::Ec {
+                curve: Curve::P521, ..
+            } => "P-521",
             Self::Ed25519 { .. } => "Ed25519",
         })
     }
@@ -272,6 +294,10 @@ fn is_of_small_order(point: &[u8]) -> bool {
             .iter()
             .any(|y| y[..31] == point[..31] && y[31] == y_last),
     }
+}
+
+fn is_unset(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 fn check_purpose(key: &Map<String, Value>) -> Result<(), JwkError> {

@@ -8,6 +8,7 @@ use serde::de::Error as _;
 
 use super::{Jwk, JwkError};
 use crate::oauth::json::Strict;
+use crate::text::truncated;
 
 /// The public keys of one issuer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Jwks {
 pub struct SkippedKey {
     /// The index in `keys`.
     pub index: usize,
+    /// Its `kid`, if it has one; truncated.
+    pub kid: Option<String>,
     /// Why it cannot be used.
     pub error: JwkError,
 }
@@ -31,10 +34,16 @@ pub struct SkippedKey {
 #[derive(Debug, thiserror::Error)]
 pub enum JwksError {
     /// Not a JSON object with an array `keys`, for example an error page.
-    #[error("not a JWK set")]
-    NotAJwks(#[source] serde_json::Error),
+    #[error("expected a JWK set, but found {found}")]
+    NotAJwks {
+        /// What it seems to be.
+        found: &'static str,
+        /// Why it cannot be parsed.
+        #[source]
+        source: serde_json::Error,
+    },
     /// No key in it can be used.
-    #[error("no usable key among {}", .skipped.len())]
+    #[error("no usable key among {}{}", .skipped.len(), reasons(.skipped))]
     NoUsableKey {
         /// Every element of `keys`.
         skipped: Vec<SkippedKey>,
@@ -52,18 +61,21 @@ impl Jwks {
             keys: Vec<Strict>,
         }
 
+        let not_a_jwks = |source| JwksError::NotAJwks {
+            found: describe(document),
+            source,
+        };
         // A derived `Deserialize` also accepts an array, whose first element would become `keys`.
         if document.trim_ascii_start().first() != Some(&b'{') {
-            return Err(JwksError::NotAJwks(serde_json::Error::custom(
-                "expected an object",
-            )));
+            return Err(not_a_jwks(serde_json::Error::custom("expected an object")));
         }
-        let document: Document = serde_json::from_slice(document).map_err(JwksError::NotAJwks)?;
+        let set: Document = serde_json::from_slice(document).map_err(not_a_jwks)?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
-        for (index, key) in document.keys.into_iter().enumerate() {
+        for (index, key) in set.keys.into_iter().enumerate() {
+            let kid = key.member("kid").map(truncated);
             match Jwk::parse(key) {
                 Ok(key) => keys.push(key),
-                Err(error) => skipped.push(SkippedKey { index, error }),
+                Err(error) => skipped.push(SkippedKey { index, kid, error }),
             }
         }
         if keys.is_empty() {
@@ -71,6 +83,52 @@ impl Jwks {
         } else {
             Ok(Self { keys, skipped })
         }
+    }
+}
+
+impl SkippedKey {
+    /// How a message names it: by its `kid`, or by its index.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.kid {
+            Some(kid) => format!("{kid:?}"),
+            None => format!("keys[{}]", self.index),
+        }
+    }
+}
+
+/// The keys that a message names.
+const MAX_REASONS: usize = 4;
+
+fn reasons(skipped: &[SkippedKey]) -> String {
+    if skipped.is_empty() {
+        return String::new();
+    }
+    let reason = |key: &SkippedKey| format!("{}: {}", key.name(), key.error);
+    let mut reasons: Vec<_> = skipped.iter().take(MAX_REASONS).map(reason).collect();
+    if skipped.len() > MAX_REASONS {
+        reasons.push(format!("and {} more", skipped.len() - MAX_REASONS));
+    }
+    format!(" ({})", reasons.join("; "))
+}
+
+/// What a document seems to be that is no JWK set.
+fn describe(document: &[u8]) -> &'static str {
+    let text = document.trim_ascii();
+    let member = |name: &str| {
+        serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text)
+            .is_ok_and(|members| members.contains_key(name))
+    };
+    match text.first() {
+        None => "nothing",
+        Some(b'<') => "HTML or XML",
+        Some(b'-') if text.starts_with(b"-----BEGIN") => "PEM",
+        Some(b'[') => "a JSON array; the keys belong into an object with keys",
+        Some(b'{') if member("kty") => "a single JWK; it belongs into the array keys",
+        Some(b'{') if member("keys") => "keys that are no array",
+        Some(b'{') if member("jwks_uri") => "metadata; its jwks_uri is the URL",
+        Some(b'{') => "an object without an array keys",
+        Some(_) => "no JSON",
     }
 }
 
@@ -144,7 +202,7 @@ mod tests {
             assert!(
                 matches!(
                     Jwks::parse(document.as_bytes()),
-                    Err(JwksError::NotAJwks(_))
+                    Err(JwksError::NotAJwks { .. })
                 ),
                 "{document}"
             );

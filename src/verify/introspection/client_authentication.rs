@@ -52,9 +52,9 @@ pub enum UnusableKey {
         /// The algorithm.
         algorithm: Algorithm,
     },
-    /// HMAC has no private key.
-    #[error("expected an algorithm with a private key, but found {0}")]
-    Shared(Algorithm),
+    /// HMAC has no private key, and the gateway signs nothing with P-521.
+    #[error("expected an algorithm that the gateway can sign with, but found {0}")]
+    NotSigning(Algorithm),
 }
 
 impl ClientAuthentication {
@@ -128,12 +128,13 @@ impl Assertions {
             | Algorithm::PS512 => EncodingKey::from_rsa_pem(pem),
             Algorithm::ES256 | Algorithm::ES384 => EncodingKey::from_ec_pem(pem),
             Algorithm::EdDSA => EncodingKey::from_ed_pem(pem),
-            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-                return Err(UnusableKey::Shared(algorithm));
+            Algorithm::ES512 | Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+                return Err(UnusableKey::NotSigning(algorithm));
             }
         };
         let key = key.map_err(|_| UnusableKey::NotPem { algorithm })?;
-        let mut header = Header::new(jwt::to_jsonwebtoken(algorithm));
+        let signing = jwt::to_jsonwebtoken(algorithm);
+        let mut header = Header::new(signing.ok_or(UnusableKey::NotSigning(algorithm))?);
         header.kid = key_id;
         let assertions = Self {
             client_id,

@@ -188,7 +188,7 @@ fn issuer_needs_an_identifier_an_audience_and_one_source_of_keys() {
         ),
         (
             &secret_without_secret,
-            "gateway.toml:5: issuers.corp.algorithms[0]: expected \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\", \"ES256\", \"ES384\" or \"EdDSA\", but found \"HS256\" (HS256, HS384 and HS512 need shared_secret)",
+            "gateway.toml:5: issuers.corp.algorithms[0]: expected \"RS256\", \"RS384\", \"RS512\", \"PS256\", \"PS384\", \"PS512\", \"ES256\", \"ES384\", \"ES512\", \"EdDSA\" or \"Ed25519\", but found \"HS256\" (HS256, HS384 and HS512 need shared_secret)",
         ),
         (
             &public_key_with_secret,

@@ -43,6 +43,11 @@ fn usable_keys_are_parsed_with_kid_and_alg() {
             None,
             Some(Algorithm::EdDSA),
         ),
+        (
+            with(ed25519(), "alg", json!("Ed25519")),
+            None,
+            Some(Algorithm::EdDSA),
+        ),
     ] {
         let jwk = parse(&key).unwrap_or_else(|error| panic!("{key}: {error}"));
         assert_eq!(
@@ -76,8 +81,6 @@ fn unusable_keys_are_refused() {
         (with(rsa(256), "use", json!("enc")), purpose("use")),
         (with(rsa(256), "use", json!("")), purpose("use")),
         (with(rsa(256), "use", json!(["sig"])), purpose("use")),
-        (with(rsa(256), "use", json!(null)), purpose("use")),
-        (with(rsa(256), "key_ops", json!([])), purpose("key_ops")),
         (
             with(rsa(256), "key_ops", json!(["sign", "encrypt"])),
             purpose("key_ops"),
@@ -139,7 +142,9 @@ fn unusable_keys_are_refused() {
         (ec("P-384", 32), bad("x")),
         (with(ec("P-256", 32), "y", base64url(&[0; 33])), bad("y")),
         (with(ec("P-256", 32), "y", json!(null)), bad("y")),
-        (ec("P-521", 66), unsupported("crv")),
+        (ec("P-521", 65), bad("x")),
+        (with(rsa(256), "d", json!(false)), JwkError::Private),
+        (with(rsa(256), "key_ops", json!([null])), purpose("key_ops")),
         (ec("secp256k1", 32), unsupported("crv")),
         (ec("Ed25519", 32), unsupported("crv")),
         (with(ed25519(), "crv", json!("X25519")), unsupported("crv")),
@@ -150,6 +155,24 @@ fn unusable_keys_are_refused() {
     ] {
         assert_eq!(parse(&key).err(), Some(expected), "{key}");
     }
+}
+
+// .NET serializers write every member of their key type.
+#[test]
+fn null_and_empty_members_are_absent() {
+    for member in [
+        "use", "alg", "kid", "d", "k", "oth", "x5c", "key_ops", "x5u",
+    ] {
+        for unset in [json!(null), json!([])] {
+            assert_eq!(
+                parse(&with(rsa(256), member, unset)),
+                parse(&rsa(256)),
+                "{member}"
+            );
+        }
+    }
+    let missing = JwkError::BadMember { member: "e" };
+    assert_eq!(parse(&with(rsa(256), "e", json!([]))), Err(missing));
 }
 
 #[test]
@@ -211,12 +234,13 @@ fn leading_zeros_are_tolerated_and_do_not_count_as_bits() {
 
 #[test]
 fn key_fits_only_algorithms_of_its_type() {
-    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
     for (key, fitting) in [
         (rsa(256), &[RS256, RS384, RS512, PS256, PS384, PS512][..]),
         (with(rsa(256), "alg", json!("RS256")), &[RS256]),
         (ec("P-256", 32), &[ES256]),
         (ec("P-384", 48), &[ES384]),
+        (ec("P-521", 66), &[ES512]),
         (ed25519(), &[EdDSA]),
     ] {
         let jwk = parse(&key).expect("a usable key");
@@ -242,7 +266,7 @@ fn parse(key: &Value) -> Result<Jwk, JwkError> {
     match Jwks::parse(document.as_bytes()) {
         Ok(mut jwks) => Ok(jwks.keys.remove(0)),
         Err(JwksError::NoUsableKey { skipped }) => Err(skipped[0].error),
-        Err(JwksError::NotAJwks(error)) => panic!("{document}: {error}"),
+        Err(error @ JwksError::NotAJwks { .. }) => panic!("{document}: {error}"),
     }
 }
 

@@ -214,7 +214,7 @@ fn r23_unsuitable_key_never_verifies_and_a_suitable_one_of_its_set_does() {
         ),
         (
             "key_ops empty",
-            with(ec.jwk(), json!({ "key_ops": [] })),
+            with(ec.jwk(), json!({ "key_ops": [null] })),
             by(&ec, "ES256", "key_ops empty"),
         ),
         (
