@@ -12,18 +12,18 @@ use harness::{Gateway, eventually, send};
 const GET: &str = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A gateway to an upstream under test and one that serves.
-fn gateway(failing: &FrameUpstream, serving: &FrameUpstream, keys: &str) -> Gateway {
+fn gateway(failing: &FrameUpstream, healthy: &FrameUpstream, keys: &str) -> Gateway {
     Gateway::start(&format!(
         "[upstreams.far]\ntargets = [\"http://{}\", \"http://{}\"]\nprotocol = \"http2\"\n\
          balance = \"round_robin\"\nretries = 0\n\
          outlier = {{ consecutive = 3, ejection_time = \"1h\" }}\n{keys}\n{FAR_ROUTE}public = true\n",
-        failing.address, serving.address
+        failing.address, healthy.address
     ))
 }
 
-fn serving() -> FrameUpstream {
-    FrameUpstream::start(&[], |wire, call| {
-        _ = wire.try_write(whole_response(call.stream, b""))
+fn healthy() -> FrameUpstream {
+    FrameUpstream::start(&[], |connection, call| {
+        _ = connection.try_write(whole_response(call.stream, b""))
     })
 }
 
@@ -45,11 +45,11 @@ fn streams_that_are_reset_eject_and_refused_ones_do_not() {
         (REFUSED_STREAM, 0.0),
         (ENHANCE_YOUR_CALM, 0.0),
     ] {
-        let failing = FrameUpstream::start(&[], move |wire, call| {
-            _ = wire.try_write(reset(call.stream, code))
+        let failing = FrameUpstream::start(&[], move |connection, call| {
+            _ = connection.try_write(reset(call.stream, code))
         });
-        let serving = serving();
-        let gateway = gateway(&failing, &serving, "");
+        let healthy = healthy();
+        let gateway = gateway(&failing, &healthy, "");
         for _ in 0..12 {
             send(gateway.address, GET);
         }
@@ -61,26 +61,26 @@ fn streams_that_are_reset_eject_and_refused_ones_do_not() {
 #[test]
 fn broken_connection_is_one_failure_however_many_streams_it_carried() {
     // Responds to nothing, and breaks the connection at the eighth request.
-    let failing = FrameUpstream::start(&[], |wire, call| {
+    let failing = FrameUpstream::start(&[], |connection, call| {
         if call.earlier % 8 == 7 {
             let protocol_error = [0, 0, 0, 0, 0, 0, 0, 1];
-            wire.try_write(frame(GOAWAY, 0, 0, protocol_error));
+            connection.try_write(frame(GOAWAY, 0, 0, protocol_error));
         }
     });
-    let serving = serving();
-    let gateway = gateway(&failing, &serving, "");
+    let healthy = healthy();
+    let gateway = gateway(&failing, &healthy, "");
     for round in 1..=3 {
         assert_eq!(
             ejections(&gateway, &failing),
             Some(0.0),
             "before round {round}"
         );
-        let mut wire = FrameConnection::open(gateway.address, &[]);
+        let mut connection = FrameConnection::open(gateway.address, &[]);
         let streams: Vec<_> = (0..16)
-            .map(|_| wire.begin_request(WHOLE, &request("GET", "/x")))
+            .map(|_| connection.begin_request(WHOLE, &request("GET", "/x")))
             .collect();
         for stream in streams {
-            wire.response(stream);
+            connection.response(stream);
         }
     }
     eventually("three broken connections eject it", || {
@@ -92,18 +92,18 @@ fn broken_connection_is_one_failure_however_many_streams_it_carried() {
 fn deadline_of_a_grpc_client_ejects_nothing() {
     let silent = FrameUpstream::start(&[], |_, _| {});
     // Resets the call at its deadline by itself.
-    let strict = FrameUpstream::start(&[], |wire, call| {
-        wire.try_write(reset(call.stream, CANCEL));
+    let strict = FrameUpstream::start(&[], |connection, call| {
+        connection.try_write(reset(call.stream, CANCEL));
     });
     let gateway = gateway(&silent, &strict, "");
-    let mut wire = FrameConnection::open(gateway.address, &[]);
+    let mut connection = FrameConnection::open(gateway.address, &[]);
     let call = [
         &request("POST", "/x")[..],
         &[("content-type", "application/grpc"), ("grpc-timeout", "1m")],
     ]
     .concat();
     for _ in 0..20 {
-        assert!(wire.ask(&call).status >= Some(502));
+        assert!(connection.ask(&call).status >= Some(502));
     }
     assert_eq!(ejections(&gateway, &silent), Some(0.0));
     assert_eq!(ejections(&gateway, &strict), Some(0.0));

@@ -78,11 +78,11 @@ fn failures_that_the_client_causes_eject_nothing() {
     let hanging = Server::start(|_| Reply::RawThenHang(Vec::new()));
     let head = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
     let chunked = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let serving = provokable();
+    let healthy = provokable();
     let toml = format!(
         "[server]\nbody_idle_timeout = \"5s\"\n{}",
         crate::upstreams::toml(
-            &[hanging.address, serving.address],
+            &[hanging.address, healthy.address],
             &format!("{KEYS}\nresponse_timeout = \"100ms\"")
         )
     );
