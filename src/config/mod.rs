@@ -67,6 +67,7 @@ pub use route::{Access, ClaimHeader, Route};
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, Server};
 pub use telemetry::Telemetry;
+pub use units::SizeLimit;
 pub use upstream::{Health, Outlier, Target, Upstream, UpstreamHost};
 
 use crate::files::{self, FileError, MAX_CONFIGURATION};

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
@@ -17,6 +18,7 @@ use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
 use super::scalars::{boolean, keyword, read_keyword, read_text, text};
+use super::units::{DAY, MILLISECOND, SizeLimit, duration, size_limit};
 use super::value_type::{ValueType, value_type};
 use crate::values::{ClaimFormat, ForwardToken, Keyword};
 
@@ -58,6 +60,13 @@ table! {
         /// Whether the upstream receives the access token.
         /// Example: `forward_token = "strip"`
         pub forward_token: ForwardToken = or(keyword(), "keep"),
+        /// Maximum size of a request body, or `none`. Without it, as `[server]` says.
+        /// Example: `max_body_size = "200MiB"`
+        pub max_body_size: Option<SizeLimit> = optional_value(size_limit()),
+        /// Maximum time to the response head. It does not run while the request body is still being
+        /// sent. Without it, as the upstream says.
+        /// Example: `response_timeout = "5s"`
+        pub response_timeout: Option<Duration> = optional_value(duration(MILLISECOND..=DAY)),
         /// Whether a stream (WebSocket, events, download) ends when its token expires.
         /// Example: `close_at_expiry = true`
         pub close_at_expiry: bool = or(boolean(), false),

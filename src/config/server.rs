@@ -14,7 +14,9 @@ use super::mismatch::expected;
 use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::{boolean, keyword};
-use super::units::{DAY, HOUR, KIBIBYTE, MEBIBYTE, MILLISECOND, count, duration, size};
+use super::units::{
+    DAY, HOUR, KIBIBYTE, MEBIBYTE, MILLISECOND, SizeLimit, count, duration, size, size_limit,
+};
 use super::value_type::{ValueType, value_type};
 use crate::values::{LogFormat, LogLevel, PathParameters};
 
@@ -77,6 +79,10 @@ table! {
         /// Example: `max_header_size = "16KiB"`
         // hyper requires a buffer of at least 8 KiB.
         pub max_header_size: usize = or(size(8 * KIBIBYTE..=MEBIBYTE), "32KiB"),
+        /// Maximum size of a request body, or `none`. A larger one gets 413. One of unknown length
+        /// is cut off at the limit, and the request to the upstream is aborted.
+        /// Example: `max_body_size = "10MiB"`
+        pub max_body_size: SizeLimit = or(size_limit(), "none"),
         /// Maximum number of fields in a request head. More get 431.
         /// Example: `max_headers = 64`
         pub max_headers: usize = or(count(1..=1024), 100),

@@ -98,6 +98,48 @@ pub(super) fn size(bounds: RangeInclusive<usize>) -> impl ValueType<usize> {
     )
 }
 
+/// A limit that may be absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SizeLimit {
+    /// Any size.
+    Unlimited,
+    /// At most as many bytes.
+    Bytes(u64),
+}
+
+impl SizeLimit {
+    /// The limit in bytes, if there is one.
+    #[must_use]
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Self::Unlimited => None,
+            Self::Bytes(bytes) => Some(bytes),
+        }
+    }
+}
+
+/// `"none"`, or a size of up to 1 TiB.
+pub(super) fn size_limit() -> impl ValueType<SizeLimit> {
+    const BOUNDS: RangeInclusive<u64> = 0..=1 << 40;
+    value_type(
+        |value| {
+            if value.as_str() == Some("none") {
+                return Ok(SizeLimit::Unlimited);
+            }
+            quantity(value, "size", &SIZE_UNITS, &BOUNDS)
+                .map(SizeLimit::Bytes)
+                .map_err(|mismatch| Mismatch {
+                    expected: format!("\"none\" or {}", mismatch.expected),
+                    ..mismatch
+                })
+        },
+        || {
+            Description::pattern("size or `none`", "^(none|[0-9]+(B|KiB|MiB))$")
+                .with_note(format!("Up to {}.", written(*BOUNDS.end(), &SIZE_UNITS)))
+        },
+    )
+}
+
 /// A share such as `"50%"`, of at least one percent.
 pub(super) fn percentage() -> impl ValueType<u8> {
     value_type(

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -65,6 +66,10 @@ pub struct Outgoing {
     /// What it would get; its `Host`, where that is not the client's, depends on the endpoint that is
     /// selected.
     pub parts: Parts,
+    /// How long the gateway would wait for the response head, where the route says so.
+    pub response_timeout: Option<Duration>,
+    /// The largest body that the request may have, in bytes.
+    pub max_body_size: Option<u64>,
     /// The claim headers that it does not get, because they cannot express their claims.
     pub omitted: Vec<OmittedClaim>,
 }
@@ -199,10 +204,13 @@ impl DryRunReport {
 impl Outgoing {
     fn of(prepared: Prepared<'_>, mut parts: Parts) -> Self {
         prepared.added.append_to(&mut parts.headers);
+        let forwarding = prepared.forwarding;
         let omitted = prepared.omitted.into_iter();
         Self {
             upstream: Arc::clone(&prepared.upstream.name),
             parts,
+            response_timeout: forwarding.response_timeout,
+            max_body_size: forwarding.max_body_size,
             omitted: omitted
                 .map(|(header, found)| header.omitted(found))
                 .collect(),

@@ -75,6 +75,7 @@ pub(super) async fn forward(
         head,
         body,
         added: &added,
+        response_timeout: forwarding.response_timeout,
         on_interim: &on_interim,
     };
     let expiring = expiry.as_ref();

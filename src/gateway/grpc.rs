@@ -38,6 +38,7 @@ fn code(refusal: &Refusal) -> u16 {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;
     const PERMISSION_DENIED: u16 = 7;
+    const RESOURCE_EXHAUSTED: u16 = 8;
     const UNIMPLEMENTED: u16 = 12;
     const INTERNAL: u16 = 13;
     const UNAVAILABLE: u16 = 14;
@@ -56,6 +57,7 @@ fn code(refusal: &Refusal) -> u16 {
         Refusal::Conflict => UNKNOWN,
         Refusal::BodyFault(RequestBodyFault::TimedOut)
         | Refusal::Upstream(UpstreamError::TimedOut { .. }) => DEADLINE_EXCEEDED,
+        Refusal::BodyFault(RequestBodyFault::TooLarge) => RESOURCE_EXHAUSTED,
         Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Upstream(

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, header};
 
 use super::admission;
 use super::facts::{Decision, Facts, RequestHead};
@@ -119,11 +119,12 @@ pub(super) async fn judge<'h>(
         let flow = match step {
             Step::Check(check) => check(context, head, facts),
             Step::VerifyToken => verify_token(context, head, trace, facts).await,
-            Step::ReadBody => read_body(context, body, facts).await,
+            Step::ReadBody => read_body(context, head, body, facts).await,
         };
         match flow {
             Ok(Flow::Continue) => {}
             Ok(Flow::Permit(permit)) => {
+                limit_body(context, permit.route(), head, body)?;
                 let token = facts.verified.take();
                 return Ok(Judgement::Forward(Judged::new(
                     permit, token, context, head, facts,
@@ -138,6 +139,7 @@ pub(super) async fn judge<'h>(
                 let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
                     return Err(refusal);
                 };
+                limit_body(context, permit.route(), head, body)?;
                 facts.decision = Decision::Shadowed(refusal);
                 return Ok(Judgement::Forward(Judged::new(
                     permit, None, context, head, facts,
@@ -288,13 +290,17 @@ async fn verify_token<'h>(
 
 async fn read_body(
     context: &RequestContext<'_>,
+    head: &RequestHead<'_>,
     body: &mut RequestBody,
     facts: &mut Facts<'_>,
 ) -> Result<Flow, Refusal> {
-    let route = facts.route.map(|route| &context.snapshot.forwarding[route]);
-    let Some(limit) = route.and_then(|route| route.body_read) else {
+    let Some(route) = facts.route else {
         return Ok(Flow::Continue);
     };
+    let Some(limit) = context.snapshot.forwarding[route].body_read else {
+        return Ok(Flow::Continue);
+    };
+    limit_body(context, route, head, body)?;
     let beginning = body.peek(limit).await.map_err(|_| {
         let progress = body.progress();
         let fault = progress.and_then(|progress| progress.fault());
@@ -302,6 +308,26 @@ async fn read_body(
     })?;
     facts.body = Some(beginning);
     Ok(Flow::Continue)
+}
+
+// Before the first byte of the body is read: a client that waits for a 100 gets 413 instead.
+#[inline]
+fn limit_body(
+    context: &RequestContext<'_>,
+    route: usize,
+    head: &RequestHead<'_>,
+    body: &mut RequestBody,
+) -> Result<(), Refusal> {
+    let Some(limit) = context.snapshot.forwarding[route].max_body_size else {
+        return Ok(());
+    };
+    body.limit(limit);
+    let announced = head.parts.headers.get(header::CONTENT_LENGTH);
+    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|announced| announced > limit) {
+        return Err(Refusal::BodyFault(RequestBodyFault::TooLarge));
+    }
+    Ok(())
 }
 
 fn decide<'h>(

@@ -159,6 +159,7 @@ impl Refusal {
             Self::Conflict => "conflict",
             Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
             Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
+            Self::BodyFault(RequestBodyFault::TooLarge) => "body_too_large",
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
             Self::Upstream(UpstreamError::LocalSocket { .. }) => "local_socket_error",
             Self::Upstream(UpstreamError::ConnectTimedOut { .. }) => "upstream_connect_timed_out",

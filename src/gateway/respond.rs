@@ -256,6 +256,13 @@ fn problem(refusal: &Refusal) -> Problem {
                 "The request's body did not come in time."
             )
         }
+        Refusal::BodyFault(RequestBodyFault::TooLarge) => {
+            problem!(
+                413,
+                "Content Too Large",
+                "The request's body is larger than is accepted here."
+            )
+        }
         Refusal::BodyFault(RequestBodyFault::Broken) => {
             problem!(
                 400,

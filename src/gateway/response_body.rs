@@ -14,7 +14,7 @@ use super::panics::catch_panic_now;
 use crate::clock::Deadline;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
-use crate::upstream::{ForwardedBody, RequestBody, RequestBodyProgress};
+use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress};
 
 /// A response body: the text of a refusal, or an upstream's stream.
 ///
@@ -40,6 +40,8 @@ pub(super) struct Completion {
 pub(super) const TOKEN_EXPIRED: &str = "token_ended";
 
 const PANICKED: &str = "panicked";
+/// As the refusal of a body that passes the limit before its response begins.
+const BODY_TOO_LARGE: &str = "body_too_large";
 
 enum Content<B> {
     Fixed(Bytes, UnreadBody<RequestBody>),
@@ -151,7 +153,13 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
                 this.exchange.record_sent(length);
             }
             (Some(Err(error)), Some(record)) => {
-                record.outcome = Outcome::Broken("upstream_broke_off");
+                let fault = this.request.as_ref().and_then(|request| request.fault());
+                let is_too_large = fault == Some(RequestBodyFault::TooLarge);
+                record.outcome = Outcome::Broken(if is_too_large {
+                    BODY_TOO_LARGE
+                } else {
+                    "upstream_broke_off"
+                });
                 record.cause = Some(error.to_string());
             }
             (Some(_), None) | (None, _) => {}

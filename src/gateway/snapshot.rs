@@ -79,6 +79,10 @@ pub struct Forwarding {
     pub forward_token: bool,
     /// Whether a stream ends when its token expires.
     pub close_at_expiry: bool,
+    /// The largest request body; none if any size is accepted.
+    pub max_body_size: Option<u64>,
+    /// Replaces the response timeout of the upstream.
+    pub response_timeout: Option<Duration>,
     /// How many bytes of the request body the rules see. No key of gateway.toml sets it yet.
     pub body_read: Option<usize>,
     /// Headers that pass claims of the token to the upstream.

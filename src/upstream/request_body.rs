@@ -26,6 +26,8 @@ struct Watched {
     progress: Rc<RequestBodyProgress>,
     reserved: Arc<ReservedHeaders>,
     peeked: Option<Box<Peeked>>,
+    /// The most bytes that it may have.
+    limit: u64,
 }
 
 /// What was read of a body before it is forwarded.
@@ -57,6 +59,8 @@ pub enum RequestBodyFault {
     TimedOut,
     /// It broke off, or its framing was invalid.
     Broken,
+    /// It is larger than its route accepts.
+    TooLarge,
 }
 
 impl RequestBody {
@@ -87,7 +91,16 @@ impl RequestBody {
             progress: Rc::new(progress),
             reserved: Arc::clone(reserved),
             peeked: None,
+            limit: u64::MAX,
         }))
+    }
+
+    /// Limits it to this many bytes. A longer one breaks off: what passes the limit is not forwarded,
+    /// and nothing more is read.
+    pub fn limit(&mut self, bytes: u64) {
+        if let Some(watched) = &mut self.0 {
+            watched.limit = bytes;
+        }
     }
 
     /// Reads up to `limit` bytes ahead. They remain part of the body.
@@ -181,6 +194,7 @@ impl Body for RequestBody {
             progress,
             reserved,
             peeked,
+            limit,
         }) = &mut self.get_mut().0
         else {
             return Poll::Ready(None);
@@ -190,6 +204,9 @@ impl Body for RequestBody {
             if frame.is_some() || peeked.is_whole {
                 return Poll::Ready(frame.map(Ok));
             }
+        }
+        if progress.fault.get() == Some(RequestBodyFault::TooLarge) {
+            return Poll::Ready(Some(Err(too_large())));
         }
         let polled = Pin::new(&mut *incoming).poll_frame(context);
         match polled {
@@ -209,6 +226,10 @@ impl Body for RequestBody {
                     Some(Ok(frame)) => {
                         let length = frame.data_ref().map_or(0, Bytes::len);
                         progress.bytes.set(progress.bytes.get() + length as u64);
+                        if progress.bytes.get() > *limit {
+                            progress.fault.set(Some(RequestBodyFault::TooLarge));
+                            return Poll::Ready(Some(Err(too_large())));
+                        }
                         progress.record_frame();
                         progress.is_whole.set(incoming.is_end_stream());
                         Poll::Ready(Some(Ok(without_reserved(frame, reserved))))
@@ -248,6 +269,13 @@ impl Body for RequestBody {
         }
         hint
     }
+}
+
+fn too_large() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the request body is larger than max_body_size",
+    )
 }
 
 fn without_reserved(frame: Frame<Bytes>, reserved: &ReservedHeaders) -> Frame<Bytes> {

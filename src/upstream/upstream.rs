@@ -290,7 +290,8 @@ impl Upstream {
             host: self.host(endpoint),
         };
         let progress = request.body.progress();
-        let response = http2::exchange(slot, request, target, may_retry, self.timeouts())
+        let timeouts = self.timeouts(request);
+        let response = http2::exchange(slot, request, target, may_retry, timeouts)
             .await
             .map_err(|error| attempt_error(endpoint, error))?;
         Ok(
@@ -306,7 +307,8 @@ impl Upstream {
         request: &mut UpstreamRequest<'_>,
     ) -> Result<(Response<()>, ResponseReader), AttemptError> {
         let host = self.host(endpoint);
-        http1::exchange(connection, request, host.as_ref(), self.timeouts())
+        let timeouts = self.timeouts(request);
+        http1::exchange(connection, request, host.as_ref(), timeouts)
             .await
             .map_err(|error| attempt_error(endpoint, error))
     }
@@ -371,10 +373,12 @@ impl Upstream {
         ForwardedBody::new(incoming, in_flight, progress, &self.ticker, idle_timeout)
     }
 
-    fn timeouts(&self) -> ExchangeTimeouts<'_> {
+    fn timeouts(&self, request: &UpstreamRequest<'_>) -> ExchangeTimeouts<'_> {
+        let upstream_response = self.settings().response_timeout;
         ExchangeTimeouts {
             ticker: &self.ticker,
-            response: self.settings().response_timeout,
+            response: request.response_timeout.unwrap_or(upstream_response),
+            upstream_response,
             body_idle: self.settings().body_idle_timeout,
         }
     }

@@ -104,6 +104,10 @@ pub(super) struct ForwardedSummary {
     pub(super) targets: Vec<String>,
     pub(super) method: String,
     pub(super) path: String,
+    /// That of the route.
+    pub(super) response_timeout: Option<Duration>,
+    /// The largest request body, in bytes.
+    pub(super) max_body_size: Option<u64>,
     /// Headers that the client did not send, or sent with another value.
     pub(super) added: Vec<(String, String)>,
     /// The names of headers that the upstream does not get.
@@ -308,6 +312,8 @@ impl ForwardedSummary {
         let Outgoing {
             upstream,
             parts,
+            response_timeout,
+            max_body_size,
             omitted,
         } = outgoing;
         let written = config
@@ -341,6 +347,8 @@ impl ForwardedSummary {
                 .collect(),
             method: parts.method.to_string(),
             path: parts.uri.path().to_owned(),
+            response_timeout: *response_timeout,
+            max_body_size: *max_body_size,
             added,
             removed: removed.collect(),
             omitted_claims: omitted.clone(),

@@ -52,6 +52,8 @@ pub(super) fn render(explanation: &Explanation) -> String {
             "targets": sent.targets,
             "method": sent.method,
             "path": sent.path,
+            "response_timeout_seconds": sent.response_timeout.map(|timeout| timeout.as_secs_f64()),
+            "max_body_size": sent.max_body_size,
             "headers_added": sent.added.iter().map(|(name, value)| json!([name, value])).collect::<Vec<_>>(),
             "headers_removed": sent.removed,
             "claim_headers_left_out": sent.omitted_claims.iter().map(omitted_claims).collect::<Vec<_>>(),

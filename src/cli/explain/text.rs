@@ -259,6 +259,8 @@ impl TextReport {
             targets,
             method,
             path,
+            response_timeout,
+            max_body_size,
             added,
             removed,
             omitted_claims,
@@ -267,6 +269,14 @@ impl TextReport {
             "It would pass to upstream {upstream} ({}) as {method} {path}\n",
             targets.join(", ")
         ));
+        if let Some(timeout) = response_timeout {
+            self.0
+                .push_str(&format!("  response_timeout: {timeout:?}\n"));
+        }
+        if let Some(bytes) = max_body_size {
+            self.0
+                .push_str(&format!("  max_body_size: {bytes} bytes\n"));
+        }
         for (name, value) in added {
             self.0.push_str(&format!("  {name}: {value}\n"));
         }

@@ -53,7 +53,7 @@ pub(super) fn compile(
         };
         forwarding.extend(or_fault(
             faults,
-            compile_forwarding(written, &path, response, &upstreams),
+            compile_forwarding(written, &path, response, config, &upstreams),
         ));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
@@ -205,6 +205,7 @@ fn compile_forwarding(
     written: &config::Route,
     path: &RoutePattern,
     response: ResponseRules,
+    config: &Config,
     upstreams: &Upstreams<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
     let upstream = upstreams.get(written.upstream.value.as_str()).copied();
@@ -230,6 +231,11 @@ fn compile_forwarding(
         },
         forward_token: matches!(written.forward_token, ForwardToken::Keep),
         close_at_expiry: written.close_at_expiry,
+        max_body_size: written
+            .max_body_size
+            .unwrap_or(config.server.max_body_size)
+            .bytes(),
+        response_timeout: written.response_timeout,
         body_read: None,
         claim_headers: written
             .claim_headers

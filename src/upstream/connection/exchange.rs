@@ -28,6 +28,8 @@ pub struct UpstreamRequest<'a> {
     pub body: &'a mut RequestBody,
     /// The headers that are sent after those of the request.
     pub added: &'a AddedHeaders,
+    /// Replaces the response timeout of the upstream.
+    pub response_timeout: Option<Duration>,
     /// Called with each interim response.
     pub on_interim: OnInterim<'a>,
 }
@@ -41,6 +43,8 @@ pub(in crate::upstream) struct ExchangeTimeouts<'a> {
     pub(in crate::upstream) ticker: &'a Rc<Ticker>,
     /// For the response head.
     pub(in crate::upstream) response: Duration,
+    /// The same, of the upstream. By this a shared connection is judged, whatever a route waits for.
+    pub(in crate::upstream) upstream_response: Duration,
     /// Between two reads of the response body, and between two writes of the request.
     pub(in crate::upstream) body_idle: Duration,
 }

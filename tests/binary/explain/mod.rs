@@ -196,6 +196,8 @@ host = "look.test"
 path = "/{{*rest}}"
 public = true
 upstream = "up"
+max_body_size = "2KiB"
+response_timeout = "1500ms"
 "#,
         upstream.address
     )

@@ -141,6 +141,18 @@ fn permitted_request_is_shown_as_the_upstream_would_receive_it_and_is_not_sent()
         json!(["authorization"])
     );
     assert_eq!(either["required_scopes"][1][0]["met_by"], "c.d");
+    let limits = |arguments: &[&str]| {
+        let sent = explain(arguments)["upstream_request"].clone();
+        (
+            sent["response_timeout_seconds"].clone(),
+            sent["max_body_size"].clone(),
+        )
+    };
+    assert_eq!(
+        limits(&["GET", "http://look.test/x"]),
+        (json!(1.5), json!(2048))
+    );
+    assert_eq!(limits(&["GET", "/open"]), (Value::Null, Value::Null));
     let open = explain(&["GET", "/open", "--token", "whatever"]);
     assert_eq!(open["token"]["kind"], "not_asked_for");
     let shadowed = explain(&["GET", "/shadow"]);

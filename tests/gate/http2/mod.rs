@@ -1,6 +1,7 @@
 //! HTTP/2 with clients and upstreams, frame by frame.
 
 mod bodies;
+mod body_limits;
 mod client;
 mod drain;
 mod floods;

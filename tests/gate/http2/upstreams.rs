@@ -270,3 +270,27 @@ fn timeout_of_one_stream_keeps_a_responsive_connection() {
         (Some(200), 1)
     );
 }
+
+#[test]
+fn response_timeout_of_a_route_replaces_that_of_the_upstream_and_keeps_its_connection() {
+    let upstream = FrameUpstream::start(&[], |wire, call| {
+        if call.earlier % 2 == 0 {
+            wire.try_write(whole_response(call.stream, b""));
+        }
+    });
+    let test_bed = frame_upstream::test_bed(
+        "",
+        &upstream,
+        "response_timeout = \"1m\"",
+        "public = true\nresponse_timeout = \"100ms\"",
+    );
+    for _ in 0..4 {
+        assert_eq!(send(test_bed.address, GET).status, 200);
+        assert_eq!(send(test_bed.address, GET).status, 504);
+    }
+    assert_eq!(
+        upstream.connections(),
+        1,
+        "silence is measured by the timeout of the upstream"
+    );
+}

@@ -86,6 +86,10 @@ const INVALID_VALUES: &[(&str, &str)] = &[
         "gateway.toml:3: upstreams.push.health.path: expected a path that begins with \"/\", but found \"/a b\"",
     ),
     (
+        "[server]\nmax_body_size = \"10MB\"",
+        "gateway.toml:2: server.max_body_size: expected \"none\" or a size from \"0B\" to \"1048576MiB\", but found \"10MB\" (did you mean \"10MiB\"?)",
+    ),
+    (
         "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\noutlier = { consecutive = 0, ejection_time = \"0s\", max_ejected = 50 }",
         "gateway.toml:3: upstreams.push.outlier.consecutive: expected an integer from 1 to 1000, but found 0\n\
          gateway.toml:3: upstreams.push.outlier.ejection_time: expected a duration from \"100ms\" to \"1h\", but found \"0s\"\n\

@@ -68,8 +68,7 @@ pub(in crate::upstream) async fn exchange(
         Ok((response, stream)) => (response, Some(stream)),
         Err(error) => {
             let blames_endpoint = slot.blames_endpoint(&error, head_timeout.has_call_deadline);
-            let cause = ExchangeFailure::from_error(error);
-            return Err(restore(copy, outgoing, cause, blames_endpoint));
+            return Err(restore(copy, outgoing, error, blames_endpoint));
         }
     };
     let is_upload_stalled = Rc::new(Cell::new(false));
@@ -105,14 +104,14 @@ pub(in crate::upstream) async fn exchange(
             }
             let blames_endpoint = slot.blames_endpoint(&error, head_timeout.has_call_deadline);
             // A refused stream was not processed (RFC 9113 §8.7).
-            let cause = ExchangeFailure::from_error(error);
-            Err(restore(copy, outgoing, cause, blames_endpoint))
+            Err(restore(copy, outgoing, error, blames_endpoint))
         }
         None => {
             // An upstream that sends nothing at all may be gone: other exchanges must not wait for
             // it too. The deadline of a gRPC client proves nothing, for it may be too short. Half
             // of the time, because a new connection's SETTINGS are acknowledged if nothing else is.
-            if !head_timeout.is_call_deadline && slot.is_silent_for(head_timeout.duration / 2) {
+            let silence = head_timeout.duration.max(timeouts.upstream_response) / 2;
+            if !head_timeout.is_call_deadline && slot.is_silent_for(silence) {
                 slot.close_connection();
             }
             Err(ExchangeError {
@@ -186,13 +185,13 @@ fn spawn_upload(
 fn restore(
     copy: Option<(Uri, HeaderMap)>,
     outgoing: &mut UpstreamRequest<'_>,
-    cause: ExchangeFailure,
+    error: h2::Error,
     blames_endpoint: bool,
 ) -> ExchangeError {
     let can_retry = copy.is_some();
     (outgoing.head.uri, outgoing.head.headers) = copy.unwrap_or_default();
     ExchangeError {
-        cause,
+        cause: ExchangeFailure::from_error(error),
         can_retry,
         is_stale: false,
         blames_endpoint,
