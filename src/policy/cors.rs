@@ -132,28 +132,19 @@ impl CorsPolicy {
         !self.allows_any() && origin != "null" && self.allows(origin)
     }
 
-    /// `Access-Control-Allow-Origin` for an allowed origin.
-    #[must_use]
-    pub fn allow_origin(&self, origin: &HeaderValue) -> HeaderValue {
-        if self.allows_any() {
-            HeaderValue::from_static("*")
-        } else {
-            origin.clone()
-        }
-    }
-
     /// Adds the CORS headers of a response to a request from this origin.
     pub fn add_headers(&self, origin: Option<&HeaderValue>, response: &mut HeaderMap) {
-        if !self.allows_any() {
+        let allowed = if self.allows_any() {
+            // Also without `Origin`: a cache may give the response to a page that sends one.
+            HeaderValue::from_static("*")
+        } else {
             add_vary_origin(response);
-        }
-        let Some(origin) = origin.filter(|origin| self.allows(origin)) else {
-            return;
+            let Some(origin) = origin.filter(|origin| self.allows(origin)) else {
+                return;
+            };
+            origin.clone()
         };
-        response.insert(
-            header::ACCESS_CONTROL_ALLOW_ORIGIN,
-            self.allow_origin(origin),
-        );
+        response.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
         if self.credentials {
             let value = HeaderValue::from_static("true");
             response.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, value);
