@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::missing_secrets::without_missing_secrets;
 use super::warnings::{notes, weak_choices};
-use crate::config::{self, Config, Fault, Purpose, Source, Upstream};
+use crate::config::{self, Config, Fault, Purpose, Source, TokenSource, Upstream};
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
@@ -134,7 +134,8 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
             join_or(route.methods.listed().unwrap_or_default(), "all"),
             requirement_text(route)
                 + if route.is_enforced { "" } else { " (shadow)" }
-                + &from_networks(written),
+                + &from_networks(written)
+                + &from_sources(written),
             if route.requirement.is_public() {
                 "-".to_owned()
             } else {
@@ -180,6 +181,20 @@ fn from_networks(route: &config::Route) -> String {
         return String::new();
     }
     format!(", from {}", join_or(&route.allow_from, "any"))
+}
+
+fn from_sources(route: &config::Route) -> String {
+    match token_sources(route) {
+        sources if sources.is_empty() => String::new(),
+        sources => format!(", token from {}", join_or(&sources, "nowhere")),
+    }
+}
+
+/// Where the requests of a route may have their token; empty for the `Authorization` header alone.
+pub(super) fn token_sources(route: &config::Route) -> Vec<&TokenSource> {
+    let sources = route.token_from.iter().map(|source| &source.value);
+    let is_usual = sources.clone().eq([&TokenSource::Header]);
+    sources.filter(|_| !is_usual).collect()
 }
 
 fn is_open(route: &Route) -> bool {

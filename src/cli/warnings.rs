@@ -7,6 +7,7 @@
 mod issuers;
 mod paths;
 mod routes;
+mod token_sources;
 mod typos;
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
         found.extend(issuers::weak_choices(issuer, config.development.is_some()));
     }
     found.extend(routes::weak_choices(config));
+    found.extend(token_sources::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
     let used: HashSet<_> = config
         .routes

@@ -43,6 +43,7 @@ mod syntax;
 mod telemetry;
 #[cfg(test)]
 mod tests;
+mod token_source;
 mod units;
 mod upstream;
 mod value_type;
@@ -67,6 +68,7 @@ pub use route::{Access, ClaimHeader, Route};
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, Server};
 pub use telemetry::Telemetry;
+pub use token_source::TokenSource;
 pub use units::SizeLimit;
 pub use upstream::{Health, Outlier, Target, Upstream, UpstreamHost};
 

@@ -18,6 +18,7 @@ use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
 use super::scalars::{boolean, keyword, read_keyword, read_text, text};
+use super::token_source::{TokenSource, token_source};
 use super::units::{DAY, MILLISECOND, SizeLimit, duration, size_limit};
 use super::value_type::{ValueType, value_type};
 use crate::values::{ClaimFormat, ForwardToken, Keyword};
@@ -49,6 +50,10 @@ table! {
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
+        /// Where a request may have its token: one place at a time. A cookie counts only from pages
+        /// of `origins` and of the gateway's own origin. The query is no source.
+        /// Example: `token_from = ["header", "websocket_protocol", { cookie = "__Host-at", origins = ["https://app.example.com"] }]`
+        pub token_from: Vec<Spanned<TokenSource>> = list_or(token_source(), 1, vec!["header"]),
         /// Name of an `[upstreams.NAME]`.
         /// Example: `upstream = "orders"`
         pub upstream: Spanned<String> =
@@ -191,12 +196,12 @@ const GATEWAY_HEADERS: [&str; 20] = [
 ];
 
 /// Keys about tokens, which a public route excludes.
-const TOKEN_KEYS: [&str; 4] = ["scope", "any_scope", "issuers", "enforce"];
+const TOKEN_KEYS: [&str; 5] = ["scope", "any_scope", "issuers", "enforce", "token_from"];
 
 fn access(table: &mut Table<'_>) -> Access {
     let public = key(
         "public",
-        "Whether requests need no token. Excludes `scope`, `any_scope`, `issuers` and `enforce`. \
+        "Whether requests need no token. Excludes `scope`, `any_scope`, `issuers`, `enforce` and `token_from`. \
          Example: `public = true`",
     );
     let scope = key(

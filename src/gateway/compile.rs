@@ -10,6 +10,7 @@ mod fingerprints;
 mod introspection;
 mod issuers;
 mod routes;
+mod token_sources;
 mod upstreams;
 
 use std::cell::OnceCell;

@@ -17,6 +17,7 @@ use super::worker_snapshot::WorkerSnapshot;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
 use crate::policy::route_table::MatchedRoute;
+use crate::policy::token_sources::DecodedToken;
 use crate::telemetry::{Outcome, Record};
 use crate::verify::VerifiedToken;
 
@@ -27,6 +28,7 @@ pub(super) struct RequestHead<'r> {
     pub(super) fragment_offset: Option<usize>,
     pub(super) host: OnceCell<Cow<'r, str>>,
     pub(super) path: OnceCell<NormalPath<'r>>,
+    pub(super) decoded_token: DecodedToken,
 }
 
 /// What is known of a request so far.
@@ -81,6 +83,7 @@ impl<'r> RequestHead<'r> {
             fragment_offset,
             host: OnceCell::new(),
             path: OnceCell::new(),
+            decoded_token: DecodedToken::new(),
         }
     }
 }

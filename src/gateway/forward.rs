@@ -52,6 +52,7 @@ pub(super) async fn forward(
         permit,
         added,
         is_upgrade,
+        websocket,
         token_end,
         forwarding,
         omitted,
@@ -87,6 +88,9 @@ pub(super) async fn forward(
             UpgradeResponse::Declined(response) => response,
             UpgradeResponse::Upgraded(mut response, upstream) => {
                 rewrite_switching_response(&mut response);
+                if let Some(offered) = websocket {
+                    offered.select(response.headers_mut());
+                }
                 return Ok(Forwarded::Upgraded {
                     response,
                     upstream,

@@ -19,13 +19,14 @@ use http::{HeaderMap, HeaderValue, Response, header};
 
 use super::admission;
 use super::facts::{Decision, Facts, RequestHead};
-use super::refusal::Refusal;
+use super::refusal::{OriginRule, Refusal};
 use super::snapshot::Snapshot;
 use crate::clock::Ticker;
-use crate::oauth::bearer::{self, BearerError};
+use crate::oauth::bearer::BearerError;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route_table::{MatchedRoute, NoRoute};
+use crate::policy::token_sources::TokenError;
 use crate::telemetry::Trace;
 use crate::upstream::headers::ClientInfo;
 use crate::upstream::{RequestBody, RequestBodyFault};
@@ -259,20 +260,13 @@ async fn verify_token<'h>(
     let snapshot = context.snapshot;
     let headers = &head.parts.headers;
     let last = context.connection_cache.last();
-    let token = match bearer::extract_or_reuse(headers, last.as_ref().map(|last| last.text())) {
-        Ok(token) => token,
-        Err(error @ (BearerError::Missing | BearerError::OtherScheme)) => {
-            let scope = if snapshot.challenge.scope_when_unauthenticated {
-                decision::needed_scope(found)
-            } else {
-                None
-            };
-            return Err(Refusal::NoToken { scope, error });
-        }
-        Err(error @ (BearerError::Malformed | BearerError::Repeated)) => {
-            return Err(Refusal::BadAuthorization(error));
-        }
-    };
+    let token = snapshot.forwarding[found.index]
+        .token(
+            head.parts,
+            &head.decoded_token,
+            last.as_ref().map(|last| last.text()),
+        )
+        .map_err(|error| refuse_without_token(error, found, snapshot))?;
     let request = VerificationRequest {
         token,
         connection_cache: context.connection_cache,
@@ -286,6 +280,34 @@ async fn verify_token<'h>(
     facts.token = Some(Arc::clone(verified.token()));
     facts.verified = Some(verified);
     Ok(Flow::Continue)
+}
+
+fn refuse_without_token(
+    error: TokenError,
+    found: &MatchedRoute<'_, '_>,
+    snapshot: &Snapshot,
+) -> Refusal {
+    match error {
+        TokenError::NotSent
+        | TokenError::Header(BearerError::Missing | BearerError::OtherScheme) => {
+            let scope = if snapshot.challenge.scope_when_unauthenticated {
+                decision::needed_scope(found)
+            } else {
+                None
+            };
+            Refusal::NoToken { scope, error }
+        }
+        // No challenge: a page of a foreign origin must not get one to act on.
+        TokenError::ForeignPage => Refusal::OriginNotAllowed(OriginRule::Cookie),
+        TokenError::SeveralSources
+        | TokenError::MalformedProtocols
+        | TokenError::NoOtherProtocol
+        | TokenError::MalformedCookie
+        | TokenError::RepeatedCookie
+        | TokenError::Header(BearerError::Malformed | BearerError::Repeated) => {
+            Refusal::BadAuthorization(error)
+        }
+    }
 }
 
 async fn read_body(

@@ -14,6 +14,7 @@ use super::snapshot::Forwarding;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::InexactClaim;
 use crate::policy::decision::Permit;
+use crate::policy::token_sources::OfferedProtocols;
 use crate::telemetry::Trace;
 use crate::upstream::UpstreamSettings;
 use crate::upstream::headers::{self, AddedHeaders};
@@ -28,6 +29,8 @@ pub(super) struct Prepared<'c> {
     pub(super) added: AddedHeaders,
     /// Whether it asks for another protocol.
     pub(super) is_upgrade: bool,
+    /// The protocols of a WebSocket that had its token among them.
+    pub(super) websocket: Option<Box<OfferedProtocols>>,
     /// When its token ends, where the response is to end with it.
     pub(super) token_end: Option<UnixTime>,
     /// Claim headers that it does not have, because a header cannot express their claims.
@@ -55,6 +58,15 @@ pub(super) fn prepare<'c>(
     } else {
         None
     };
+    let mut websocket = None;
+    if let Some(sources) = &forwarding.token_from {
+        let is_handshake = headers::is_websocket_handshake(parts);
+        let detached = sources.detach(&mut parts.headers, is_handshake);
+        websocket = detached.protocols;
+        if let Some(authorization) = detached.authorization {
+            parts.headers.insert(header::AUTHORIZATION, authorization);
+        }
+    }
     let mut added = headers::rewrite_request(
         &mut parts.headers,
         parts.version,
@@ -94,6 +106,7 @@ pub(super) fn prepare<'c>(
         upstream,
         added,
         is_upgrade,
+        websocket,
         token_end: token.and_then(|verified| verified.valid_until()),
         omitted,
     })

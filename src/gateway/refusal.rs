@@ -15,6 +15,7 @@ use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route_table::{HostRoutes, NoRoute};
+use crate::policy::token_sources::TokenError;
 use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
 use crate::upstream::headers::ForbiddenConnectionOption;
@@ -41,8 +42,8 @@ pub enum Refusal {
         /// The requested method.
         found: Method,
     },
-    /// A preflight from a page whose origin may not use the route.
-    OriginNotAllowed,
+    /// A page whose origin may not use the route.
+    OriginNotAllowed(OriginRule),
     /// The client's address is not among those that may use the route.
     AddressNotAllowed {
         /// The client address.
@@ -52,11 +53,11 @@ pub enum Refusal {
     NoToken {
         /// The scope that the request needs, if the challenge is to name it.
         scope: Option<String>,
-        /// What the Authorization header held.
-        error: BearerError,
+        /// What was found instead.
+        error: TokenError,
     },
-    /// The Authorization header is malformed (RFC 6750 §2.1).
-    BadAuthorization(BearerError),
+    /// The token is malformed where it is sent (RFC 6750 §2.1), or is sent more than once.
+    BadAuthorization(TokenError),
     /// The token is invalid, for example expired or revoked.
     InvalidToken {
         /// From a closed set of names.
@@ -104,6 +105,15 @@ pub enum Refusal {
     Panicked,
 }
 
+/// The rule by which an origin is not allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginRule {
+    /// `cors`, for a preflight.
+    Cors,
+    /// The origins of a cookie that holds the token.
+    Cookie,
+}
+
 /// What makes a request ambiguous.
 #[derive(Debug, thiserror::Error)]
 pub enum Ambiguity {
@@ -147,7 +157,7 @@ impl Refusal {
             Self::Ambiguous(Ambiguity::Parameter(_)) => "unusable_parameter",
             Self::NoRoute { .. } => "no_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::OriginNotAllowed => "origin_not_allowed",
+            Self::OriginNotAllowed(_) => "origin_not_allowed",
             Self::AddressNotAllowed { .. } => "address_not_allowed",
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
@@ -186,7 +196,7 @@ impl Refusal {
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
-            | Self::OriginNotAllowed
+            | Self::OriginNotAllowed(_)
             | Self::AddressNotAllowed { .. }
             | Self::BadAuthorization(_)
             | Self::Conflict
@@ -205,7 +215,7 @@ impl Refusal {
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
-            | Self::OriginNotAllowed
+            | Self::OriginNotAllowed(_)
             | Self::AddressNotAllowed { .. }
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
@@ -262,7 +272,8 @@ impl Refusal {
                     truncated(found.as_str())
                 ))
             }
-            Self::OriginNotAllowed => {
+            Self::OriginNotAllowed(OriginRule::Cookie) => Some(TokenError::ForeignPage.to_string()),
+            Self::OriginNotAllowed(OriginRule::Cors) => {
                 Some("expected an origin that cors allows, but found another one".to_owned())
             }
             Self::AddressNotAllowed { found } => Some(format!(
@@ -270,7 +281,7 @@ impl Refusal {
             )),
             // A missing header has no cause beyond the reason.
             Self::NoToken {
-                error: error @ BearerError::OtherScheme,
+                error: error @ TokenError::Header(BearerError::OtherScheme),
                 ..
             }
             | Self::BadAuthorization(error) => Some(error.to_string()),
@@ -376,7 +387,7 @@ impl Refusal {
         match denial {
             Denial::NoToken => Self::NoToken {
                 scope: None,
-                error: BearerError::Missing,
+                error: BearerError::Missing.into(),
             },
             Denial::IssuerNotAccepted => {
                 let detail = "not an issuer of the route".to_owned();
@@ -393,7 +404,7 @@ impl Refusal {
                 },
                 None => Self::NoToken {
                     scope: None,
-                    error: BearerError::Missing,
+                    error: BearerError::Missing.into(),
                 },
             },
             Denial::UnusableParameter(unusable) => unusable.into(),

@@ -129,7 +129,7 @@ pub(super) fn respond(
         }
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
-        | Refusal::OriginNotAllowed
+        | Refusal::OriginNotAllowed(_)
         | Refusal::AddressNotAllowed { .. }
         | Refusal::NoToken { .. }
         | Refusal::BadAuthorization(_)
@@ -172,7 +172,7 @@ fn problem(refusal: &Refusal) -> Problem {
                 "The Allow header names the methods that can be used here."
             )
         }
-        Refusal::OriginNotAllowed => {
+        Refusal::OriginNotAllowed(_) => {
             problem!(
                 403,
                 "Forbidden",
@@ -197,7 +197,7 @@ fn problem(refusal: &Refusal) -> Problem {
             problem!(
                 400,
                 "Bad Request",
-                "Expected one Authorization header with one bearer token."
+                "Expected one access token, well-formed and in one place."
             )
         }
         Refusal::InvalidToken { .. } => {
@@ -310,7 +310,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         Refusal::NoToken { scope, .. } => (None, None, scope.as_deref()),
         Refusal::BadAuthorization(_) => (
             Some(ErrorCode::InvalidRequest),
-            Some("expected one bearer token in one Authorization header"),
+            Some("expected one access token, well-formed and in one place"),
             None,
         ),
         Refusal::InvalidToken { reason, .. } => {
@@ -327,7 +327,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
         | Refusal::MethodNotAllowed { .. }
-        | Refusal::OriginNotAllowed
+        | Refusal::OriginNotAllowed(_)
         | Refusal::AddressNotAllowed { .. }
         | Refusal::TokenTooLarge { .. }
         | Refusal::IssuerUnavailable { .. }

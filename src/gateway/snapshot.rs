@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
+use http::request::Parts;
 
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
@@ -12,11 +13,13 @@ use super::networks::Networks;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
 use crate::clock;
+use crate::oauth::bearer::{self, BearerToken};
 use crate::policy::cors::CorsPolicy;
 use crate::policy::known_hosts::KnownHosts;
 use crate::policy::route_table::RouteTable;
+use crate::policy::token_sources::{DecodedToken, TokenError, TokenSources};
 use crate::telemetry::{RequestLog, SampleRatio};
-use crate::upstream::headers::ReservedHeaders;
+use crate::upstream::headers::{ReservedHeaders, is_websocket_handshake};
 use crate::upstream::{self, SharedUpstream};
 use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
@@ -73,6 +76,8 @@ pub struct Forwarding {
     pub host: Option<Box<str>>,
     /// The clients that may use the route; none for all.
     pub allow_from: Option<Networks>,
+    /// Where requests have their token; none for the `Authorization` header alone.
+    pub token_from: Option<TokenSources>,
     /// How many segments are removed from the front of the path.
     pub strip_segments: usize,
     /// Whether the upstream gets the access token.
@@ -89,6 +94,27 @@ pub struct Forwarding {
     pub claim_headers: Vec<ClaimHeader>,
     /// What changes in its responses.
     pub response: ResponseRules,
+}
+
+impl Forwarding {
+    /// Extracts the token of a request. `known` is one that was parsed before; it is not parsed
+    /// again if it is the one in the header.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub(crate) fn token<'h>(
+        &self,
+        parts: &'h Parts,
+        decoded: &'h DecodedToken,
+        known: Option<&'h str>,
+    ) -> Result<BearerToken<'h>, TokenError> {
+        match &self.token_from {
+            None => Ok(bearer::extract_or_reuse(&parts.headers, known)?),
+            Some(sources) => {
+                sources.extract(&parts.headers, is_websocket_handshake(parts), decoded)
+            }
+        }
+    }
 }
 
 impl Snapshot {

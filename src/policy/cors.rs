@@ -34,6 +34,10 @@ enum OriginPattern {
     Subdomains { scheme: Box<str>, suffix: Box<str> },
 }
 
+/// Listed origins: neither `null` nor `*`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginList(Vec<OriginPattern>);
+
 /// Why a text names no origin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
@@ -46,6 +50,11 @@ pub enum OriginError {
     /// `*` beside other origins would make them meaningless.
     #[error("expected \"*\" alone, but found it beside other origins")]
     AnyBesideOthers,
+    /// Pages of every origin can have the origin `null`, and `*` is every origin.
+    #[error(
+        "expected an origin such as \"https://app.example.com\", but found {0:?}, which any page can have"
+    )]
+    AnyPage(String),
     /// `credentials = true` with `*` (Fetch standard: a browser refuses this pair).
     #[error("expected listed origins with credentials = true, but found \"*\"")]
     AnyWithCredentials,
@@ -152,6 +161,27 @@ impl CorsPolicy {
         if let Some(expose) = &self.expose {
             response.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, expose.clone());
         }
+    }
+}
+
+impl OriginList {
+    /// Parses origins.
+    ///
+    /// # Errors
+    /// What is wrong with the first one that cannot be listed.
+    pub fn parse<'o>(origins: impl Iterator<Item = &'o str>) -> Result<Self, OriginError> {
+        let parse = |origin: &str| match origin {
+            "*" | "null" => Err(OriginError::AnyPage(origin.to_owned())),
+            _ => OriginPattern::parse(origin),
+        };
+        origins.map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether this origin is listed.
+    #[must_use]
+    pub fn contains(&self, origin: &HeaderValue) -> bool {
+        let origin = origin.as_bytes();
+        self.0.iter().any(|pattern| pattern.matches(origin))
     }
 }
 
@@ -360,6 +390,20 @@ mod tests {
         assert_eq!(beside, Err((1, OriginError::AnyBesideOthers)));
         let any = CorsPolicy::for_origins(["*"].into_iter(), true);
         assert_eq!(any, Err((0, OriginError::AnyWithCredentials)));
+    }
+
+    #[test]
+    fn list_takes_no_origin_that_any_page_can_have() {
+        for origin in ["*", "null"] {
+            assert_eq!(
+                OriginList::parse(["https://a.test", origin].into_iter()),
+                Err(OriginError::AnyPage(origin.to_owned()))
+            );
+        }
+        let list = OriginList::parse(["https://*.a.test"].into_iter()).expect("origins");
+        assert!(list.contains(&HeaderValue::from_static("https://x.a.test")));
+        assert!(!list.contains(&HeaderValue::from_static("null")));
+        assert!(!OriginList::default().contains(&HeaderValue::from_static("https://a.test")));
     }
 
     #[test]

@@ -14,4 +14,5 @@ pub mod requirement;
 pub mod route;
 pub mod route_table;
 mod skeleton;
+pub mod token_sources;
 mod tree;

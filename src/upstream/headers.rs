@@ -30,7 +30,7 @@ use http::{StatusCode, Version};
 
 pub use forwarded::{AddedHeaders, ClientInfo, X_REQUEST_ID};
 pub use reserved::ReservedHeaders;
-pub use upgrade::{requested_protocols, set_upgrade};
+pub use upgrade::{is_websocket_handshake, requested_protocols, set_upgrade};
 
 use connection::named_fields;
 use forwarded::ProxyFields;

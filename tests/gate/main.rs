@@ -40,6 +40,7 @@ mod servers;
 mod shadow;
 mod sse;
 mod tls;
+mod token_sources;
 mod tokens;
 mod traces;
 mod upgrades;

@@ -21,7 +21,7 @@ use crate::clock::{Clock, Ticker};
 use crate::config::Config;
 use crate::gateway::{DryRun, DryRunReport, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
-use crate::oauth::bearer;
+use crate::policy::token_sources::DecodedToken;
 use crate::server::Settings;
 use crate::telemetry::Telemetry;
 use crate::transport::IncomingBody;
@@ -130,10 +130,9 @@ async fn fetch_keys(parts: &Parts, snapshot: &Snapshot, config: &Config, now: Un
     let Ok(found) = snapshot.routes.find(&host, &path, &parts.method) else {
         return;
     };
-    let (false, Ok(token)) = (
-        found.route.requirement.is_public(),
-        bearer::extract(&parts.headers),
-    ) else {
+    let decoded = DecodedToken::new();
+    let token = snapshot.forwarding[found.index].token(parts, &decoded, None);
+    let (false, Ok(token)) = (found.route.requirement.is_public(), token) else {
         return;
     };
     let accepts = |name: &str| found.route.accepts_issuer(name);

@@ -12,11 +12,11 @@ use super::sample_request::SampleRequest;
 use crate::config::{Config, KeySource, Source, UpstreamHost};
 use crate::gateway::{OmittedClaim, Outgoing, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
-use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::claims::ClaimCheck;
 use crate::oauth::scope::ScopeSet;
 use crate::policy::requirement::Requirement;
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
+use crate::policy::token_sources::{DecodedToken, TokenError};
 use crate::telemetry::Outcome;
 use crate::verify::Examined;
 
@@ -78,6 +78,8 @@ pub(super) struct RouteSummary {
     pub(super) hosts: String,
     pub(super) place: String,
     pub(super) requires: String,
+    /// Where its token may be; empty for the `Authorization` header alone.
+    pub(super) token_from: Vec<String>,
     /// The networks of its clients; empty for all.
     pub(super) allow_from: Vec<String>,
     pub(super) parameters: Vec<(String, String)>,
@@ -88,7 +90,7 @@ pub(super) enum TokenFinding {
     NotChecked,
     /// The route is public.
     NotRequired,
-    None(BearerError),
+    None(TokenError),
     Examined(Box<Examined>),
 }
 
@@ -227,7 +229,7 @@ impl Explanation {
             parameters: parameters.collect(),
             ..summary(found.index)
         });
-        self.token = token(&request.headers, &found, snapshot, result.now);
+        self.token = token(request, &found, snapshot, result.now);
         let active = result.report.as_ref();
         let active = active.and_then(|report| report.token.as_ref());
         let mut granted = active.map(|token| token.scopes().clone());
@@ -301,6 +303,10 @@ impl RouteSummary {
             hosts: crate::cli::check::join_or(&route.hosts, "any"),
             place: source.location(&written.path),
             requires: crate::cli::check::requirement_text(route),
+            token_from: crate::cli::check::token_sources(written)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             allow_from: written.allow_from.iter().map(ToString::to_string).collect(),
             parameters: Vec::new(),
         }
@@ -378,7 +384,7 @@ fn printable_value(name: &HeaderName, value: &HeaderValue) -> String {
 }
 
 fn token(
-    headers: &HeaderMap,
+    request: &Parts,
     found: &MatchedRoute<'_, '_>,
     snapshot: &Snapshot,
     now: UnixTime,
@@ -386,7 +392,8 @@ fn token(
     if found.route.requirement.is_public() {
         return TokenFinding::NotRequired;
     }
-    match bearer::extract(headers) {
+    let decoded = DecodedToken::new();
+    match snapshot.forwarding[found.index].token(request, &decoded, None) {
         Ok(token) => {
             let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
             TokenFinding::Examined(Box::new(snapshot.verifier.examine(

@@ -78,6 +78,7 @@ fn route(summary: &RouteSummary) -> Value {
         "place": summary.place,
         "asks_for": summary.requires,
         "allow_from": summary.allow_from,
+        "token_from": summary.token_from,
         "parameters": Value::Object(parameters.collect()),
     })
 }

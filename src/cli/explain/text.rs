@@ -73,6 +73,9 @@ impl TextReport {
                         format!("for clients of {}", route.allow_from.join(", ")),
                     );
                 }
+                if !route.token_from.is_empty() {
+                    self.line("", format!("token from {}", route.token_from.join(", ")));
+                }
                 for (name, value) in &route.parameters {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }

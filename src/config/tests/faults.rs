@@ -56,6 +56,26 @@ fn listener_with_tls_has_a_certificate() {
 /// Keys of a route beside its path and its upstream.
 const ROUTE_KEYS: &[(&str, &str)] = &[
     (
+        "public = true\ntoken_from = \"header\"",
+        "10: routes[0].token_from: expected only one of \"public\" and \"token_from\", but found both",
+    ),
+    (
+        "token_from = \"query\"",
+        "9: routes[0].token_from: expected \"header\", \"websocket_protocol\" or { cookie = \"NAME\", origins = [\"ORIGIN\"] }, but found \"query\" (URLs end up in logs and histories: use \"websocket_protocol\" for WebSockets, and a cookie for EventSource and links)",
+    ),
+    (
+        "token_from = { cookie = \"a b\" }",
+        "9: routes[0].token_from: expected \"header\", \"websocket_protocol\" or { cookie = \"NAME\", origins = [\"ORIGIN\"] }, but found something else as the name of the cookie",
+    ),
+    (
+        "token_from = { origins = \"https://a.test\" }",
+        "9: routes[0].token_from: expected \"header\", \"websocket_protocol\" or { cookie = \"NAME\", origins = [\"ORIGIN\"] }, but found a table without a cookie",
+    ),
+    (
+        "allow_from = []",
+        "9: routes[0].allow_from: expected at least one element, but found an empty list",
+    ),
+    (
         "scope = \"a\"\nany_scope = [\"b\"]",
         "10: routes[0].any_scope: expected only one of \"scope\" and \"any_scope\", but found both",
     ),

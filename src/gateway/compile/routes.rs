@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{cors, host_pattern};
+use super::{cors, host_pattern, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::claim_headers::ClaimHeader;
 use crate::gateway::networks::Networks;
@@ -15,6 +15,7 @@ use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
+use crate::policy::token_sources::TokenSources;
 use crate::values::ForwardToken;
 
 /// Compiles all routes. There is no table if one is faulty.
@@ -51,9 +52,10 @@ pub(super) fn compile(
         let response = ResponseRules {
             cors: cors::of_route(written, unrouted_cors, faults),
         };
+        let token_from = token_sources::compile(written, config, faults);
         forwarding.extend(or_fault(
             faults,
-            compile_forwarding(written, &path, response, config, &upstreams),
+            compile_forwarding(written, &path, response, config, token_from, &upstreams),
         ));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
@@ -122,6 +124,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     for written in &config.routes {
         let before = faults.len();
         cors::of_route(written, None, &mut faults);
+        token_sources::compile(written, config, &mut faults);
         if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
             if let Some(prefix) = &written.strip_prefix {
                 or_fault(&mut faults, segments_to_strip(prefix, &path));
@@ -206,6 +209,7 @@ fn compile_forwarding(
     path: &RoutePattern,
     response: ResponseRules,
     config: &Config,
+    token_from: Option<TokenSources>,
     upstreams: &Upstreams<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
     let upstream = upstreams.get(written.upstream.value.as_str()).copied();
@@ -225,6 +229,7 @@ fn compile_forwarding(
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         allow_from: (!written.allow_from.is_empty())
             .then(|| Networks::new(written.allow_from.clone())),
+        token_from,
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,

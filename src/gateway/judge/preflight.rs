@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode};
 use super::{Flow, RequestContext};
 use crate::gateway::admission;
 use crate::gateway::facts::{Facts, RequestHead};
-use crate::gateway::refusal::Refusal;
+use crate::gateway::refusal::{OriginRule, Refusal};
 use crate::gateway::snapshot::Snapshot;
 use crate::policy::cors::{
     self, ALLOW_PRIVATE_NETWORK, AllowedHeaders, CorsPolicy, REQUEST_PRIVATE_NETWORK,
@@ -51,7 +51,7 @@ pub(super) fn answer_preflight<'h>(
     facts.route = route;
     let allowed = cors::origin(&parts.headers).filter(|origin| policy.allows(origin));
     let Some(origin) = allowed else {
-        return Err(Refusal::OriginNotAllowed);
+        return Err(Refusal::OriginNotAllowed(OriginRule::Cors));
     };
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;

@@ -21,7 +21,7 @@ pub use crate::values::Algorithm;
 ///
 /// Trailing bits must be zero. Otherwise one token would have several spellings with a valid
 /// signature.
-fn decode_base64url(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode_base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 

@@ -9,7 +9,8 @@
 //!    two ends would speak different protocols over one connection.
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Response, StatusCode, Version};
+use http::request::Parts;
+use http::{Method, Response, StatusCode, Version};
 
 use super::connection::has_option;
 use crate::oauth::bearer::is_token_character;
@@ -23,6 +24,18 @@ pub fn requested_protocols(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_str(&allowed.join(", "))
         .ok()
         .filter(|_| !allowed.is_empty())
+}
+
+/// Whether this is the opening handshake of a WebSocket that may be forwarded (RFC 6455 §4.1).
+#[must_use]
+pub fn is_websocket_handshake(parts: &Parts) -> bool {
+    let is_websocket = |protocol: &str| protocol.eq_ignore_ascii_case("websocket");
+    parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && requested_protocols(&parts.headers)
+            .as_ref()
+            .and_then(protocols)
+            .is_some_and(|requested| requested.into_iter().any(is_websocket))
 }
 
 /// Sets the `Upgrade` of a request to [`requested_protocols`], or that of a 101 to the one it
