@@ -90,7 +90,7 @@ fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
     let server = Server::start(
         listeners,
         &[CurrentCertificates::new(None)],
-        &Settings::from(&config.server),
+        &Settings::from(&config),
         &snapshot,
         &Clock::system(),
         &Telemetry::new(),

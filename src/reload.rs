@@ -170,7 +170,7 @@ impl Reloader {
                 current.replace(loaded);
             }
         }
-        server.set(Settings::from(&config.server));
+        server.set(Settings::from(&config));
         self.config = config;
         Ok(Reloaded::Changed)
     }

@@ -304,6 +304,13 @@ impl Admin {
                 .iter()
                 .map(|(address, connections)| (of(address), connections.refused.read())),
         )?;
+        page.counter(
+            "scopegate_connections_without_proxy_header",
+            "Client connections closed because they had no valid PROXY header of a trusted proxy",
+            listeners.iter().map(|(address, connections)| {
+                (of(address), connections.without_proxy_header.read())
+            }),
+        )?;
         let reloads = [
             ("accepted", &self.reloads.accepted),
             ("refused", &self.reloads.rejected),

@@ -186,7 +186,7 @@ async fn control_plane(
     let mut server = Server::start(
         sockets.workers,
         &certificates,
-        &server::Settings::from(&config.server),
+        &server::Settings::from(&config),
         &snapshot,
         &Clock::system(),
         &telemetry,

@@ -3,10 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::addresses::{path, socket_address};
 use super::declare::table;
 use super::read::Table;
 use super::report::Spanned;
+use super::scalars::boolean;
 
 table! {
     /// One address that clients connect to.
@@ -19,6 +22,11 @@ table! {
         /// TLS with clients. Without it, clients connect without TLS.
         /// Example: `tls = { certificates = [{ certificate = "server.crt", key = "server.key" }] }`
         pub tls: Option<ListenerTls> = optional_table(ListenerTls::read),
+        /// Whether each connection must begin with a PROXY protocol header, version 1 or 2. Its
+        /// address is the client address. Only `server.trusted_proxies` may connect. Without it,
+        /// there is no such header.
+        /// Example: `proxy_protocol = true`
+        pub proxy_protocol: Option<Spanned<bool>> = optional(boolean()),
     }
 }
 
@@ -60,7 +68,11 @@ table! {
 
 impl Listener {
     pub(super) fn plain(address: Spanned<SocketAddr>) -> Self {
-        Self { address, tls: None }
+        Self {
+            address,
+            tls: None,
+            proxy_protocol: None,
+        }
     }
 }
 
@@ -71,6 +83,24 @@ impl ListenerTls {
             .iter()
             .flat_map(|pair| [&pair.certificate, &pair.key])
             .chain(&self.client_ca)
+    }
+}
+
+/// Nobody could connect: a PROXY header is accepted only from trusted proxies.
+pub(super) fn refuse_untrusted_headers(
+    table: &Table<'_>,
+    listeners: &[Listener],
+    trusted_proxies: &[IpNet],
+) {
+    let required = listeners
+        .iter()
+        .filter_map(|listener| listener.proxy_protocol.as_ref());
+    for required in required.filter(|required| required.value && trusted_proxies.is_empty()) {
+        let message = "expected server.trusted_proxies, but found none";
+        let fault = required
+            .fault(message)
+            .with_help("list the networks of the proxies that send the PROXY header, such as trusted_proxies = \"10.0.0.0/8\"");
+        table.push(fault);
     }
 }
 

@@ -278,6 +278,11 @@ impl Config {
                 .into_iter()
                 .flat_map(|one| [&one.listen, &one.echo]),
         );
+        listener::refuse_untrusted_headers(
+            table,
+            &config.listeners,
+            &config.server.trusted_proxies,
+        );
         listener::refuse_collisions(table, &addresses.collect::<Vec<_>>());
         config
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::clients::{Clients, CountedConnection};
+use super::clients::Clients;
 use super::closing::close;
-use super::connection::{ConnectionGuards, serve};
+use super::connection::{ConnectionGuards, Identified, serve};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::eviction::Evictors;
 use super::listen::Sharing;
@@ -27,7 +27,9 @@ const EVICTION_INTERVAL: Duration = TICK;
 
 /// What the sockets of all workers at one address share.
 #[derive(Clone)]
-pub(super) struct Listener {
+pub(super) struct ListenerState {
+    /// Its place among the listeners.
+    pub(super) index: usize,
     /// Certificates for clients that speak TLS.
     pub(super) certificates: Arc<CurrentCertificates>,
     pub(super) sharing: Sharing,
@@ -36,7 +38,7 @@ pub(super) struct Listener {
 
 /// Accepts the connections of one listener for one worker.
 pub(super) struct Acceptor {
-    pub(super) listener: Listener,
+    pub(super) listener: ListenerState,
     pub(super) worker: Rc<WorkerState>,
     pub(super) limit: ConnectionLimit,
     pub(super) clients: Arc<Clients>,
@@ -62,7 +64,7 @@ impl Acceptor {
                 _ = &mut draining => return,
                 accepted = accept(socket, async |error| self.make_room(&error).await) => accepted,
             };
-            let Ok(counted) = self.count(peer.ip()) else {
+            let Ok(identified) = self.identify(peer.ip()) else {
                 continue;
             };
             let permit = tokio::select! {
@@ -71,7 +73,7 @@ impl Acceptor {
                 _ = &mut draining => None,
             };
             let is_last = permit.is_none();
-            self.serve(socket, peer, permit, counted);
+            self.serve(socket, peer, permit, identified);
             if is_last {
                 return;
             }
@@ -89,28 +91,33 @@ impl Acceptor {
     pub(super) async fn accept_remaining(&self, socket: tokio::net::TcpListener) {
         close(socket, self.listener.sharing, |socket, peer| {
             // Without a permit it is closed, as it would have been a moment later.
-            if let (Ok(counted), Some(permit)) = (self.count(peer.ip()), self.limit.try_take()) {
-                self.serve(socket, peer, Some(permit), counted);
+            if let (Ok(identified), Some(permit)) =
+                (self.identify(peer.ip()), self.limit.try_take())
+            {
+                self.serve(socket, peer, Some(permit), identified);
             }
         })
         .await;
     }
 
-    /// Counts a connection of a client against `max_connections_per_client`. `Err` if it has too
-    /// many.
-    fn count(&self, client: IpAddr) -> Result<Option<CountedConnection>, ()> {
+    /// Counts the connection of a client, or has its PROXY header read where the listener requires
+    /// one. `Err` if it is refused.
+    fn identify(&self, peer: IpAddr) -> Result<Identified, ()> {
         let settings = self.worker.settings();
-        let max = settings.max_connections_per_client;
-        if max == 0 || settings.trusted_proxies.contains(client) {
-            return Ok(None);
+        let requires_header = settings.proxy_protocol.get(self.listener.index);
+        if !requires_header.is_some_and(|requires_header| *requires_header) {
+            let connections = &self.listener.connections;
+            let counted = self.clients.admit(peer, &self.worker, connections)?;
+            return Ok(Identified::Peer(counted));
         }
-        let counted = self.clients.count(client, max);
-        if counted.is_none() {
-            self.listener.connections.refused.count();
-            self.clients
-                .log_refused(client, max, self.worker.ticker.now());
+        if settings.trusted_proxies.contains(peer) {
+            return Ok(Identified::ByProxyHeader(Arc::clone(&self.clients)));
         }
-        counted.map(Some).ok_or(())
+        self.listener.connections.without_proxy_header.count();
+        let now = self.worker.ticker.now();
+        self.clients
+            .log_invalid_header(peer, "not one of trusted_proxies", now);
+        Err(())
     }
 
     /// Takes a permit. While none is free, the connections that are idle for longest are evicted.
@@ -140,13 +147,12 @@ impl Acceptor {
         socket: TcpStream,
         peer: SocketAddr,
         permit: Option<ConnectionPermit>,
-        counted: Option<CountedConnection>,
+        identified: Identified,
     ) {
         let connections = Arc::clone(&self.listener.connections);
         connections.accepted.count();
         let guards = ConnectionGuards {
             _permit: permit,
-            _counted: counted,
             _gauge: connections.open.enter(),
             connections,
         };
@@ -154,6 +160,7 @@ impl Acceptor {
             &self.worker,
             socket,
             peer,
+            identified,
             self.listener.certificates.current(),
             guards,
         );

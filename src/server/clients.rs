@@ -8,9 +8,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::worker_state::WorkerState;
 use crate::client_limits::client_network;
 use crate::sync::lock;
-use crate::telemetry::Throttle;
+use crate::telemetry::{Connections, Throttle};
 
 /// How often a refusal is logged.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -20,6 +21,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Clients {
     connections: Mutex<HashMap<IpAddr, usize>>,
     refused: Throttle,
+    invalid_header: Throttle,
 }
 
 /// Counts one connection of a client until it is dropped.
@@ -33,15 +35,12 @@ impl Clients {
         Arc::new(Self {
             connections: Mutex::default(),
             refused: Throttle::new(LOG_INTERVAL),
+            invalid_header: Throttle::new(LOG_INTERVAL),
         })
     }
 
     /// Counts a connection of the client at `address`. `None` if it has `max` already.
-    pub(super) fn count(
-        self: &Arc<Self>,
-        address: IpAddr,
-        max: usize,
-    ) -> Option<CountedConnection> {
+    fn count(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<CountedConnection> {
         let client = client_network(address);
         let mut connections = self.connections();
         let own = connections.entry(client).or_default();
@@ -55,13 +54,36 @@ impl Clients {
         })
     }
 
-    /// Logs a refusal, at most once in [`LOG_INTERVAL`].
-    pub(super) fn log_refused(
-        &self,
+    /// Counts a connection against `max_connections_per_client`, if that limits its client. `Err`,
+    /// counted and logged, if the client has too many.
+    pub(super) fn admit(
+        self: &Arc<Self>,
         client: IpAddr,
-        max_connections_per_client: usize,
-        now: Instant,
-    ) {
+        worker: &WorkerState,
+        connections: &Connections,
+    ) -> Result<Option<CountedConnection>, ()> {
+        let settings = worker.settings();
+        let max = settings.max_connections_per_client;
+        if max == 0 || settings.trusted_proxies.contains(client) {
+            return Ok(None);
+        }
+        let counted = self.count(client, max);
+        if counted.is_none() {
+            connections.refused.count();
+            self.log_refused(client, max, worker.ticker.now());
+        }
+        counted.map(Some).ok_or(())
+    }
+
+    /// Logs a connection without a valid PROXY header, at most once in [`LOG_INTERVAL`].
+    pub(super) fn log_invalid_header(&self, peer: IpAddr, found: &str, now: Instant) {
+        if let Some(left_out) = self.invalid_header.admit(now) {
+            tracing::warn!(%peer, found, left_out, "connection refused: no valid PROXY header");
+        }
+    }
+
+    /// Logs a refusal, at most once in [`LOG_INTERVAL`].
+    fn log_refused(&self, client: IpAddr, max_connections_per_client: usize, now: Instant) {
         if let Some(left_out) = self.refused.admit(now) {
             tracing::warn!(%client, max_connections_per_client, left_out, "connection refused: max_connections_per_client reached");
         }

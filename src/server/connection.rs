@@ -1,7 +1,7 @@
 //! One client connection, from accept to close.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::clients::CountedConnection;
+use super::clients::{Clients, CountedConnection};
 use super::connection_limit::ConnectionPermit;
 use super::worker_state::{AcceptedConnection, FIRST_READ, WorkerState};
-use super::{http1, http2};
+use super::{http1, http2, proxy_protocol};
 use crate::telemetry::Connections;
 use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::{ConnectionState, Stream, TimeoutStream};
@@ -24,18 +24,43 @@ use crate::transport::{ConnectionState, Stream, TimeoutStream};
 /// The first bytes of a client that speaks HTTP/2 with prior knowledge (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// The client of an accepted connection.
+pub(super) enum Identified {
+    /// The peer itself. The guard is for as long as the connection is open.
+    Peer(Option<CountedConnection>),
+    /// The one that the PROXY header names, which is counted among these.
+    ByProxyHeader(Arc<Clients>),
+}
+
 /// Serves one connection in a task of its own.
 pub(super) fn serve(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
     peer: SocketAddr,
+    identified: Identified,
     tls: Option<Arc<ServerConfig>>,
     guards: ConnectionGuards,
 ) {
     let open = OpenGuard::new(Rc::clone(worker), guards);
     tokio::task::spawn_local(async move {
         let state = ConnectionState::idle();
-        let ended = serve_accepted(&open.worker, socket, peer, tls, &state).await;
+        let ended = match identified {
+            Identified::Peer(_counted) => {
+                serve_accepted(&open.worker, socket, peer.ip(), tls, &state).await
+            }
+            // Boxed: a connection without a header must not take more memory for it.
+            Identified::ByProxyHeader(clients) => {
+                Box::pin(serve_proxied(
+                    &open,
+                    &clients,
+                    socket,
+                    peer.ip(),
+                    tls,
+                    &state,
+                ))
+                .await
+            }
+        };
         if state.is_evicted() {
             open.guards.connections.evicted.count();
         }
@@ -45,10 +70,55 @@ pub(super) fn serve(
     });
 }
 
+// The header has the timeout of a request head, which includes the time before its first byte.
+async fn serve_proxied(
+    open: &OpenGuard,
+    clients: &Arc<Clients>,
+    mut socket: TcpStream,
+    peer: IpAddr,
+    tls: Option<Arc<ServerConfig>>,
+    state: &Rc<ConnectionState>,
+) -> io::Result<()> {
+    let (worker, connections) = (&open.worker, &open.guards.connections);
+    let timeouts = worker.connection_config().timeouts;
+    // It is idle, and can be evicted, until the header is complete.
+    state.start_timeouts(timeouts, &worker.ticker);
+    let reading = async {
+        let listed = worker.connections.add(state);
+        let reading = timeout(timeouts.header, async {
+            // Some load balancers check only whether the port is open.
+            if socket.peek(&mut [0]).await? == 0 {
+                return Ok(None);
+            }
+            proxy_protocol::read_header(&mut socket).await.map(Some)
+        });
+        let read = worker.until_first_request(state, reading).await;
+        drop(listed);
+        read
+    };
+    let client = match reading.await {
+        None | Some(Ok(Ok(None))) => return Ok(()),
+        Some(Ok(Ok(Some(client)))) => client.unwrap_or(peer),
+        Some(invalid) => {
+            let error = invalid.map_or_else(io::Error::from, |read| {
+                read.err().unwrap_or(io::ErrorKind::TimedOut.into())
+            });
+            connections.without_proxy_header.count();
+            let now = worker.ticker.now();
+            clients.log_invalid_header(peer, &error.to_string(), now);
+            return Err(error);
+        }
+    };
+    let Ok(_counted) = clients.admit(client, worker, connections) else {
+        return Ok(());
+    };
+    serve_accepted(worker, socket, client, tls, state).await
+}
+
 async fn serve_accepted(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
-    peer: SocketAddr,
+    client: IpAddr,
     tls: Option<Arc<ServerConfig>>,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
@@ -82,7 +152,7 @@ async fn serve_accepted(
         stream,
         state: Rc::clone(state),
         connection_config: config,
-        peer,
+        client,
         is_tls,
     };
     if is_http2 {
@@ -146,7 +216,6 @@ struct OpenGuard {
 /// Guards that a connection holds until it is closed.
 pub(super) struct ConnectionGuards {
     pub(super) _permit: Option<ConnectionPermit>,
-    pub(super) _counted: Option<CountedConnection>,
     pub(super) _gauge: GaugeGuard,
     pub(super) connections: Arc<Connections>,
 }

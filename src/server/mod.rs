@@ -16,6 +16,7 @@ mod http2;
 mod inherited;
 mod listen;
 mod liveness;
+mod proxy_protocol;
 pub mod tls;
 mod worker;
 mod worker_state;
@@ -32,7 +33,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{self, Clock};
-use crate::config;
+use crate::config::{Config, Listener};
 use crate::gateway::{Networks, SharedSnapshot};
 use crate::telemetry::{InFlight, Telemetry};
 
@@ -42,14 +43,14 @@ pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use liveness::Liveness;
 
-use acceptor::Listener;
+use acceptor::ListenerState;
 use clients::Clients;
 use connection_limit::ConnectionLimit;
 use eviction::Evictors;
 use tls::CurrentCertificates;
 use worker::Worker;
 
-/// Settings of the data plane: `[server]`.
+/// Settings of the data plane: `[server]` and `[[listeners]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Threads that serve requests.
@@ -59,7 +60,10 @@ pub struct Settings {
     pub max_connections: usize,
     /// Maximum connections of one client; 0 for no limit.
     pub max_connections_per_client: usize,
-    /// The limit per client does not count their connections.
+    /// Whether a listener requires a PROXY header, for each listener in their order.
+    pub proxy_protocol: Vec<bool>,
+    /// The limit per client does not count their connections, and only they may send a PROXY
+    /// header.
     pub trusted_proxies: Networks,
     /// From the first byte of a request's head to its end.
     pub header_timeout: Duration,
@@ -73,9 +77,13 @@ pub struct Settings {
     pub max_headers: usize,
 }
 
-impl From<&config::Server> for Settings {
-    fn from(server: &config::Server) -> Self {
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Self {
+        let server = &config.server;
+        let requires_header =
+            |listener: &Listener| listener.proxy_protocol.as_ref().is_some_and(|on| on.value);
         Self {
+            proxy_protocol: config.listeners.iter().map(requires_header).collect(),
             workers: server.workers,
             max_connections: server.max_connections,
             max_connections_per_client: server.max_connections_per_client,
@@ -323,16 +331,20 @@ fn listener_states(
     listeners: &Listeners,
     certificates: &[Arc<CurrentCertificates>],
     telemetry: &Telemetry,
-) -> Vec<Listener> {
+) -> Vec<ListenerState> {
     let plain = std::iter::repeat_with(|| CurrentCertificates::new(None));
     let certificates = certificates.iter().cloned().chain(plain);
     let addresses = listeners.addresses().iter().zip(listeners.sharing());
     certificates
         .zip(addresses)
-        .map(|(certificates, (address, sharing))| Listener {
-            certificates,
-            sharing: *sharing,
-            connections: telemetry.connections(*address),
-        })
+        .enumerate()
+        .map(
+            |(index, (certificates, (address, sharing)))| ListenerState {
+                index,
+                certificates,
+                sharing: *sharing,
+                connections: telemetry.connections(*address),
+            },
+        )
         .collect()
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::acceptor::{Acceptor, Listener};
+use super::acceptor::{Acceptor, ListenerState};
 use super::clients::Clients;
 use super::connection_limit::ConnectionLimit;
 use super::eviction::{EvictionRequest, Evictors};
@@ -23,7 +23,7 @@ use crate::telemetry::{InFlight, Telemetry};
 
 /// Everything that one worker thread needs.
 pub(super) struct Worker {
-    pub(super) sockets: Vec<(TcpListener, Listener)>,
+    pub(super) sockets: Vec<(TcpListener, ListenerState)>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) snapshot: SharedSnapshot,
     pub(super) clock: Clock,
@@ -153,8 +153,8 @@ async fn accept_until_drain(
 }
 
 fn with_runtime(
-    sockets: Vec<(TcpListener, Listener)>,
-) -> io::Result<Vec<(tokio::net::TcpListener, Listener)>> {
+    sockets: Vec<(TcpListener, ListenerState)>,
+) -> io::Result<Vec<(tokio::net::TcpListener, ListenerState)>> {
     sockets
         .into_iter()
         .map(|(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener)))

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -56,7 +56,8 @@ pub(super) struct AcceptedConnection {
     pub(super) stream: TimeoutStream<Stream>,
     pub(super) state: Rc<ConnectionState>,
     pub(super) connection_config: Rc<ConnectionConfig>,
-    pub(super) peer: SocketAddr,
+    /// The peer, or the client that its PROXY header names.
+    pub(super) client: IpAddr,
     pub(super) is_tls: bool,
 }
 
@@ -216,6 +217,6 @@ impl AcceptedConnection {
     pub(super) fn connection(&self, worker: &WorkerState, interim: Interim) -> Connection {
         worker
             .gate
-            .connection(self.peer.ip(), self.is_tls, Rc::clone(&self.state), interim)
+            .connection(self.client, self.is_tls, Rc::clone(&self.state), interim)
     }
 }

@@ -149,6 +149,8 @@ pub struct Connections {
     pub evicted: Counter,
     /// Connections that were closed at once because their client had too many.
     pub refused: Counter,
+    /// Those that were closed because they had no valid PROXY header of a trusted proxy.
+    pub without_proxy_header: Counter,
 }
 
 impl Telemetry {

@@ -120,7 +120,7 @@ fn start_gateway(toml: &str) -> SocketAddr {
     let (config, source) =
         scopegate::config::parse("gateway.toml", toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
-    let settings = Settings::from(&config.server);
+    let settings = Settings::from(&config);
     let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
     let address = listeners.addresses()[0];
     thread::spawn(move || {

@@ -29,6 +29,7 @@ mod lookalikes;
 mod order;
 mod panics;
 mod protocols;
+mod proxy_protocol;
 mod read_ahead;
 mod reload;
 mod request_id;

@@ -53,7 +53,7 @@ impl Gateway {
         let mut snapshot =
             compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         alter(&mut snapshot);
-        let settings = Settings::from(&config.server);
+        let settings = Settings::from(&config);
         let certificates = certificates(&config.listeners)
             .unwrap_or_else(|faults| panic!("{}", source.report(faults)));
         let addresses: Vec<_> = config

@@ -90,7 +90,7 @@ async fn exchange(
         *reported.borrow_mut() = Some(report);
         Ok::<_, Infallible>(response.map(Full::new))
     });
-    let server = Settings::from(&config.server)
+    let server = Settings::from(config)
         .http1()
         .serve_connection(TokioIo::new(gateway), service);
     // The client closes after the head, which ends the server; a malformed request ends it earlier.

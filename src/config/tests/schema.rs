@@ -26,7 +26,7 @@ const REMEDY: &str = "a key is declared in its table, stands in src/config/tests
 
 /// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
 /// Every other fault is one of shape, and the schema must refuse it too.
-const BY_MEANING: [&str; 20] = [
+const BY_MEANING: [&str; 21] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
@@ -47,6 +47,7 @@ const BY_MEANING: [&str; 20] = [
     "the path of a file, but found \"",
     "an address of its own, but found that of ",
     "a network such as \"10.0.0.0/8\", but found \"",
+    "server.trusted_proxies, but found none",
 ];
 
 /// Well-formed quantities out of bounds.
