@@ -149,6 +149,10 @@ class Bed:
         """How many preflights the gateway logged."""
         return sum(event.get("method") == "OPTIONS" for event in self.events_of_gateway())
 
+    def refused_origins(self):
+        """How many requests the gateway refused for their origin."""
+        return sum(event.get("reason") == "origin_not_allowed" for event in self.events_of_gateway())
+
 
 def wait_until(claim, is_true):
     end = time.monotonic() + 5
@@ -247,8 +251,8 @@ def websocket_with_a_token_as_protocol(bed):
     kubernetes = "base64url.bearer.authorization.k8s.io." + servers.base64url(token)
     equal(bed.socket(page, path, ["chat", kubernetes]), {"said": "hello", "protocol": "chat"})
     for _, _, headers in bed.upstream.received:
-        equal(headers.get("Authorization"), f"Bearer {token}", "Authorization: ")
-        protocols = headers.get("Sec-WebSocket-Protocol")
+        equal(headers.get("authorization"), f"Bearer {token}", "Authorization: ")
+        protocols = headers.get("sec-websocket-protocol")
         assert protocols in (None, "chat"), f"a protocol with a token is forwarded: {protocols}"
     bed.upstream.received.clear()
     for protocols in [["bearer", bed.token("other")], ["bearer", "x"], ["chat"], [], [kubernetes]]:
@@ -278,12 +282,15 @@ def cookie_of_an_allowed_page(bed):
 
 def cookie_of_a_foreign_page(bed):
     page = with_cookie(bed, "foreign")
+    refused = bed.refused_origins()
     equal(bed.ask(page, "/cookie/a", credentials="include"), FAILED)
     # A form needs no preflight, and no right to read the response.
     sent = bed.ask(page, "/cookie/a", credentials="include", mode="no-cors", method="POST", body="x")
     equal(sent.get("type"), "opaque")
     equal(bed.socket(page, "/cookie/socket", []), {"failed": 1006})
     equal(bed.events(page, "/cookie/events"), {"failed": 2})
+    # The browser sent the cookie each time.
+    wait_until("the gateway refuses four origins", lambda: bed.refused_origins() == refused + 4)
     equal(bed.requests(), [], "at the upstream: ")
 
 
@@ -340,3 +347,6 @@ CASES = [
     ("an upload of 200 MB passes a limit above it", upload_within_the_limit, "max_body_size"),
     ("an upload of 200 MB is refused by a limit below it", upload_above_the_limit, "max_body_size"),
 ]
+
+# The pages are http. A gateway with https is another site, and this Chromium sends no cookies to other sites.
+HTTP_ONLY = [cookie_of_an_allowed_page, cookie_of_a_foreign_page, websocket_and_events_by_cookie]

@@ -134,7 +134,8 @@ class UpstreamHandler(Handler):
     def handle_one(self):
         size = int(self.headers.get("Content-Length", 0))
         chunked = self.headers.get("Transfer-Encoding") == "chunked"
-        self.server.received.append((self.command, self.path, dict(self.headers)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.received.append((self.command, self.path, headers))
         try:
             count = self.read_chunks() if chunked else self.read_body(size)
         except OSError:
@@ -146,10 +147,10 @@ class UpstreamHandler(Handler):
             self.serve_websocket()
         elif self.path.startswith("/page"):
             self.reply(200, self.server.page.encode(), [("Content-Type", "text/html; charset=utf-8")])
-        elif self.path.startswith("/events"):
+        elif self.path.endswith("/events"):
             self.reply(200, b"data: event\n\n", [("Content-Type", "text/event-stream"), *self.own_policy])
         else:
-            seen = {"method": self.command, "headers": {k.lower(): v for k, v in self.headers.items()}, "size": count}
+            seen = {"method": self.command, "headers": headers, "size": count}
             self.reply(200, json.dumps(seen).encode(), [("Content-Type", "application/json"), *self.own_policy])
 
     do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = handle_one
