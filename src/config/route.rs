@@ -12,6 +12,7 @@ use toml::de::DeValue;
 use super::addresses::network;
 use super::cors::{Cors, RouteCors};
 use super::declare::table;
+use super::header_rules::ResponseHeaders;
 use super::mismatch::{Mismatch, describe, expected};
 use super::names::{did_you_mean, quoted_list};
 use super::read::Table;
@@ -79,6 +80,10 @@ table! {
         /// and preflights to the upstream. Without it, `[cors]` applies.
         /// Example: `cors = { origins = ["https://app.example.com"] }`
         pub cors: RouteCors = table_or_false(Cors::read),
+        /// Headers of responses to set and remove, refusals included. They apply after those of
+        /// `[server]`. Without it, only those apply.
+        /// Example: `response_headers = { set = { "Cache-Control" = "no-store" } }`
+        pub response_headers: Option<ResponseHeaders> = optional_table(ResponseHeaders::read),
         /// Headers that give the upstream claims of the token.
         pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
     }
@@ -320,7 +325,7 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
 const CLAIM_FORMS: &str =
     "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
 
-const HEADER_NAME: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
+pub(super) const HEADER_NAME: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 
 fn claim() -> impl ValueType<(String, ClaimFormat)> {
     value_type(read_claim, || {

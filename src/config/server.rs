@@ -10,6 +10,7 @@ use url::Url;
 
 use super::addresses::{network, origin, socket_address};
 use super::declare::table;
+use super::header_rules::ResponseHeaders;
 use super::mismatch::expected;
 use super::reference::Description;
 use super::report::Spanned;
@@ -90,6 +91,9 @@ table! {
         /// new token would be as large.
         /// Example: `max_token_size = "8KiB"`
         pub max_token_size: usize = or(size(KIBIBYTE..=MEBIBYTE), "16KiB"),
+        /// Headers of all responses to set and remove, refusals included. Without it, none.
+        /// Example: `response_headers = { remove = ["Server"] }`
+        pub response_headers: Option<ResponseHeaders> = optional_table(ResponseHeaders::read),
         /// Whether each request has an id that client, log and upstream share. `false` passes
         /// `X-Request-Id` unchanged.
         /// Example: `request_id = false`

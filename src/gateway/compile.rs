@@ -9,6 +9,7 @@ mod cors;
 mod fingerprints;
 mod introspection;
 mod issuers;
+mod response_headers;
 mod routes;
 mod token_sources;
 mod upstreams;
@@ -61,15 +62,16 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
-    let unrouted_cors = cors::compile(config.cors.as_ref(), &mut faults);
-    let (table, forwarding) = routes::compile(config, unrouted_cors.as_ref(), &mut faults);
+    let unrouted_response = ResponseRules {
+        cors: cors::compile(config.cors.as_ref(), &mut faults),
+        headers: response_headers::compile(config.server.response_headers.as_ref(), &mut faults)
+            .into(),
+    };
+    let (table, forwarding) = routes::compile(config, &unrouted_response, &mut faults);
     let Some(routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
     };
 
-    let unrouted_response = ResponseRules {
-        cors: unrouted_cors,
-    };
     Ok(Snapshot {
         has_cors: unrouted_response.cors.is_some()
             || forwarding.iter().any(|route| route.response.cors.is_some()),
@@ -138,6 +140,7 @@ fn cache_budget(config: &Config) -> CacheBudget {
 pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     let mut faults = routes::faults(config, known);
     cors::compile(config.cors.as_ref(), &mut faults);
+    response_headers::compile(config.server.response_headers.as_ref(), &mut faults);
     faults.extend(issuers::faults_of_keys(&config.issuers));
     admin::known_hosts(config, &mut faults);
     faults

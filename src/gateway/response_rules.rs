@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::policy::cors::{self, CorsPolicy};
 
@@ -11,6 +11,8 @@ use crate::policy::cors::{self, CorsPolicy};
 pub struct ResponseRules {
     /// Which pages of other origins may read the responses; none to leave CORS to the upstream.
     pub cors: Option<Arc<CorsPolicy>>,
+    /// Headers that get a value, or are removed.
+    pub headers: Box<[(HeaderName, Option<HeaderValue>)]>,
 }
 
 impl ResponseRules {
@@ -26,6 +28,12 @@ impl ResponseRules {
                 cors::remove_headers(response);
             }
             policy.add_headers(origin, response);
+        }
+        for (name, value) in &self.headers {
+            match value {
+                Some(value) => _ = response.insert(name, value.clone()),
+                None => _ = response.remove(name),
+            }
         }
     }
 }

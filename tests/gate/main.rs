@@ -33,6 +33,7 @@ mod proxy_protocol;
 mod read_ahead;
 mod reload;
 mod request_id;
+mod response_headers;
 mod route_timeouts;
 mod routes;
 mod scopes;

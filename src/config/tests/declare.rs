@@ -90,6 +90,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
         headings,
         [
             "`[server]`",
+            "`[server.response_headers]`",
             "`[[listeners]]`",
             "`[listeners.tls]`",
             "`[[listeners.tls.certificates]]`",
@@ -108,6 +109,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[upstreams.NAME.tls_client]`",
             "`[[routes]]`",
             "`[routes.cors]`",
+            "`[routes.response_headers]`",
         ]
     );
     let rows = markdown

@@ -3,13 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{cors, host_pattern, token_sources};
+use super::{cors, host_pattern, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::claim_headers::ClaimHeader;
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
 use crate::gateway::snapshot::Forwarding;
-use crate::policy::cors::CorsPolicy;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
@@ -21,7 +20,7 @@ use crate::values::ForwardToken;
 /// Compiles all routes. There is no table if one is faulty.
 pub(super) fn compile(
     config: &Config,
-    unrouted_cors: Option<&Arc<CorsPolicy>>,
+    unrouted_response: &ResponseRules,
     faults: &mut Vec<Fault>,
 ) -> (Option<RouteTable>, Vec<Forwarding>) {
     let before = faults.len();
@@ -49,8 +48,10 @@ pub(super) fn compile(
         faults.extend(
             undeclared.map(|name| name.fault("expected a declared issuer, but found none")),
         );
+        let headers = response_headers::compile(written.response_headers.as_ref(), faults);
         let response = ResponseRules {
-            cors: cors::of_route(written, unrouted_cors, faults),
+            cors: cors::of_route(written, unrouted_response.cors.as_ref(), faults),
+            headers: response_headers::merged(&unrouted_response.headers, headers),
         };
         let token_from = token_sources::compile(written, config, faults);
         forwarding.extend(or_fault(
@@ -125,6 +126,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         let before = faults.len();
         cors::of_route(written, None, &mut faults);
         token_sources::compile(written, config, &mut faults);
+        response_headers::compile(written.response_headers.as_ref(), &mut faults);
         if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
             if let Some(prefix) = &written.strip_prefix {
                 or_fault(&mut faults, segments_to_strip(prefix, &path));

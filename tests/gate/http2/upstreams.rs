@@ -245,12 +245,8 @@ fn timeout_of_one_stream_keeps_a_responsive_connection() {
             connection.try_write(whole_response(call.stream, b""));
         }
     });
-    let test_bed = frame_upstream::test_bed(
-        "",
-        &upstream,
-        "response_timeout = \"600ms\"",
-        "public = true",
-    );
+    let test_bed =
+        frame_upstream::test_bed("", &upstream, "response_timeout = \"3s\"", "public = true");
     let mut connection = FrameConnection::open(test_bed.address, &[]);
     let slow = connection.begin_request(WHOLE, &request("GET", "/slow"));
     eventually("the upstream has the request", || {
@@ -258,7 +254,7 @@ fn timeout_of_one_stream_keeps_a_responsive_connection() {
     });
     while connection.stream(slow).end.is_none() {
         assert_eq!(connection.ask(&request("GET", "/quick")).status, Some(200));
-        // Paces the requests.
+        // Paces the requests. A pause of half the timeout would make the connection silent.
         thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(connection.stream(slow).status, Some(504));

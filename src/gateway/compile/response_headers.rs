@@ -1,0 +1,176 @@
+//! `response_headers` of the server and of routes.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::config::{Fault, ResponseHeaders, Spanned};
+
+/// The headers that a rule must leave alone, and what to do instead.
+const OWNED: [(&str, &str); 19] = [
+    ("connection", FRAMING),
+    ("content-encoding", FRAMING),
+    ("content-length", FRAMING),
+    ("content-range", FRAMING),
+    ("date", FRAMING),
+    ("grpc-message", FRAMING),
+    ("grpc-status", FRAMING),
+    ("keep-alive", FRAMING),
+    ("proxy-authenticate", FRAMING),
+    ("proxy-connection", FRAMING),
+    ("retry-after", FRAMING),
+    ("te", FRAMING),
+    ("trailer", FRAMING),
+    ("transfer-encoding", FRAMING),
+    ("upgrade", FRAMING),
+    (
+        "vary",
+        "cors and upstreams add to it; a cache would mix up responses without it",
+    ),
+    ("www-authenticate", "[challenge] says what it contains"),
+    ("x-request-id", "server.request_id turns it on and off"),
+    ("allow", FRAMING),
+];
+
+const FRAMING: &str = "it belongs to the connection or to the meaning of the response";
+
+/// What happens to one header: it gets this value, or it is removed.
+type Rule = (HeaderName, Option<HeaderValue>);
+
+/// The rules of a table; those that are faulty are left out.
+pub(super) fn compile(written: Option<&ResponseHeaders>, faults: &mut Vec<Fault>) -> Vec<Rule> {
+    let Some(written) = written else {
+        return Vec::new();
+    };
+    let mut rules: Vec<Rule> = Vec::new();
+    for (name, value) in &written.set {
+        let header = header_name(name, faults);
+        let value = header_value(value, faults);
+        if let (Some(header), Some(value)) = (header, value) {
+            add(&mut rules, name, (header, Some(value)), faults);
+        }
+    }
+    for name in &written.remove {
+        if let Some(header) = header_name(name, faults) {
+            add(&mut rules, name, (header, None), faults);
+        }
+    }
+    rules
+}
+
+/// The rules of a route after those of the server. Where both name a header, the route's applies.
+pub(super) fn merged(server: &[Rule], route: Vec<Rule>) -> Box<[Rule]> {
+    let inherited = server
+        .iter()
+        .filter(|(name, _)| route.iter().all(|(other, _)| other != name))
+        .cloned();
+    inherited.chain(route.iter().cloned()).collect()
+}
+
+fn add(rules: &mut Vec<Rule>, written: &Spanned<String>, rule: Rule, faults: &mut Vec<Fault>) {
+    if rules.iter().any(|(name, _)| *name == rule.0) {
+        let message = format!(
+            "expected every header once, but found {:?} again",
+            written.value
+        );
+        faults.push(written.fault(message));
+    } else {
+        rules.push(rule);
+    }
+}
+
+fn header_name(written: &Spanned<String>, faults: &mut Vec<Fault>) -> Option<HeaderName> {
+    let Ok(name) = HeaderName::from_bytes(written.value.as_bytes()) else {
+        let message = format!(
+            "expected the name of a header, but found {:?}",
+            written.value
+        );
+        faults.push(written.fault(message));
+        return None;
+    };
+    let reason = if name.as_str().starts_with("access-control-") {
+        Some("[cors] sets it")
+    } else {
+        OWNED
+            .iter()
+            .find(|(owned, _)| *owned == name.as_str())
+            .map(|(_, reason)| *reason)
+    };
+    let Some(reason) = reason else {
+        return Some(name);
+    };
+    let message = format!(
+        "expected a header that the gateway does not set itself, but found {:?}",
+        written.value
+    );
+    faults.push(written.fault(message).with_help(reason));
+    None
+}
+
+fn header_value(written: &Spanned<String>, faults: &mut Vec<Fault>) -> Option<HeaderValue> {
+    let is_text = written
+        .value
+        .bytes()
+        .all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+    let value = HeaderValue::from_str(&written.value).ok();
+    if value.is_none() || !is_text {
+        let message = "expected printable ASCII on one line, but found other characters";
+        faults.push(written.fault(message));
+        return None;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(name: &'static str, value: Option<&'static str>) -> Rule {
+        (
+            HeaderName::from_static(name),
+            value.map(HeaderValue::from_static),
+        )
+    }
+
+    #[test]
+    fn header_of_the_gateway_and_unsafe_value_are_refused() {
+        for (table, refused) in [
+            ("set = { \"X-Frame-Options\" = \"DENY\" }", false),
+            ("remove = \"Server\"", false),
+            ("set = { \"WWW-Authenticate\" = \"Basic\" }", true),
+            ("set = { \"Access-Control-Allow-Origin\" = \"*\" }", true),
+            ("remove = \"Content-Length\"", true),
+            ("remove = \"Vary\"", true),
+            ("remove = \"no header\"", true),
+            ("set = { \"X-A\" = \"a\\r\\nX-B: b\" }", true),
+            ("set = { \"X-A\" = \"\u{e9}\" }", true),
+            ("set = { \"X-A\" = \"a\" }, remove = \"x-a\"", true),
+        ] {
+            let text = format!(
+                "server = {{ response_headers = {{ {table} }} }}\n\
+                 upstreams.up = {{ targets = \"http://127.0.0.1:1\" }}\n\
+                 routes = [{{ path = \"/\", public = true, upstream = \"up\" }}]\n"
+            );
+            let (config, _) = crate::config::parse("gateway.toml", &text).expect("TOML");
+            let mut faults = Vec::new();
+            compile(config.server.response_headers.as_ref(), &mut faults);
+            assert_eq!(!faults.is_empty(), refused, "{table}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn rules_of_the_route_replace_those_of_the_server_by_header() {
+        let server = [
+            rule("x-a", Some("server")),
+            rule("x-b", None),
+            rule("x-c", Some("server")),
+        ];
+        let route = vec![rule("x-a", None), rule("x-b", Some("route"))];
+        assert_eq!(
+            *merged(&server, route),
+            [
+                rule("x-c", Some("server")),
+                rule("x-a", None),
+                rule("x-b", Some("route"))
+            ]
+        );
+    }
+}
