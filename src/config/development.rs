@@ -22,7 +22,8 @@ table! {
     pub struct Development {
         fn read(table) -> Option<Self>;
 
-        /// Loopback address and port of the authorization server.
+        /// Loopback address and port of the authorization server. `iss` of its tokens is `http://`
+        /// and this address.
         /// Example: `listen = "127.0.0.1:9180"`
         pub listen: Spanned<SocketAddr> = spanned_or(socket_address(), "127.0.0.1:9080"),
         /// Loopback address and port of the echo upstream, which responds with the request that it
@@ -39,7 +40,7 @@ table! {
         /// JSON Web Tokens, or random strings that need introspection.
         /// Example: `token_format = "opaque"`
         pub token_format: TokenFormat = or(keyword(), "jwt"),
-        /// The `aud` of its tokens.
+        /// The `aud` of its tokens. The `audience` of the issuer has to be the same.
         /// Example: `audience = "https://api.example.com"`
         pub audience: String = or(text(), "scopegate-development"),
         /// Algorithm that signs its tokens.

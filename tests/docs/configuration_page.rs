@@ -56,6 +56,9 @@ fn file_with(section: &str, key: &str, example: &str) -> String {
         let outer = &section[..end];
         table_at(&mut file, outer).extend(parse(neighbours(outer, "")));
     }
+    if key == "proxy_protocol" {
+        table_at(&mut file, "server").extend(parse("trusted_proxies = \"10.0.0.0/8\""));
+    }
     if section.ends_with("introspection") {
         table_at(&mut file, "issuers.corp").extend(parse("validation = \"jwks+introspection\""));
     }
