@@ -46,6 +46,11 @@ pub(super) struct Acceptor {
 }
 
 impl Acceptor {
+    /// Announces in responses that connections will close.
+    pub(super) fn begin_stopping(&self) {
+        self.worker.begin_stopping();
+    }
+
     /// Accepts connections until the worker drains.
     ///
     /// The connection comes first and its permit second: a loop that waited for connections with a

@@ -149,6 +149,9 @@ async fn accept_until_drain(
     // An error means that the server is gone, and drains as well.
     let draining = phase.wait_for(|phase| *phase >= Phase::Drain);
     acceptor.accept_until(draining, &socket).await;
+    // A client that finds the listener closed must read in its next response that its connection
+    // closes as well. `drain` may run only after this.
+    acceptor.begin_stopping();
     acceptor.accept_remaining(socket).await;
 }
 
