@@ -1,12 +1,11 @@
 //! `max_body_size`: request bodies that are larger than their route accepts.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{Receiver, channel};
+use std::io::Write;
+use std::net::SocketAddr;
 use std::thread;
 use std::time::Instant;
 
-use harness::{Connection, Gateway, TIMEOUT, TestBed, eventually, send};
+use harness::{Connection, Gateway, TIMEOUT, TestBed, eventually, recording_upstream, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/small\"\nscope = \"write\"\nupstream = \"up\"\nmax_body_size = \"10B\"\n\
                       [[routes]]\npath = \"/default\"\nscope = \"write\"\nupstream = \"up\"\n\
@@ -129,38 +128,6 @@ fn client_that_expects_a_100_gets_the_413_instead() {
     assert_eq!(test_bed.hits(), 0);
 }
 
-/// An upstream that writes `early` after each head, and reports what it received on each connection
-/// when that ends.
-fn recording_upstream(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("a bound socket");
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (Ok(mut socket), sender) = (socket, sender.clone()) else {
-                return;
-            };
-            socket
-                .set_read_timeout(Some(TIMEOUT))
-                .expect("an open socket");
-            thread::spawn(move || {
-                let (mut all, mut chunk) = (Vec::new(), vec![0; 65_536]);
-                let mut has_head = false;
-                while let Ok(read @ 1..) = socket.read(&mut chunk) {
-                    all.extend_from_slice(&chunk[..read]);
-                    if !has_head && all.windows(4).any(|window| window == b"\r\n\r\n") {
-                        has_head = true;
-                        let _ = socket.write_all(early);
-                    }
-                }
-                // An error means that the test has failed already.
-                let _ = sender.send(all);
-            });
-        }
-    });
-    (address, receiver)
-}
-
 fn gateway_to(upstream: SocketAddr, limit: &str) -> Gateway {
     Gateway::start(&format!(
         "[upstreams.up]\ntargets = \"http://{upstream}\"\n[[routes]]\npath = \"/{{*rest}}\"\npublic = true\n\
@@ -191,6 +158,7 @@ fn upload_of_unknown_length_is_cut_off_at_the_limit_and_never_ended_properly() {
     let response = connection.read(false);
     assert_eq!((response.status, response.complete), (413, true));
     sender.join().expect("no panic");
+    assert_eq!(received.recv_timeout(TIMEOUT).expect("a head"), b"");
     let received = received
         .recv_timeout(TIMEOUT)
         .expect("the exchange is aborted");
@@ -217,6 +185,7 @@ fn response_that_has_begun_breaks_off_with_the_upload() {
     assert!(connection.reads_until("half"));
     connection.write("6\r\nhello!\r\n");
     assert!(!connection.reads_until("more"), "it is closed");
+    assert_eq!(received.recv_timeout(TIMEOUT).expect("a head"), b"");
     let received = received
         .recv_timeout(TIMEOUT)
         .expect("the exchange is aborted");

@@ -1,8 +1,5 @@
 //! Truncated and stalled uploads (R40).
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use http::Request;
@@ -14,42 +11,9 @@ use super::frames::{
     CANCEL, DATA, END_HEADERS, END_STREAM, HEADERS, INITIAL_WINDOW_SIZE, INTERNAL_ERROR, NO_ERROR,
     NONE, RST_STREAM, frame, request,
 };
-use harness::{Gateway, TIMEOUT, TestBed, eventually, send};
+use harness::{Gateway, TIMEOUT, TestBed, eventually, recording_upstream, send};
 
 const ROUTES: &str = "[[routes]]\npath = \"/{*rest}\"\npublic = true\nupstream = \"up\"\n";
-
-/// An HTTP/1.1 upstream that reports each head by an empty message and writes `early`. When a
-/// connection ends, it reports all bytes received on it.
-fn recording_upstream(early: &'static [u8]) -> (SocketAddr, Receiver<Vec<u8>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("a bound socket");
-    let (sender, receiver) = channel();
-    thread::spawn(move || {
-        for socket in listener.incoming() {
-            let (Ok(mut socket), sender) = (socket, sender.clone()) else {
-                return;
-            };
-            socket
-                .set_read_timeout(Some(TIMEOUT))
-                .expect("an open socket");
-            thread::spawn(move || {
-                let (mut all, mut chunk) = (Vec::new(), [0; 4096]);
-                let mut has_head = false;
-                while let Ok(read @ 1..) = socket.read(&mut chunk) {
-                    all.extend_from_slice(&chunk[..read]);
-                    if !has_head && all.windows(4).any(|window| window == b"\r\n\r\n") {
-                        has_head = true;
-                        // An error means that the test has failed already.
-                        let _ = sender.send(Vec::new());
-                        let _ = socket.write_all(early);
-                    }
-                }
-                let _ = sender.send(all);
-            });
-        }
-    });
-    (address, receiver)
-}
 
 /// How a client truncates its upload: by a reset with this code, or by closing its connection.
 const TRUNCATIONS: [Option<u32>; 4] = [Some(CANCEL), Some(NO_ERROR), Some(INTERNAL_ERROR), None];
