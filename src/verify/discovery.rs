@@ -55,7 +55,7 @@ pub struct Endpoints {
 /// Why an endpoint is not known.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoveryError {
-    /// No document at any well-known URL; the failure that tells most.
+    /// No document at any well-known URL; the most informative failure.
     #[error(
         "no metadata at {url}: {source} (see issuer and discovery, or give the endpoint itself)"
     )]
@@ -209,8 +209,8 @@ impl DiscoveryError {
         }
     }
 
-    // Of several places, the failure with the highest number is reported: a server that refuses or
-    // redirects tells more than a guess that is not there.
+    // Of several places, the failure with the highest number is reported: a refusal or a redirect
+    // is more informative than a 404 of a guessed location.
     fn relevance(&self) -> u8 {
         match self {
             Self::Fetch {
