@@ -28,7 +28,7 @@ use crate::oauth::json;
 use crate::oauth::scope::ScopePattern;
 use crate::text::{quoted, truncated};
 use crate::transport::tls;
-use crate::verify::introspection::ClientAuthentication;
+use crate::verify::introspection::basic_credentials;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for a whole response. The API may be slow.
@@ -127,10 +127,7 @@ impl Session {
             .read("--client-secret", "a secret")?;
         let secret = std::str::from_utf8(&secret)
             .map_err(|_| "--client-secret: expected UTF-8, but found other bytes")?;
-        let client = ClientAuthentication::basic(&arguments.client_id, &SecretString::from(secret));
-        let ClientAuthentication::Basic(client) = client else {
-            unreachable!("basic makes Basic");
-        };
+        let client = basic_credentials(&arguments.client_id, &SecretString::from(secret));
         let mut headers = HeaderMap::new();
         for header in &arguments.headers {
             let (name, value) = header.parse()?;

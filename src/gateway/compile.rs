@@ -18,7 +18,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use rustls::RootCertStore;
 
 pub(super) use fingerprints::Fingerprints;
@@ -160,6 +160,16 @@ fn host_pattern(host: &Spanned<String>) -> Result<HostPattern, Box<Fault>> {
             help: hint(),
             ..host.fault(message)
         })
+    })
+}
+
+/// Parses the name of a header.
+fn header_name(name: &Spanned<String>) -> Result<HeaderName, Box<Fault>> {
+    HeaderName::from_bytes(name.value.as_bytes()).map_err(|_| {
+        Box::new(name.fault(format!(
+            "expected the name of a header, but found {:?}",
+            name.value
+        )))
     })
 }
 

@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response};
 
 use super::admission;
 use super::facts::{Decision, Facts, RequestHead};
@@ -28,6 +28,7 @@ use crate::policy::path::NormalPath;
 use crate::policy::route_table::{MatchedRoute, NoRoute};
 use crate::policy::token_sources::TokenError;
 use crate::telemetry::Trace;
+use crate::transport::content_length;
 use crate::upstream::headers::ClientInfo;
 use crate::upstream::{RequestBody, RequestBodyFault};
 use crate::verify::{ConnectionCache, VerificationRequest, VerifiedToken};
@@ -344,9 +345,7 @@ fn limit_body(
         return Ok(());
     };
     body.limit(limit);
-    let announced = head.parts.headers.get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|announced| announced > limit) {
+    if content_length(&head.parts.headers).is_some_and(|announced| announced > limit) {
         return Err(Refusal::BodyFault(RequestBodyFault::TooLarge));
     }
     Ok(())

@@ -34,7 +34,7 @@ enum OriginPattern {
     Subdomains { scheme: Box<str>, suffix: Box<str> },
 }
 
-/// Listed origins: neither `null` nor `*`.
+/// Listed origins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginList(Vec<OriginPattern>);
 
@@ -73,7 +73,7 @@ pub enum AllowedHeaders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsPolicy {
     /// None for any origin.
-    origins: Option<Vec<OriginPattern>>,
+    origins: Option<OriginList>,
     /// The request headers that a preflight may request.
     pub headers: AllowedHeaders,
     /// `Access-Control-Expose-Headers`, if any.
@@ -110,7 +110,7 @@ impl CorsPolicy {
             is_any = true;
         }
         Ok(Self {
-            origins: (!is_any).then_some(patterns),
+            origins: (!is_any).then_some(OriginList(patterns)),
             headers: AllowedHeaders::Requested,
             expose: None,
             credentials,
@@ -121,11 +121,9 @@ impl CorsPolicy {
     /// Whether a page of this origin may use the route.
     #[must_use]
     pub fn allows(&self, origin: &HeaderValue) -> bool {
-        self.origins.as_ref().is_none_or(|patterns| {
-            patterns
-                .iter()
-                .any(|pattern| pattern.matches(origin.as_bytes()))
-        })
+        self.origins
+            .as_ref()
+            .is_none_or(|origins| origins.contains(origin))
     }
 
     /// Whether every origin is allowed. Responses do not depend on the origin then.
@@ -165,7 +163,7 @@ impl CorsPolicy {
 }
 
 impl OriginList {
-    /// Parses origins.
+    /// Parses origins, of which none is one that any page can have: neither `null` nor `*`.
     ///
     /// # Errors
     /// What is wrong with the first one that cannot be listed.
@@ -206,8 +204,13 @@ impl AllowedHeaders {
 /// The origin of a request; none if it has none, or several.
 #[must_use]
 pub fn origin(request: &HeaderMap) -> Option<&HeaderValue> {
-    let mut origins = request.get_all(header::ORIGIN).iter();
-    origins.next().filter(|_| origins.next().is_none())
+    only_value(request, &header::ORIGIN)
+}
+
+/// The value of a header that occurs once.
+pub(super) fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 /// Removes the CORS headers of an upstream, which knows neither the policy nor the refusals.

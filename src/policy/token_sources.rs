@@ -197,12 +197,11 @@ impl<'h> Found<'h> {
 }
 
 impl CookieSource {
-    // Rule 2. Two `Origin` headers count as none.
+    // Rule 2. A header that occurs twice counts as none.
     fn is_own_page(&self, headers: &HeaderMap) -> bool {
-        let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
-        let is_same_origin =
-            sites.next().is_some_and(|site| site == "same-origin") && sites.next().is_none();
-        is_same_origin || cors::origin(headers).is_some_and(|origin| self.origins.contains(origin))
+        let site = cors::only_value(headers, &SEC_FETCH_SITE);
+        site.is_some_and(|site| site == "same-origin")
+            || cors::origin(headers).is_some_and(|origin| self.origins.contains(origin))
     }
 }
 

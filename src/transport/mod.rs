@@ -25,4 +25,4 @@ pub use send_body::send_body;
 pub use stream::{ResetOnDrop, Stream};
 pub use timeout_stream::TimeoutStream;
 pub use tunnel::{TunnelBytes, TunnelEnd, tunnel};
-pub use unread_body::{MAX_UNREAD_BODY, UNREAD_TIMEOUT, UnreadBody};
+pub use unread_body::{MAX_UNREAD_BODY, UNREAD_TIMEOUT, UnreadBody, content_length};

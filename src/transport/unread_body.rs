@@ -38,20 +38,23 @@ pub enum UnreadBody<B> {
     Large,
 }
 
+/// The announced length of a body, in bytes.
+#[must_use]
+pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let length = headers.get(header::CONTENT_LENGTH)?;
+    length.to_str().ok()?.parse().ok()
+}
+
 impl<B: Body + Unpin> UnreadBody<B> {
     /// Applies the policy to the body of this request.
     pub fn new(parts: &Parts, body: B, ticker: &Rc<Ticker>) -> Self {
         if body.is_end_stream() || parts.version == Version::HTTP_2 {
             return Self::Empty;
         }
-        let length = || {
-            let length = parts.headers.get(header::CONTENT_LENGTH)?;
-            length.to_str().ok()?.parse::<u64>().ok()
-        };
         // Discarding a body makes hyper send a 100, on which the client would upload it for
         // nothing.
         let is_small = !parts.headers.contains_key(header::EXPECT)
-            && length().is_some_and(|length| length <= MAX_UNREAD_BODY);
+            && content_length(&parts.headers).is_some_and(|length| length <= MAX_UNREAD_BODY);
         if !is_small {
             return Self::Large;
         }

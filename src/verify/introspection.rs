@@ -48,7 +48,7 @@ use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience};
 use crate::telemetry::metrics::{Counter, Histogram};
 
 pub use client::IntrospectionClient;
-pub use client_authentication::{Assertions, ClientAuthentication, UnusableKey};
+pub use client_authentication::{Assertions, ClientAuthentication, UnusableKey, basic_credentials};
 pub use credentials::Credentials;
 pub use own_token::ClientCredentialsToken;
 pub use response::ResponseFormat;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue};
+use http::HeaderValue;
 
-use crate::config::{self, Fault, RouteCors, Spanned};
+use super::header_name;
+use crate::config::{self, Fault, RouteCors};
 use crate::policy::cors::{AllowedHeaders, CorsPolicy, joined};
 
 /// Compiles a table; none where there is none, or where it is faulty.
@@ -14,19 +15,8 @@ pub(super) fn compile(
 ) -> Option<Arc<CorsPolicy>> {
     let written = written?;
     let before = faults.len();
-    let names = |list: &[Spanned<String>], faults: &mut Vec<Fault>| {
-        let wrong = list
-            .iter()
-            .filter(|name| HeaderName::from_bytes(name.value.as_bytes()).is_err());
-        faults.extend(wrong.map(|name| {
-            name.fault(format!(
-                "expected the name of a header, but found {:?}",
-                name.value
-            ))
-        }));
-    };
-    names(&written.headers, faults);
-    names(&written.expose, faults);
+    let names = written.headers.iter().chain(&written.expose);
+    faults.extend(names.filter_map(|name| header_name(name).err().map(|fault| *fault)));
     let origins = written.origins.iter().map(|origin| origin.value.as_str());
     let mut policy = CorsPolicy::for_origins(origins, written.credentials)
         .map_err(|(index, error)| faults.push(written.origins[index].fault(error.to_string())))

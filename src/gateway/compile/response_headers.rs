@@ -2,35 +2,36 @@
 
 use http::{HeaderName, HeaderValue};
 
+use super::header_name;
 use crate::config::{Fault, ResponseHeaders, Spanned};
 
 /// The headers that a rule must leave alone, and what to do instead.
 const OWNED: [(&str, &str); 19] = [
-    ("connection", FRAMING),
-    ("content-encoding", FRAMING),
-    ("content-length", FRAMING),
-    ("content-range", FRAMING),
-    ("date", FRAMING),
-    ("grpc-message", FRAMING),
-    ("grpc-status", FRAMING),
-    ("keep-alive", FRAMING),
-    ("proxy-authenticate", FRAMING),
-    ("proxy-connection", FRAMING),
-    ("retry-after", FRAMING),
-    ("te", FRAMING),
-    ("trailer", FRAMING),
-    ("transfer-encoding", FRAMING),
-    ("upgrade", FRAMING),
+    ("allow", PART_OF_RESPONSE),
+    ("connection", PART_OF_RESPONSE),
+    ("content-encoding", PART_OF_RESPONSE),
+    ("content-length", PART_OF_RESPONSE),
+    ("content-range", PART_OF_RESPONSE),
+    ("date", PART_OF_RESPONSE),
+    ("grpc-message", PART_OF_RESPONSE),
+    ("grpc-status", PART_OF_RESPONSE),
+    ("keep-alive", PART_OF_RESPONSE),
+    ("proxy-authenticate", PART_OF_RESPONSE),
+    ("proxy-connection", PART_OF_RESPONSE),
+    ("retry-after", PART_OF_RESPONSE),
+    ("te", PART_OF_RESPONSE),
+    ("trailer", PART_OF_RESPONSE),
+    ("transfer-encoding", PART_OF_RESPONSE),
+    ("upgrade", PART_OF_RESPONSE),
     (
         "vary",
         "cors and upstreams add to it; a cache would mix up responses without it",
     ),
     ("www-authenticate", "[challenge] says what it contains"),
     ("x-request-id", "server.request_id turns it on and off"),
-    ("allow", FRAMING),
 ];
 
-const FRAMING: &str = "it belongs to the connection or to the meaning of the response";
+const PART_OF_RESPONSE: &str = "it belongs to the connection or to the meaning of the response";
 
 /// What happens to one header: it gets this value, or it is removed.
 type Rule = (HeaderName, Option<HeaderValue>);
@@ -42,14 +43,14 @@ pub(super) fn compile(written: Option<&ResponseHeaders>, faults: &mut Vec<Fault>
     };
     let mut rules: Vec<Rule> = Vec::new();
     for (name, value) in &written.set {
-        let header = header_name(name, faults);
+        let header = changeable_header(name, faults);
         let value = header_value(value, faults);
         if let (Some(header), Some(value)) = (header, value) {
             add(&mut rules, name, (header, Some(value)), faults);
         }
     }
     for name in &written.remove {
-        if let Some(header) = header_name(name, faults) {
+        if let Some(header) = changeable_header(name, faults) {
             add(&mut rules, name, (header, None), faults);
         }
     }
@@ -77,15 +78,11 @@ fn add(rules: &mut Vec<Rule>, written: &Spanned<String>, rule: Rule, faults: &mu
     }
 }
 
-fn header_name(written: &Spanned<String>, faults: &mut Vec<Fault>) -> Option<HeaderName> {
-    let Ok(name) = HeaderName::from_bytes(written.value.as_bytes()) else {
-        let message = format!(
-            "expected the name of a header, but found {:?}",
-            written.value
-        );
-        faults.push(written.fault(message));
-        return None;
-    };
+/// Parses the name of a header that rules may change.
+fn changeable_header(written: &Spanned<String>, faults: &mut Vec<Fault>) -> Option<HeaderName> {
+    let name = header_name(written)
+        .map_err(|fault| faults.push(*fault))
+        .ok()?;
     let reason = if name.as_str().starts_with("access-control-") {
         Some("[cors] sets it")
     } else {

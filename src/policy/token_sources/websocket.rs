@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::{DecodedToken, TokenError};
 use crate::oauth::bearer::is_token_character;
 use crate::oauth::jose::decode_base64url;
+use crate::policy::cors::only_value;
 
 const BEARER: &str = "bearer";
 const KUBERNETES: &str = "base64url.bearer.authorization.k8s.io.";
@@ -78,7 +79,7 @@ fn protocols(headers: &HeaderMap) -> impl Iterator<Item = Option<&str>> {
         })
 }
 
-/// Removes the token from the protocols. If it cannot be told which ones hold it, all go.
+/// Removes the token from the protocols. If it is unclear which ones hold it, removes all.
 pub(super) fn detach(headers: &mut HeaderMap) -> Option<Box<OfferedProtocols>> {
     if !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return None;
@@ -129,11 +130,8 @@ impl OfferedProtocols {
     /// Makes a 101 select one of the protocols: the upstream's choice, or else `bearer`, if that
     /// was offered. What the client did not offer is removed.
     pub fn select(&self, response: &mut HeaderMap) {
-        let mut selected = response.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-        let is_offered = selected
-            .next()
-            .is_some_and(|selected| self.others.iter().any(|other| selected == &**other))
-            && selected.next().is_none();
+        let is_offered = only_value(response, &header::SEC_WEBSOCKET_PROTOCOL)
+            .is_some_and(|selected| self.others.iter().any(|other| selected == &**other));
         if is_offered {
             return;
         }

@@ -57,21 +57,29 @@ pub enum UnusableKey {
     NotSigning(Algorithm),
 }
 
+/// `Authorization` with Basic credentials, both parts form-encoded (RFC 6749 §2.3.1, appendix B).
+///
+/// # Panics
+/// Never: base64 has only characters that a header value accepts.
+#[must_use]
+pub fn basic_credentials(client_id: &str, client_secret: &SecretString) -> HeaderValue {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!(
+        "{}:{}",
+        encoded(client_id),
+        encoded(client_secret.expose_secret())
+    );
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+        .expect("base64 has only characters that a header value accepts");
+    value.set_sensitive(true);
+    value
+}
+
 impl ClientAuthentication {
-    /// Basic, with both parts form-encoded (RFC 6749 §2.3.1, appendix B).
+    /// Basic: see [`basic_credentials`].
     #[must_use]
     pub fn basic(client_id: &str, client_secret: &SecretString) -> Self {
-        let encoded =
-            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!(
-            "{}:{}",
-            encoded(client_id),
-            encoded(client_secret.expose_secret())
-        );
-        let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
-            .expect("base64 has only characters that a header value accepts");
-        value.set_sensitive(true);
-        Self::Basic(value)
+        Self::Basic(basic_credentials(client_id, client_secret))
     }
 
     /// Adds the credentials to a request.
