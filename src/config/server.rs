@@ -91,7 +91,7 @@ table! {
         /// new token would be as large.
         /// Example: `max_token_size = "8KiB"`
         pub max_token_size: usize = or(size(KIBIBYTE..=MEBIBYTE), "16KiB"),
-        /// Headers of all responses to set and remove, refusals included. Without it, none.
+        /// Headers of responses to set and remove, refusals included. Without it, none.
         /// Example: `response_headers = { remove = ["Server"] }`
         pub response_headers: Option<ResponseHeaders> = optional_table(ResponseHeaders::read),
         /// Whether each request has an id that client, log and upstream share. `false` passes
