@@ -6,12 +6,14 @@
 //!
 //! - `arguments`: the command line; `sample_request`: the request that it describes; `dry_run`:
 //!   runs it.
-//! - `explanation`: the result as data; `text` and `json` render it; `duration` formats durations.
+//! - `explanation`: the result as data; `forwarded`: the part about the upstream's request. `text`
+//!   and `json` render it; `duration` formats durations.
 
 mod arguments;
 mod dry_run;
 mod duration;
 mod explanation;
+mod forwarded;
 mod json;
 mod sample_request;
 mod text;

@@ -5,12 +5,12 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::dry_run::DryRunResult;
+use super::forwarded::ForwardedSummary;
 use super::sample_request::SampleRequest;
-use crate::config::{Config, KeySource, Source, UpstreamHost};
-use crate::gateway::{OmittedClaim, Outgoing, RequestTarget, Snapshot};
+use crate::config::{Config, KeySource, Source};
+use crate::gateway::{RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::ClaimCheck;
 use crate::oauth::scope::ScopeSet;
@@ -99,23 +99,6 @@ pub(super) struct ScopeFinding {
     /// With parameters filled in, or why that is impossible.
     pub(super) filled: Result<String, String>,
     pub(super) met_by: Option<String>,
-}
-
-pub(super) struct ForwardedSummary {
-    pub(super) upstream: String,
-    pub(super) targets: Vec<String>,
-    pub(super) method: String,
-    pub(super) path: String,
-    /// That of the route.
-    pub(super) response_timeout: Option<Duration>,
-    /// The largest request body, in bytes.
-    pub(super) max_body_size: Option<u64>,
-    /// Headers that the client did not send, or sent with another value.
-    pub(super) added: Vec<(String, String)>,
-    /// The names of headers that the upstream does not get.
-    pub(super) removed: Vec<String>,
-    /// Claim headers that are omitted, because a header cannot express their claims.
-    pub(super) omitted_claims: Vec<OmittedClaim>,
 }
 
 impl Explanation {
@@ -310,76 +293,6 @@ impl RouteSummary {
             allow_from: written.allow_from.iter().map(ToString::to_string).collect(),
             parameters: Vec::new(),
         }
-    }
-}
-
-impl ForwardedSummary {
-    fn of(outgoing: &Outgoing, received: &HeaderMap, config: &Config) -> Self {
-        let Outgoing {
-            upstream,
-            parts,
-            response_timeout,
-            max_body_size,
-            omitted,
-        } = outgoing;
-        let written = config
-            .upstreams
-            .iter()
-            .find(|written| *written.name.value == **upstream);
-        let mut added = added_headers(received, &parts.headers);
-        match written.map(|written| &written.host) {
-            Some(UpstreamHost::Target) => {
-                added.push(("host".to_owned(), "(the target's)".to_owned()))
-            }
-            Some(UpstreamHost::Name(name)) => added.push(("host".to_owned(), name.to_string())),
-            Some(UpstreamHost::Pass) | None => {}
-        }
-        let removed = received
-            .keys()
-            .filter(|name| !parts.headers.contains_key(*name))
-            .map(ToString::to_string);
-        let targets = written.map(|written| {
-            written
-                .targets
-                .iter()
-                .map(|target| target.value.url.to_string())
-        });
-        Self {
-            upstream: upstream.to_string(),
-            targets: targets
-                .into_iter()
-                .flatten()
-                .map(|target| target.trim_end_matches('/').to_owned())
-                .collect(),
-            method: parts.method.to_string(),
-            path: parts.uri.path().to_owned(),
-            response_timeout: *response_timeout,
-            max_body_size: *max_body_size,
-            added,
-            removed: removed.collect(),
-            omitted_claims: omitted.clone(),
-        }
-    }
-}
-
-// The headers that the upstream gets, and that the client did not send with this value.
-fn added_headers(received: &HeaderMap, sent: &HeaderMap) -> Vec<(String, String)> {
-    let is_added = |name: &&HeaderName| !received.get_all(*name).iter().eq(sent.get_all(*name));
-    let mut added = Vec::new();
-    for name in sent.keys().filter(is_added) {
-        let values = sent.get_all(name).iter();
-        added.extend(values.map(|value| (name.to_string(), printable_value(name, value))));
-    }
-    added
-}
-
-// A header value, unless it may hold a token or a session.
-fn printable_value(name: &HeaderName, value: &HeaderValue) -> String {
-    let is_secret = value.is_sensitive() || name == header::AUTHORIZATION || name == header::COOKIE;
-    match value.to_str() {
-        Ok(_) if is_secret => "(not shown)".to_owned(),
-        Ok(text) => text.to_owned(),
-        Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
     }
 }
 

@@ -1,16 +1,17 @@
 //! An explanation as text, from the route to the response. What is wrong is marked NO.
+//!
+//! - `token`: the token, its issuer and its key. `forwarded`: what the upstream gets.
+
+mod forwarded;
+mod token;
 
 use std::fmt::Write;
 
 use super::duration::format_duration;
-use super::explanation::{
-    Explanation, ForwardedSummary, RouteSummary, ScopeFinding, TokenFinding, Verdict,
-};
-use crate::gateway::OmittedClaim;
-use crate::oauth::claims::{ClaimCheck, FoundValue, InexactClaim};
+use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
+use crate::oauth::claims::{ClaimCheck, FoundValue};
 use crate::policy::route_table::RouteMatch;
-use crate::verify::jwt::Signer;
-use crate::verify::{Examined, Shape, Signed};
+use crate::verify::{Examined, Signed};
 
 /// The column of the texts, after their labels.
 const INDENT: usize = 9;
@@ -118,14 +119,14 @@ impl TextReport {
     }
 
     fn examined(&mut self, examined: &Examined) {
-        self.line("token", shape_of(examined));
+        self.line("token", token::shape(examined));
         if let Some(Err(error)) = &examined.token_type {
             self.line("", format!("NO  {error}"));
         }
-        if let Some(issuer) = issuer_of(examined) {
+        if let Some(issuer) = token::issuer(examined) {
             self.line("issuer", issuer);
         }
-        if let Some(key) = key_of(&examined.signed) {
+        if let Some(key) = token::key(&examined.signed) {
             self.line("key", key);
         }
         let is_verified = matches!(examined.signed, Signed::Good(_));
@@ -215,7 +216,7 @@ impl TextReport {
                     self.cause(explanation);
                 }
                 if let Some(sent) = &explanation.sent {
-                    self.sent(sent);
+                    self.0.push_str(&forwarded::render(sent));
                 }
             }
         }
@@ -254,131 +255,6 @@ impl TextReport {
         if let Some(remedy) = &explanation.remedy {
             self.0.push_str(&format!("  {remedy}\n"));
         }
-    }
-
-    fn sent(&mut self, sent: &ForwardedSummary) {
-        let ForwardedSummary {
-            upstream,
-            targets,
-            method,
-            path,
-            response_timeout,
-            max_body_size,
-            added,
-            removed,
-            omitted_claims,
-        } = sent;
-        self.0.push_str(&format!(
-            "It would pass to upstream {upstream} ({}) as {method} {path}\n",
-            targets.join(", ")
-        ));
-        if let Some(timeout) = response_timeout {
-            self.0
-                .push_str(&format!("  response_timeout: {timeout:?}\n"));
-        }
-        if let Some(bytes) = max_body_size {
-            self.0
-                .push_str(&format!("  max_body_size: {bytes} bytes\n"));
-        }
-        for (name, value) in added {
-            self.0.push_str(&format!("  {name}: {value}\n"));
-        }
-        if !removed.is_empty() {
-            self.0
-                .push_str(&format!("  without {}\n", removed.join(", ")));
-        }
-        for OmittedClaim {
-            header,
-            claim,
-            found,
-        } in omitted_claims
-        {
-            let remedy = if *found == InexactClaim::Number {
-                ""
-            } else {
-                " (see format of claim_headers)"
-            };
-            self.0.push_str(&format!(
-                "  without {header}: claim {claim:?} is or has {found}{remedy}\n"
-            ));
-        }
-    }
-}
-
-// Which issuer judges the token, or why none does.
-fn issuer_of(examined: &Examined) -> Option<String> {
-    let issuer = examined.issuer.as_ref().map(|issuer| &issuer.settings);
-    let accepted = examined.accepted.iter().map(|issuer| &issuer.settings);
-    Some(match (issuer, &examined.shape) {
-        (Some(issuer), Shape::Jwt { iss, .. }) => {
-            format!("{}: iss is {}", issuer.name, quoted(iss.as_deref()))
-        }
-        (Some(issuer), _) if issuer.token_prefix.is_empty() => {
-            let name = &issuer.name;
-            format!("{name}: the issuer of the route that introspects opaque tokens")
-        }
-        (Some(issuer), _) => {
-            let prefix = &issuer.token_prefix;
-            format!("{}: the token begins with {prefix:?}", issuer.name)
-        }
-        (None, Shape::Jwt { iss, .. }) => {
-            // Often they differ only by a slash at the end.
-            let issuers = accepted.flat_map(|issuer| &issuer.expectation.issuers);
-            let issuers = listed(issuers.map(|iss| format!("{iss:?}")));
-            let iss = quoted(iss.as_deref());
-            format!("NO  iss is {iss}, which is none of the route's issuers ({issuers})")
-        }
-        (None, Shape::Opaque) => {
-            let names = listed(accepted.map(|issuer| issuer.name.to_string()));
-            format!(
-                "NO  none of the route's issuers ({names}) introspects opaque tokens that begin like this one"
-            )
-        }
-        (None, Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..)) => return None,
-    })
-}
-
-// Which key the token is signed with, or what is wrong with its signature.
-fn key_of(signed: &Signed) -> Option<String> {
-    Some(match signed {
-        Signed::Unknown => return None,
-        Signed::NotVerified => "none: the token is introspected instead".to_owned(),
-        Signed::NoKeys { why } => format!("NO  {why}"),
-        Signed::Bad { error, kids } if kids.is_empty() => format!("NO  {error}"),
-        Signed::Bad { error, kids } => {
-            let kids: Vec<_> = kids.iter().map(|kid| format!("{kid:?}")).collect();
-            format!("NO  {error}; the issuer's keys are {}", kids.join(", "))
-        }
-        Signed::Good(Signer::Shared) => "ok  signed with the shared secret".to_owned(),
-        Signed::Good(Signer::Published(jwk)) => {
-            format!("ok  signed with the key {}", quoted(jwk.kid.as_deref()))
-        }
-    })
-}
-
-fn listed(names: impl Iterator<Item = String>) -> String {
-    let names: Vec<_> = names.collect();
-    if names.is_empty() {
-        "none is declared".to_owned()
-    } else {
-        names.join(", ")
-    }
-}
-
-fn shape_of(examined: &Examined) -> String {
-    match &examined.shape {
-        Shape::TooLong { bytes, limit } => {
-            format!("NO  {bytes} bytes, but at most {limit} are accepted (max_token_size)")
-        }
-        Shape::Malformed(error) => format!("NO  a malformed JWT: {error} [{}]", error.reason()),
-        Shape::NoClaims(_, error) => format!("NO  a JWT, but {error} [{}]", error.reason()),
-        Shape::Jwt { header, .. } => format!(
-            "a JWT: alg {}, kid {}, typ {}",
-            header.algorithm,
-            quoted(header.kid.as_deref()),
-            quoted(header.token_type.as_deref())
-        ),
-        Shape::Opaque => "opaque (not a JWT)".to_owned(),
     }
 }
 
@@ -455,10 +331,6 @@ fn why_not_chosen(
         RouteMatch::OtherHost => format!("its host is {}, not {host}", other.hosts),
         RouteMatch::OtherPath => "another path".to_owned(),
     }
-}
-
-fn quoted(text: Option<&str>) -> String {
-    text.map_or_else(|| "none".to_owned(), |text| format!("{text:?}"))
 }
 
 // A token and a path are untrusted text: they must not move the cursor or reorder a line.
