@@ -4,6 +4,7 @@
 //! Nobody reads a warning that never goes away. So common and sound choices get none: public reads
 //! beside protected writes, `files.*` as a scope, a granted `*`.
 
+mod iss;
 mod issuers;
 mod paths;
 mod routes;
@@ -29,6 +30,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     for issuer in &config.issuers {
         found.extend(issuers::weak_choices(issuer, config.development.is_some()));
     }
+    found.extend(iss::weak_choices(config));
     found.extend(routes::weak_choices(config));
     found.extend(token_sources::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));

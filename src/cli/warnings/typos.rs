@@ -57,12 +57,16 @@ const KNOWN_METHODS: [&str; 48] = [
 ];
 /// Names that other programs use for every method.
 const EVERY_METHOD: [&str; 3] = ["*", "ALL", "ANY"];
+/// Of service account tokens.
+const KUBERNETES_CLAIM: &str = "kubernetes.io";
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
     for route in &config.routes {
         found.extend(unusual_methods(route));
         found.extend(scopes(route).iter().filter_map(comma));
+        let claims = route.claim_headers.iter();
+        found.extend(claims.filter_map(|one| dots(&one.header.with_value(one.claim.clone()))));
     }
     for issuer in &config.issuers {
         found.extend(of_issuer(issuer));
@@ -125,8 +129,23 @@ fn comma(scope: &Spanned<String>) -> Option<Fault> {
     Some(fault.with_help(format!("separate scopes by spaces: {:?}", scopes.join(" "))))
 }
 
+// Other programs name a nested claim so. A name with a colon or a slash is a URL or has a namespace,
+// and Kubernetes has one claim that is named like a host.
+fn dots(claim: &Spanned<String>) -> Option<Fault> {
+    let name = claim.value.as_str();
+    let is_path = name.contains('.') && name.split('.').all(|part| !part.is_empty());
+    if !is_path || name.contains([':', '/']) || name == KUBERNETES_CLAIM {
+        return None;
+    }
+    let pointer = format!("/{}", name.replace('.', "/"));
+    let fault = claim.fault(format!(
+        "{name:?} is the name of one claim that contains a dot"
+    ));
+    Some(fault.with_help(format!("did you mean the JSON Pointer {pointer:?}?")))
+}
+
 fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
-    let mut found = Vec::new();
+    let mut found: Vec<_> = issuer.scope_claims.iter().filter_map(dots).collect();
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
         let fault = |name: &Spanned<String>| {
@@ -199,6 +218,35 @@ mod tests {
                 [expected]
             );
         }
+    }
+
+    #[test]
+    fn claim_name_with_dots_is_warned_of() {
+        let claim = |name: &str| {
+            format!(
+                "claim_headers = {{ \"X-A\" = {name:?} }}\n[issuers.corp]\nissuer = \"https://id.test\"\n\
+                 audience = \"a\"\nscope_claims = [\"scope\", {name:?}]\n"
+            )
+        };
+        for fine in [
+            "roles",
+            "https://api.example.com/roles",
+            "urn:example.com:roles",
+            "kubernetes.io",
+            "a..b",
+            "a.",
+        ] {
+            assert_eq!(warnings(&claim(fine)), [""; 0], "{fine}");
+        }
+        let message = "\"realm_access.roles\" is the name of one claim that contains a dot \
+                       (did you mean the JSON Pointer \"/realm_access/roles\"?)";
+        assert_eq!(
+            warnings(&claim("realm_access.roles")),
+            [
+                format!("gateway.toml:6: routes[0].claim_headers.X-A: {message}"),
+                format!("gateway.toml:10: issuers.corp.scope_claims[1]: {message}"),
+            ]
+        );
     }
 
     #[test]
