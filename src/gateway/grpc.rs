@@ -52,7 +52,7 @@ fn code(refusal: &Refusal) -> u16 {
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
         Refusal::InsufficientScope { .. }
-        | Refusal::OriginNotAllowed(_)
+        | Refusal::OriginNotAllowed { .. }
         | Refusal::AddressNotAllowed { .. } => PERMISSION_DENIED,
         Refusal::Conflict => UNKNOWN,
         Refusal::BodyFault(RequestBodyFault::TimedOut)

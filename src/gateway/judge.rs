@@ -23,6 +23,7 @@ use super::refusal::{OriginRule, Refusal};
 use super::snapshot::Snapshot;
 use crate::clock::Ticker;
 use crate::oauth::bearer::BearerError;
+use crate::policy::cors;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
 use crate::policy::route_table::{MatchedRoute, NoRoute};
@@ -267,7 +268,7 @@ async fn verify_token<'h>(
             &head.decoded_token,
             last.as_ref().map(|last| last.text()),
         )
-        .map_err(|error| refuse_without_token(error, found, snapshot))?;
+        .map_err(|error| refuse_without_token(error, found, snapshot, headers))?;
     let request = VerificationRequest {
         token,
         connection_cache: context.connection_cache,
@@ -287,6 +288,7 @@ fn refuse_without_token(
     error: TokenError,
     found: &MatchedRoute<'_, '_>,
     snapshot: &Snapshot,
+    headers: &HeaderMap,
 ) -> Refusal {
     match error {
         TokenError::NotSent
@@ -299,7 +301,10 @@ fn refuse_without_token(
             Refusal::NoToken { scope, error }
         }
         // No challenge: a page of a foreign origin must not get one to act on.
-        TokenError::ForeignPage => Refusal::OriginNotAllowed(OriginRule::Cookie),
+        TokenError::ForeignPage => Refusal::OriginNotAllowed {
+            rule: OriginRule::Cookie,
+            found: cors::describe_origin(headers),
+        },
         TokenError::SeveralSources
         | TokenError::MalformedProtocols
         | TokenError::NoOtherProtocol

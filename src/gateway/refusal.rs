@@ -43,7 +43,12 @@ pub enum Refusal {
         found: Method,
     },
     /// A page whose origin may not use the route.
-    OriginNotAllowed(OriginRule),
+    OriginNotAllowed {
+        /// The rule that does not allow it.
+        rule: OriginRule,
+        /// The origin, quoted and truncated, or what the request has instead of one.
+        found: String,
+    },
     /// The client's address is not among those that may use the route.
     AddressNotAllowed {
         /// The client address.
@@ -157,7 +162,7 @@ impl Refusal {
             Self::Ambiguous(Ambiguity::Parameter(_)) => "unusable_parameter",
             Self::NoRoute { .. } => "no_route",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
-            Self::OriginNotAllowed(_) => "origin_not_allowed",
+            Self::OriginNotAllowed { .. } => "origin_not_allowed",
             Self::AddressNotAllowed { .. } => "address_not_allowed",
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
@@ -196,7 +201,7 @@ impl Refusal {
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
-            | Self::OriginNotAllowed(_)
+            | Self::OriginNotAllowed { .. }
             | Self::AddressNotAllowed { .. }
             | Self::BadAuthorization(_)
             | Self::Conflict
@@ -215,7 +220,7 @@ impl Refusal {
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
-            | Self::OriginNotAllowed(_)
+            | Self::OriginNotAllowed { .. }
             | Self::AddressNotAllowed { .. }
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
@@ -272,10 +277,15 @@ impl Refusal {
                     truncated(found.as_str())
                 ))
             }
-            Self::OriginNotAllowed(OriginRule::Cookie) => Some(TokenError::ForeignPage.to_string()),
-            Self::OriginNotAllowed(OriginRule::Cors) => {
-                Some("expected an origin that cors allows, but found another one".to_owned())
-            }
+            // An origin is no secret: it names a page, and never holds a path or a query.
+            Self::OriginNotAllowed { rule, found } => Some(match rule {
+                OriginRule::Cors => {
+                    format!("expected an origin that cors allows, but found {found}")
+                }
+                OriginRule::Cookie => {
+                    format!("{}; the Origin is {found}", TokenError::ForeignPage)
+                }
+            }),
             Self::AddressNotAllowed { found } => Some(format!(
                 "expected a client address in allow_from, but found {found}"
             )),

@@ -129,7 +129,7 @@ pub(super) fn respond(
         }
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
-        | Refusal::OriginNotAllowed(_)
+        | Refusal::OriginNotAllowed { .. }
         | Refusal::AddressNotAllowed { .. }
         | Refusal::NoToken { .. }
         | Refusal::BadAuthorization(_)
@@ -172,7 +172,7 @@ fn problem(refusal: &Refusal) -> Problem {
                 "The Allow header names the methods that can be used here."
             )
         }
-        Refusal::OriginNotAllowed(_) => {
+        Refusal::OriginNotAllowed { .. } => {
             problem!(
                 403,
                 "Forbidden",
@@ -327,7 +327,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         Refusal::Ambiguous(_)
         | Refusal::NoRoute { .. }
         | Refusal::MethodNotAllowed { .. }
-        | Refusal::OriginNotAllowed(_)
+        | Refusal::OriginNotAllowed { .. }
         | Refusal::AddressNotAllowed { .. }
         | Refusal::TokenTooLarge { .. }
         | Refusal::IssuerUnavailable { .. }

@@ -4,6 +4,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::host::{HostError, normal_host};
+use crate::text::truncated;
 
 /// In a preflight: the page wants to reach a private network (Private Network Access).
 pub const REQUEST_PRIVATE_NETWORK: HeaderName =
@@ -205,6 +206,21 @@ impl AllowedHeaders {
 #[must_use]
 pub fn origin(request: &HeaderMap) -> Option<&HeaderValue> {
     only_value(request, &header::ORIGIN)
+}
+
+/// What a request has as its origin, for messages: untrusted text, quoted and truncated.
+#[must_use]
+pub fn describe_origin(request: &HeaderMap) -> String {
+    if !request.contains_key(header::ORIGIN) {
+        return "missing".to_owned();
+    }
+    match origin(request) {
+        Some(origin) => format!(
+            "{:?}",
+            truncated(&String::from_utf8_lossy(origin.as_bytes()))
+        ),
+        None => "several at once".to_owned(),
+    }
 }
 
 /// The value of a header that occurs once.

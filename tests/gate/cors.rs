@@ -2,7 +2,9 @@
 
 mod second_opinion;
 
-use harness::{Authority, Gateway, Issuer, Key, Reply, Response, Server, eventually, send};
+use harness::{
+    Authority, Gateway, Issuer, Key, Reply, Response, Server, TestBed, eventually, send,
+};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method};
 
@@ -152,6 +154,57 @@ fn preflight_of_a_foreign_origin_is_refused_without_cors_headers() {
         assert_eq!(response.header("vary"), Some("Origin"), "{origin}");
     }
     assert_eq!(bed.upstream.hits(), 0);
+}
+
+#[test]
+fn refused_origin_is_in_the_log_quoted_and_truncated() {
+    let routes = "[cors]\norigins = \"https://app.example.com\"\n\
+                  [[routes]]\npath = \"/a\"\npublic = true\nupstream = \"up\"\n\
+                  [[routes]]\npath = \"/cookie\"\nupstream = \"up\"\ntoken_from = { cookie = \"at\" }\n";
+    let test_bed = TestBed::routes(routes);
+    let long = "x".repeat(90);
+    let cause = |request: &str| {
+        let before = test_bed.requests.lines().len();
+        assert_eq!(send(test_bed.address, request).status, 403, "{request}");
+        eventually("the request is logged", || {
+            test_bed.requests.lines().len() > before
+        });
+        let line = test_bed.requests.lines().pop().expect("a line");
+        assert_eq!(line["reason"], "origin_not_allowed", "{line}");
+        line["cause"].as_str().expect("a cause").to_owned()
+    };
+    for (origin, found) in [
+        ("https://evil.test", "\"https://evil.test\"".to_owned()),
+        ("null", "\"null\"".to_owned()),
+        ("a\"\u{202e}b", "\"a\\\"\\u{202e}b\"".to_owned()),
+        (&long, format!("\"{}…\"", "x".repeat(80))),
+        (
+            "https://app.example.com\r\nOrigin: a",
+            "several at once".to_owned(),
+        ),
+    ] {
+        let preflight = format!(
+            "OPTIONS /a HTTP/1.1\r\nHost: a\r\nOrigin: {origin}\r\nAccess-Control-Request-Method: GET\r\n\r\n"
+        );
+        assert_eq!(
+            cause(&preflight),
+            format!("expected an origin that cors allows, but found {found}")
+        );
+        let cookie = format!(
+            "GET /cookie HTTP/1.1\r\nHost: a\r\nCookie: at=secret\r\nOrigin: {origin}\r\n\r\n"
+        );
+        let cause = cause(&cookie);
+        assert!(
+            cause.ends_with(&format!("found neither; the Origin is {found}")),
+            "{cause}"
+        );
+        assert!(!cause.contains("secret"), "{cause}");
+    }
+    let cause = cause("GET /cookie HTTP/1.1\r\nHost: a\r\nCookie: at=secret\r\n\r\n");
+    assert!(
+        cause.ends_with("found neither; the Origin is missing"),
+        "{cause}"
+    );
 }
 
 #[test]

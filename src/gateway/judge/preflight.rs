@@ -51,7 +51,10 @@ pub(super) fn answer_preflight<'h>(
     facts.route = route;
     let allowed = cors::origin(&parts.headers).filter(|origin| policy.allows(origin));
     let Some(origin) = allowed else {
-        return Err(Refusal::OriginNotAllowed(OriginRule::Cors));
+        return Err(Refusal::OriginNotAllowed {
+            rule: OriginRule::Cors,
+            found: cors::describe_origin(&parts.headers),
+        });
     };
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
