@@ -1,7 +1,7 @@
 //! Arguments of several commands that may hold a token or a secret. They do not print themselves.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -37,7 +37,14 @@ impl TextFrom {
             Self::Argument(text) if text.trim().is_empty() => {
                 return Err(format!("{option}: expected {what}, but found an empty one"));
             }
-            Self::Argument(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
+            Self::Argument(text) => {
+                return match file_name(text) {
+                    Some(name) => Err(format!(
+                        "{option}: expected {what}, but found the name of a file (did you mean {option} @{name}?)"
+                    )),
+                    None => Ok(Zeroizing::new(text.as_bytes().to_vec())),
+                };
+            }
             Self::File(path) => (
                 path.display().to_string(),
                 File::open(path).map(|file| Box::new(file) as _),
@@ -57,6 +64,14 @@ impl TextFrom {
             text => Ok(Zeroizing::new(text.to_vec())),
         }
     }
+}
+
+// The text, if it names a file: `@` was left out. Nobody guesses a secret by naming a file, but a
+// JWT is never repeated, whatever files there are.
+fn file_name(text: &str) -> Option<&str> {
+    const JWT_START: &str = "eyJ";
+    let is_file = |name: &str| fs::metadata(name).is_ok_and(|found| found.is_file());
+    (!text.starts_with(JWT_START) && is_file(text)).then_some(text)
 }
 
 impl HeaderFrom {

@@ -46,6 +46,10 @@ fn unusable_arguments_are_bad_input_and_show_no_token() {
             "--token: expected a token in nowhere, but found none: No such",
         ),
         (
+            vec!["GET", "/things", "--token", "blank"],
+            "--token: expected a token, but found the name of a file (did you mean --token @blank?)",
+        ),
+        (
             vec!["GET", "/things", "--token", "@blank"],
             "--token: expected a token in blank, but found nothing",
         ),
