@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{ActiveToken, Claims, Expectation, ExpectedAudience};
+use scopegate::oauth::claims::{ActiveToken, Claims, Expectation, ExpectedAudience, ScopeClaims};
 use scopegate::oauth::jose::{self, Algorithm, CompactJws, Jwks, TokenShape};
 use scopegate::oauth::scope::GrantedWildcards;
 use scopegate::values::ExpiryUnit;
@@ -256,7 +256,7 @@ fn expectation(issuer: &str, audience: &str) -> Expectation {
             required: true,
         },
         required_claims: Vec::new(),
-        scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+        scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,

@@ -16,6 +16,7 @@ use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
 use super::scalars::{any_text, boolean, keyword, keywords, read_keyword, read_keyword_that, text};
+use super::scope_claim::{ScopeClaim, scope_claim};
 use super::secret::Secret;
 use super::units::{
     HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
@@ -71,9 +72,12 @@ table! {
         /// Claims that a token must have, in addition to `exp`.
         /// Example: `required_claims = ["sub", "client_id"]`
         pub required_claims: Vec<Spanned<String>> = list_or(text(), 0, json!([])),
-        /// Claims that may contain the scopes. The first one that is present counts.
-        /// Example: `scope_claims = ["scope", "roles"]`
-        pub scope_claims: Vec<Spanned<String>> = list_or(text(), 1, json!(["scope", "scp"])),
+        /// Claims that contain the scopes. Of the names, the first one that is present counts. JSON
+        /// Pointers and tables count in addition; a `*` in their values is no wildcard, unless the
+        /// table sets `wildcards`.
+        /// Example: `scope_claims = ["scope", "/realm_access/roles", { claim = "/resource_access/app/roles", prefix = "app:" }]`
+        pub scope_claims: Vec<Spanned<ScopeClaim>> =
+            list_or(scope_claim(), 1, json!(["scope", "scp"])),
         /// Unit of `exp`, `nbf` and `iat`.
         /// Example: `expiry_unit = "milliseconds"`
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),

@@ -107,7 +107,7 @@ pub enum Access {
 pub struct ClaimHeader {
     /// The header.
     pub header: Spanned<HeaderName>,
-    /// The claim whose value it gets.
+    /// The claim whose value it gets: a name, or a JSON Pointer.
     pub claim: String,
     /// How the value is written.
     pub format: ClaimFormat,
@@ -280,7 +280,7 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
     let mut headers: Vec<ClaimHeader> = Vec::new();
     let key = key(
         "claim_headers",
-        "Headers that send claims of the token to the upstream. The format `json` writes the whole value as JSON. \
+        "Headers that send claims of the token to the upstream: a claim by its name, or a value in it by a JSON Pointer. The format `json` writes the whole value as JSON. \
          Without it, none. Example: \
          `claim_headers = { \"X-Client-Id\" = \"client_id\", \"X-Groups\" = { claim = \"groups\", format = \"json\" } }`",
     );
@@ -338,7 +338,7 @@ fn claim() -> impl ValueType<(String, ClaimFormat)> {
             "type": ["string", "object"],
             "minLength": 1,
             "properties": {
-                "claim": {"description": "The name of the claim.", "type": "string", "minLength": 1},
+                "claim": {"description": "The name of the claim, or a JSON Pointer.", "type": "string", "minLength": 1},
                 "format": format,
             },
             "required": ["claim"],

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue};
 
-use crate::oauth::claims::{ActiveToken, InexactClaim};
+use crate::oauth::claims::{ActiveToken, ClaimReference, InexactClaim};
 use crate::telemetry::Throttle;
 use crate::values::ClaimFormat;
 
@@ -18,7 +18,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct ClaimHeader {
     name: HeaderName,
-    claim: String,
+    claim: ClaimReference,
     format: ClaimFormat,
     omitted: Throttle,
 }
@@ -37,7 +37,7 @@ pub struct OmittedClaim {
 impl ClaimHeader {
     /// A header that has the value of a claim.
     #[must_use]
-    pub fn new(name: HeaderName, claim: String, format: ClaimFormat) -> Self {
+    pub fn new(name: HeaderName, claim: ClaimReference, format: ClaimFormat) -> Self {
         Self {
             name,
             claim,
@@ -55,7 +55,7 @@ impl ClaimHeader {
     pub(super) fn log_omitted(&self, route: &str, found: InexactClaim, now: Instant) {
         if let Some(earlier) = self.omitted.admit(now) {
             // Never the value: it may name a person.
-            let (header, claim, requests) = (self.name.as_str(), &*self.claim, earlier + 1);
+            let (header, claim, requests) = (self.name.as_str(), self.claim.as_str(), earlier + 1);
             tracing::warn!(route, header, claim, %found, requests, "claim header omitted");
         }
     }
@@ -64,7 +64,7 @@ impl ClaimHeader {
     pub(super) fn omitted(&self, found: InexactClaim) -> OmittedClaim {
         OmittedClaim {
             header: self.name.clone(),
-            claim: self.claim.clone(),
+            claim: self.claim.to_string(),
             found,
         }
     }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod authorization_server;
+mod claims;
 mod cors;
 mod fingerprints;
 mod introspection;
@@ -142,6 +143,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     cors::compile(config.cors.as_ref(), &mut faults);
     response_headers::compile(config.server.response_headers.as_ref(), &mut faults);
     faults.extend(issuers::faults_of_keys(&config.issuers));
+    faults.extend(issuers::faults_of_claims(&config.issuers));
     admin::known_hosts(config, &mut faults);
     faults
 }

@@ -12,6 +12,7 @@
 //!    the token (RFC 7800 §3, RFC 9449 §7.1).
 //! 6. A scope that cannot be parsed is not granted.
 //!
+//! `reference` refers to a claim, or to a value within one. `scope_claims` finds the scopes.
 //! `rules` checks each rule by itself. `checks` uses that to report all of them to `explain`.
 
 mod active;
@@ -19,7 +20,9 @@ mod checks;
 mod error;
 mod exact;
 mod memory;
+mod reference;
 mod rules;
+mod scope_claims;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +39,8 @@ pub use checks::{ClaimCheck, FoundValue};
 pub use error::ClaimsError;
 pub use exact::InexactClaim;
 pub(crate) use memory::{allocated, allocated_arc};
+pub use reference::{ClaimReference, ClaimReferenceError};
+pub use scope_claims::{AdditionalScopes, ScopeClaims};
 
 use rules::Rule;
 
@@ -62,8 +67,8 @@ pub struct Expectation {
     pub audience: ExpectedAudience,
     /// Claims that must be present and not `null`.
     pub required_claims: Vec<String>,
-    /// The claims that may hold the scopes; the first that is present counts.
-    pub scope_claims: Vec<String>,
+    /// The claims that hold the scopes.
+    pub scope_claims: ScopeClaims,
     /// The unit of `exp`, `nbf` and `iat`.
     pub expiry_unit: ExpiryUnit,
     /// Whether `exp` must be present.
@@ -111,16 +116,15 @@ impl Claims {
 
     /// Adds the claims of `token` that these claims lack.
     ///
-    /// An introspection response overrides the JWT that it is about. If it names a scope claim, no
-    /// scope claim of the JWT is added: under another name, it could grant more.
+    /// An introspection response overrides the JWT that it is about. If it names a claim that holds
+    /// scopes, no such claim of the JWT is added: under another name, it could grant more.
     #[must_use]
-    pub fn complete_from(mut self, token: &ActiveToken, scope_claims: &[String]) -> Self {
-        let names_scope = scope_claims
-            .iter()
-            .any(|claim| self.members.contains_key(claim));
+    pub fn complete_from(mut self, token: &ActiveToken, scope_claims: &ScopeClaims) -> Self {
+        let mut names = self.members.keys();
+        let names_scope = names.any(|name| scope_claims.hold_scopes_in(name));
         for (name, value) in &token.claims {
-            let is_named =
-                self.members.contains_key(name) || (names_scope && scope_claims.contains(name));
+            let is_named = self.members.contains_key(name)
+                || (names_scope && scope_claims.hold_scopes_in(name));
             if !is_named {
                 self.members.insert(name.clone(), value.clone());
             }
@@ -198,20 +202,9 @@ impl Claims {
     }
 
     fn scopes(&self, expected: &Expectation) -> Result<ScopeSet, ClaimsError> {
-        let wildcards = expected.granted_wildcards;
-        let granted = match expected
+        let granted = expected
             .scope_claims
-            .iter()
-            .find_map(|claim| self.members.get(claim))
-        {
-            Some(Value::String(scopes)) => ScopeSet::parse(scopes, wildcards),
-            Some(Value::Array(scopes)) => {
-                ScopeSet::from_elements(scopes.iter().filter_map(Value::as_str), wildcards)
-            }
-            Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_)) | None => {
-                Ok(ScopeSet::empty())
-            }
-        };
+            .granted(&self.members, expected.granted_wildcards);
         granted.map_err(|_| ClaimsError::TooManyScopes)
     }
 }

@@ -114,6 +114,10 @@ pub enum GrantedWildcards {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeSet(Box<[ScopePattern]>);
 
+/// Collects the scopes that an access token grants, from one claim or from several.
+#[derive(Clone, Debug, Default)]
+pub struct GrantedScopes(Vec<ScopePattern>);
+
 /// An access token grants more scopes than [`MAX_GRANTED_SCOPES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("more than {MAX_GRANTED_SCOPES} scopes")]
@@ -146,18 +150,9 @@ impl ScopeSet {
         elements: impl IntoIterator<Item = &'s str>,
         wildcards: GrantedWildcards,
     ) -> Result<Self, TooManyScopes> {
-        let parse = match wildcards {
-            GrantedWildcards::Honoured => ScopePattern::parse,
-            GrantedWildcards::Literal => ScopePattern::literal,
-        };
-        let mut granted = Vec::new();
-        for element in elements.into_iter().filter(|element| !element.is_empty()) {
-            if granted.len() == MAX_GRANTED_SCOPES {
-                return Err(TooManyScopes);
-            }
-            granted.extend(parse(element));
-        }
-        Ok(Self(granted.into_boxed_slice()))
+        let mut granted = GrantedScopes::default();
+        granted.add(elements, "", wildcards)?;
+        Ok(granted.into())
     }
 
     /// Whether some granted scope meets `required`.
@@ -188,6 +183,42 @@ impl ScopeSet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl GrantedScopes {
+    /// Adds listed scope-tokens, each after `prefix`. An element with a space is not a scope-token
+    /// and grants nothing, nor does an empty one.
+    ///
+    /// # Errors
+    /// [`TooManyScopes`] if there are more than [`MAX_GRANTED_SCOPES`], with the earlier ones.
+    pub fn add<'s>(
+        &mut self,
+        elements: impl IntoIterator<Item = &'s str>,
+        prefix: &str,
+        wildcards: GrantedWildcards,
+    ) -> Result<(), TooManyScopes> {
+        let parse = match wildcards {
+            GrantedWildcards::Honoured => ScopePattern::parse,
+            GrantedWildcards::Literal => ScopePattern::literal,
+        };
+        for element in elements.into_iter().filter(|element| !element.is_empty()) {
+            if self.0.len() == MAX_GRANTED_SCOPES {
+                return Err(TooManyScopes);
+            }
+            self.0.extend(if prefix.is_empty() {
+                parse(element)
+            } else {
+                parse(&format!("{prefix}{element}"))
+            });
+        }
+        Ok(())
+    }
+}
+
+impl From<GrantedScopes> for ScopeSet {
+    fn from(granted: GrantedScopes) -> Self {
+        Self(granted.0.into_boxed_slice())
     }
 }
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
+use scopegate::oauth::claims::{
+    ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience, ScopeClaims,
+};
 use scopegate::oauth::scope::{GrantedWildcards, check_scope_token};
 use scopegate::values::ExpiryUnit;
 use serde_json::{Map, Value};
@@ -63,7 +65,7 @@ pub(crate) fn strict() -> Expectation {
             required: true,
         },
         required_claims: vec!["sub".to_owned()],
-        scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+        scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,
@@ -200,6 +202,7 @@ fn seconds(value: &Value, unit: ExpiryUnit) -> Option<i128> {
 fn pieces<'m>(members: &'m Map<String, Value>, expected: &Expectation) -> Vec<&'m str> {
     match expected
         .scope_claims
+        .names
         .iter()
         .find_map(|claim| members.get(claim))
     {

@@ -26,6 +26,7 @@ mod jwks_schedule;
 mod keys;
 mod listeners;
 mod lookalikes;
+mod nested_scopes;
 mod order;
 mod panics;
 mod protocols;

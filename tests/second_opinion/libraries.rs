@@ -14,7 +14,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
 use jwt_simple::prelude::*;
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{Claims as OurClaims, Expectation, ExpectedAudience};
+use scopegate::oauth::claims::{Claims as OurClaims, Expectation, ExpectedAudience, ScopeClaims};
 use scopegate::oauth::jose::{self, Algorithm, Jwks, TokenShape};
 use scopegate::oauth::scope::GrantedWildcards;
 use scopegate::values::ExpiryUnit;
@@ -152,7 +152,7 @@ impl Libraries {
                     required: true,
                 },
                 required_claims: Vec::new(),
-                scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+                scope_claims: ScopeClaims::first_of(["scope", "scp"]),
                 expiry_unit: ExpiryUnit::Seconds,
                 expiry_required: true,
                 accept_unbounded_expiry: false,

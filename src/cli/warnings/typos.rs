@@ -145,7 +145,10 @@ fn dots(claim: &Spanned<String>) -> Option<Fault> {
 }
 
 fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
-    let mut found: Vec<_> = issuer.scope_claims.iter().filter_map(dots).collect();
+    let scopes = issuer.scope_claims.iter();
+    let mut found: Vec<_> = scopes
+        .filter_map(|source| dots(&source.with_value(source.value.claim.clone())))
+        .collect();
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
         let fault = |name: &Spanned<String>| {

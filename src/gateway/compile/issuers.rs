@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authorization_server::AuthorizationServer;
-use super::{RootCertificates, introspection};
+use super::{RootCertificates, claims, introspection};
 use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
@@ -167,7 +167,7 @@ fn compile_one(
         Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
         None => None,
     };
-    let expectation = expectation(issuer, &name);
+    let expectation = expectation(issuer, &name)?;
     let introspection = match &issuer.introspection {
         Some(asked) => {
             let introspection =
@@ -270,8 +270,16 @@ pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item =
     })
 }
 
-fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
-    Expectation {
+/// The faults of claims that issuers name, whatever other faults they have.
+pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
+    issuers.iter().filter_map(|issuer| {
+        let compiled = claims::scope_claims(&issuer.scope_claims);
+        compiled.err().map(|fault| *fault)
+    })
+}
+
+fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, Box<Fault>> {
+    Ok(Expectation {
         issuer_name: Arc::clone(name),
         issuers: texts(&issuer.issuer),
         issuer_required: true,
@@ -283,7 +291,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
             },
         },
         required_claims: texts(&issuer.required_claims),
-        scope_claims: texts(&issuer.scope_claims),
+        scope_claims: claims::scope_claims(&issuer.scope_claims)?,
         expiry_unit: issuer.expiry_unit,
         expiry_required: true,
         accept_unbounded_expiry: issuer.accept_unbounded_expiry,
@@ -294,7 +302,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Expectation {
             GrantedWildcards::Literal
         },
         ignore_cnf: issuer.insecure_ignore_cnf,
-    }
+    })
 }
 
 fn texts(spanned: &[config::Spanned<String>]) -> Vec<String> {

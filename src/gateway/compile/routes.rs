@@ -3,9 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{cors, host_pattern, response_headers, token_sources};
+use super::{claims, cors, host_pattern, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
-use crate::gateway::claim_headers::ClaimHeader;
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
 use crate::gateway::snapshot::Forwarding;
@@ -127,6 +126,8 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         cors::of_route(written, None, &mut faults);
         token_sources::compile(written, config, &mut faults);
         response_headers::compile(written.response_headers.as_ref(), &mut faults);
+        let headers = written.claim_headers.iter().map(claims::header);
+        faults.extend(headers.filter_map(|header| header.err().map(|fault| *fault)));
         if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
             if let Some(prefix) = &written.strip_prefix {
                 or_fault(&mut faults, segments_to_strip(prefix, &path));
@@ -247,14 +248,8 @@ fn compile_forwarding(
         claim_headers: written
             .claim_headers
             .iter()
-            .map(|written| {
-                ClaimHeader::new(
-                    written.header.value.clone(),
-                    written.claim.clone(),
-                    written.format,
-                )
-            })
-            .collect(),
+            .map(claims::header)
+            .collect::<Result<_, _>>()?,
         response,
     })
 }

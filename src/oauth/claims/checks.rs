@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::rules::{Rule, excerpt, one_of};
 use super::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::UnixTime;
@@ -51,20 +53,32 @@ impl Claims {
             expected: rule.expected(expected),
             broken: rule.check(self, expected, now).err(),
         });
-        let claim = expected
-            .scope_claims
-            .iter()
-            .find(|claim| self.members.contains_key(*claim));
-        let scopes = ClaimCheck {
-            claim: claim.map_or("scope", String::as_str).to_owned(),
-            found: claim.map_or(FoundValue::Nothing, |claim| self.value_of(claim)),
-            expected: format!(
-                "at most {MAX_GRANTED_SCOPES} scopes, in {}",
-                expected.scope_claims.join(" or ")
-            ),
+        by_rule.chain(self.scope_checks(expected)).collect()
+    }
+
+    // One check for the plain name that counts, and one for each further claim that is present.
+    fn scope_checks(&self, expected: &Expectation) -> Vec<ClaimCheck> {
+        let sources = &expected.scope_claims;
+        let text = format!(
+            "at most {MAX_GRANTED_SCOPES} scopes, in {}",
+            sources.listed()
+        );
+        let named = sources.first_present(&self.members);
+        let first = ClaimCheck {
+            claim: named.map_or("scope", |(name, _)| name).to_owned(),
+            found: named.map_or(FoundValue::Nothing, |(_, value)| FoundValue::json(value)),
+            expected: text.clone(),
             broken: self.scopes(expected).err(),
         };
-        by_rule.chain([scopes]).collect()
+        let additional = sources.additional.iter().filter_map(|source| {
+            Some(ClaimCheck {
+                claim: source.claim.to_string(),
+                found: FoundValue::json(source.claim.find(&self.members)?),
+                expected: text.clone(),
+                broken: None,
+            })
+        });
+        [first].into_iter().chain(additional).collect()
     }
 
     /// The scopes, whether the claims are valid or not; empty if there are too many.
@@ -83,10 +97,15 @@ impl Claims {
     }
 
     fn value_of(&self, claim: &str) -> FoundValue {
-        match self.members.get(claim) {
-            None => FoundValue::Nothing,
-            value => FoundValue::Json(excerpt(value)),
-        }
+        self.members
+            .get(claim)
+            .map_or(FoundValue::Nothing, FoundValue::json)
+    }
+}
+
+impl FoundValue {
+    fn json(value: &Value) -> Self {
+        Self::Json(excerpt(Some(value)))
     }
 }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use serde_json::{Number, Value};
 
-use super::ActiveToken;
+use super::{ActiveToken, ClaimReference};
 
 /// 2^53: from here on, several whole numbers share one floating-point number.
 const INEXACT_FROM: f64 = 9_007_199_254_740_992.0;
@@ -51,8 +51,11 @@ impl ActiveToken {
     ///
     /// # Errors
     /// [`InexactClaim`] if other values of the claim would have the same text.
-    pub fn claim_as_text(&self, name: &str) -> Result<Option<Cow<'_, str>>, InexactClaim> {
-        match self.claims.get(name) {
+    pub fn claim_as_text(
+        &self,
+        claim: &ClaimReference,
+    ) -> Result<Option<Cow<'_, str>>, InexactClaim> {
+        match claim.find(&self.claims) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => exact_text(text).map(|text| Some(Cow::Borrowed(text))),
             Some(Value::Number(number)) => {
@@ -76,8 +79,8 @@ impl ActiveToken {
     ///
     /// # Errors
     /// [`InexactClaim::Number`]; JSON represents every other value exactly.
-    pub fn claim_as_json(&self, name: &str) -> Result<Option<String>, InexactClaim> {
-        let Some(value) = self.claims.get(name) else {
+    pub fn claim_as_json(&self, claim: &ClaimReference) -> Result<Option<String>, InexactClaim> {
+        let Some(value) = claim.find(&self.claims) else {
             return Ok(None);
         };
         check_numbers(value)?;
@@ -188,12 +191,12 @@ mod tests {
 
     fn text_of(claim: &Value) -> Result<Option<String>, InexactClaim> {
         token(claim)
-            .claim_as_text("claim")
+            .claim_as_text(&ClaimReference::name("claim"))
             .map(|text| text.map(Cow::into_owned))
     }
 
     fn json_of(claim: &Value) -> Result<Option<String>, InexactClaim> {
-        token(claim).claim_as_json("claim")
+        token(claim).claim_as_json(&ClaimReference::name("claim"))
     }
 
     #[test]
@@ -240,7 +243,10 @@ mod tests {
         ] {
             assert_eq!(text_of(&claim), expected, "{claim}");
         }
-        assert_eq!(token(&json!("x")).claim_as_text("other"), Ok(None));
+        assert_eq!(
+            token(&json!("x")).claim_as_text(&ClaimReference::name("other")),
+            Ok(None)
+        );
     }
 
     #[test]
@@ -259,7 +265,10 @@ mod tests {
         ] {
             assert_eq!(json_of(&claim), expected, "{claim}");
         }
-        assert_eq!(token(&json!("x")).claim_as_json("other"), Ok(None));
+        assert_eq!(
+            token(&json!("x")).claim_as_json(&ClaimReference::name("other")),
+            Ok(None)
+        );
     }
 
     fn any_claim() -> impl Strategy<Value = Value> {

@@ -218,7 +218,8 @@ proptest! {
             prop_assert!(active.expires_at().is_none_or(|at| now < at.later_by(expected.leeway)));
             prop_assert!(lax || active.expires_at().is_some());
             for name in members.as_object().expect("it is an object").keys() {
-                let _ = (active.claim_as_text(name), active.claim_as_json(name));
+                let name = ClaimReference::name(name);
+                let _ = (active.claim_as_text(&name), active.claim_as_json(&name));
             }
         }
     }
@@ -237,7 +238,7 @@ fn expectation() -> Expectation {
             required: true,
         },
         required_claims: Vec::new(),
-        scope_claims: vec!["scope".to_owned(), "scp".to_owned()],
+        scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::*;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{Claims, Expectation, ExpectedAudience};
+use crate::oauth::claims::{Claims, Expectation, ExpectedAudience, ScopeClaims};
 use crate::oauth::scope::GrantedWildcards;
 use crate::policy::methods::Methods;
 use crate::policy::path::NormalPath;
@@ -24,7 +24,7 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         issuer_required: false,
         audience: ExpectedAudience::Any,
         required_claims: Vec::new(),
-        scope_claims: vec!["scope".to_owned()],
+        scope_claims: ScopeClaims::first_of(["scope"]),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: false,
         accept_unbounded_expiry: false,

@@ -196,6 +196,32 @@ fn claim_without_an_exact_header_value_is_omitted_and_logged() {
 }
 
 #[test]
+fn claim_header_may_have_a_value_inside_a_claim() {
+    let routes = "[[routes]]\npath = \"/a\"\nupstream = \"up\"\n\
+                  claim_headers = { X-Org = \"/org/id\", X-First = \"/groups/0\", X-Dotted = \"org.id\", \
+                  X-Url = \"https://a.test/b\", X-Groups = { claim = \"/org/groups\", format = \"json\" } }\n";
+    let test_bed = TestBed::routes(routes);
+    let mut claims = test_bed.issuer.claims("");
+    claims["org"] = json!({ "id": "acme", "groups": ["a b"] });
+    claims["groups"] = json!(["first", "second"]);
+    claims["https://a.test/b"] = json!("url");
+    let token = test_bed.key.token(&claims);
+    let forged = "X-Org: forged\r\nX-Dotted: forged\r\n";
+    let authorization = format!("{forged}Authorization: Bearer {token}\r\n");
+    assert_eq!(get_status(&test_bed, "/a", &authorization), 200);
+    let received = test_bed.last();
+    for (header, expected) in [
+        ("x-org", &["acme"][..]),
+        ("x-first", &["first"]),
+        ("x-dotted", &[]),
+        ("x-url", &["url"]),
+        ("x-groups", &["[\"a b\"]"]),
+    ] {
+        assert_eq!(received.header(header), expected, "{header}");
+    }
+}
+
+#[test]
 fn r40_hop_by_hop_fields_are_removed_in_both_directions() {
     let test_bed = test_bed();
     test_bed.upstream.script(|_| {

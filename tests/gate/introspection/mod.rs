@@ -5,6 +5,7 @@ mod circuit_breaker;
 mod credentials;
 mod failures;
 mod lookups;
+mod nested_scopes;
 mod own_token;
 mod renewal;
 mod responses;

@@ -249,3 +249,60 @@ fn missing_secret_is_reported_with_the_remedy_and_never_printed() {
     let debug = format!("{:?}", good(&client("\"hunter2\"")));
     assert!(!debug.contains("hunter2"), "{debug}");
 }
+
+#[test]
+fn scope_claim_is_a_name_a_pointer_or_a_whole_table() {
+    let forms = "expected the name of a claim, a JSON Pointer, or { claim = \"CLAIM\", prefix = \"PREFIX\", wildcards = true or false }";
+    let prefix = "expected characters of a scope without * as prefix";
+    for (written, report) in [
+        ("\"\"", format!("{forms}, but found \"\"")),
+        (
+            "7",
+            format!("{forms}, but found 7 (write \"7\", in quotes)"),
+        ),
+        (
+            "{ prefix = \"a\" }",
+            format!("{forms}, but found a table without a claim"),
+        ),
+        (
+            "{ claim = \"\" }",
+            format!("{forms}, but found something else as claim"),
+        ),
+        (
+            "{ claim = \"a\", wildcard = true }",
+            format!("{forms}, but found a table with \"wildcard\""),
+        ),
+        (
+            "{ claim = \"a\", wildcards = \"no\" }",
+            format!("{forms}, but found something else as wildcards"),
+        ),
+        (
+            "{ claim = \"a\", prefix = \"a*\" }",
+            format!("{prefix}, but found \"a*\""),
+        ),
+        (
+            "{ claim = \"a\", prefix = \"a b\" }",
+            format!("{prefix}, but found \"a b\""),
+        ),
+        (
+            "{ claim = \"a\", prefix = \"ü\" }",
+            format!("{prefix}, but found \"ü\""),
+        ),
+        (
+            "{ claim = \"a\", prefix = 7 }",
+            format!("{prefix}, but found 7"),
+        ),
+    ] {
+        let text = format!("[issuers.corp]\n{GOOD_ISSUER}scope_claims = [\"scope\", {written}]");
+        assert_eq!(
+            read(&text).err(),
+            Some(format!(
+                "gateway.toml:4: issuers.corp.scope_claims[1]: {report}"
+            )),
+            "{written}"
+        );
+    }
+    good(&format!(
+        "[issuers.corp]\n{GOOD_ISSUER}scope_claims = [{{ claim = \"/a/b\", prefix = \"role:\" }}]"
+    ));
+}
