@@ -8,8 +8,10 @@
 //!   runs it.
 //! - `explanation`: the result as data; `forwarded`: the part about the upstream's request. `text`
 //!   and `json` render it; `duration` formats durations.
+//! - `cors`: what answers a preflight; `unread`: the claims that nothing reads.
 
 mod arguments;
+mod cors;
 mod dry_run;
 mod duration;
 mod explanation;
@@ -17,6 +19,7 @@ mod forwarded;
 mod json;
 mod sample_request;
 mod text;
+mod unread;
 
 use std::path::Path;
 use std::process::ExitCode;

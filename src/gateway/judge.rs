@@ -11,6 +11,8 @@
 
 mod preflight;
 
+pub use preflight::Preflight;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

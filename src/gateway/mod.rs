@@ -34,6 +34,7 @@ pub use compile::{compile, compile_after, route_faults};
 pub use connection::Connection;
 pub use dry_run::{DryRun, DryRunReport, Outgoing, RequestTarget};
 pub use gate::Gate;
+pub use judge::Preflight;
 pub use networks::Networks;
 pub use refusal::Refusal;
 pub use respond::ChallengeSettings;

@@ -13,7 +13,8 @@
 //! 6. A scope that cannot be parsed is not granted.
 //!
 //! `reference` refers to a claim, or to a value within one. `scope_claims` finds the scopes.
-//! `rules` checks each rule by itself. `checks` uses that to report all of them to `explain`.
+//! `rules` checks each rule by itself. `checks` uses that to report all of them to `explain`,
+//! and `unread` names the other claims.
 
 mod active;
 mod checks;
@@ -23,6 +24,7 @@ mod memory;
 mod reference;
 mod rules;
 mod scope_claims;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,12 +37,13 @@ use super::scope::{GrantedWildcards, ScopeSet};
 use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
-pub use checks::{ClaimCheck, FoundValue};
+pub use checks::{ClaimCheck, FoundValue, LeewayUse};
 pub use error::ClaimsError;
 pub use exact::InexactClaim;
 pub(crate) use memory::{allocated, allocated_arc};
 pub use reference::{ClaimReference, ClaimReferenceError};
 pub use scope_claims::{AdditionalScopes, ScopeClaims};
+pub use unread::{UnreadClaims, UnreadScopeClaim};
 
 use rules::Rule;
 

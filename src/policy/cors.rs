@@ -127,6 +127,20 @@ impl CorsPolicy {
             .is_none_or(|origins| origins.contains(origin))
     }
 
+    /// Whether a preflight may request this header. A browser compares names without case.
+    #[must_use]
+    pub fn allows_header(&self, name: &str) -> bool {
+        match &self.headers {
+            AllowedHeaders::Requested => true,
+            AllowedHeaders::Listed(listed) => {
+                let listed = listed.to_str().unwrap_or_default();
+                listed
+                    .split(',')
+                    .any(|one| one.trim().eq_ignore_ascii_case(name))
+            }
+        }
+    }
+
     /// Whether every origin is allowed. Responses do not depend on the origin then.
     #[must_use]
     pub fn allows_any(&self) -> bool {

@@ -11,7 +11,9 @@ use super::jwt::{SignatureError, Signer};
 use super::key_ring::NoKeys;
 use super::verifier::Verifier;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, ClaimCheck, Claims, ClaimsError, Expectation};
+use crate::oauth::claims::{
+    ActiveToken, ClaimCheck, Claims, ClaimsError, Expectation, UnreadClaims,
+};
 use crate::oauth::jose::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
 use crate::oauth::scope::ScopeSet;
 
@@ -32,6 +34,8 @@ pub struct Examined {
     pub checks: Vec<ClaimCheck>,
     /// The scopes that it claims.
     pub granted: Option<ScopeSet>,
+    /// The claims that no rule reads.
+    pub unread: UnreadClaims,
 }
 
 /// The form of a token.
@@ -94,6 +98,7 @@ impl Verifier {
             signed: Signed::Unknown,
             checks: Vec::new(),
             granted: None,
+            unread: UnreadClaims::default(),
         };
         if token.len() > self.max_token_size {
             examined.shape = Shape::TooLong {
@@ -131,6 +136,7 @@ impl Verifier {
             iss: claims.issuer().map(str::to_owned),
         };
         let Some(issuer) = self.issuer_named_in(&claims, accepts) else {
+            examined.unread = claims.unread(None);
             return;
         };
         examined.issuer = Some(Arc::clone(issuer));
@@ -141,6 +147,7 @@ impl Verifier {
         let expected = issuer.jwt_expectation();
         examined.checks = claims.checks(expected, now);
         examined.granted = Some(claims.granted(expected));
+        examined.unread = claims.unread(Some(expected));
     }
 }
 

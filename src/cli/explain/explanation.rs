@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use http::request::Parts;
 
+use super::cors::CorsFinding;
 use super::dry_run::DryRunResult;
 use super::forwarded::ForwardedSummary;
 use super::sample_request::SampleRequest;
 use crate::config::{Config, KeySource, Source};
-use crate::gateway::{RequestTarget, Snapshot};
+use crate::gateway::{Preflight, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::ClaimCheck;
 use crate::oauth::scope::ScopeSet;
@@ -40,6 +41,8 @@ pub(super) struct Explanation {
     pub(super) others: Vec<(RouteSummary, RouteMatch)>,
     /// How many other routes are not listed.
     pub(super) omitted: usize,
+    /// What answers a preflight; none for other requests.
+    pub(super) cors: Option<CorsFinding>,
     pub(super) token: TokenFinding,
     /// The checks of the introspection response, if the token is active by it.
     pub(super) response_checks: Vec<ClaimCheck>,
@@ -169,6 +172,7 @@ impl Explanation {
             route: None,
             others: Vec::new(),
             omitted: 0,
+            cors: None,
             token: TokenFinding::NotChecked,
             response_checks: Vec::new(),
             sets: Vec::new(),
@@ -195,13 +199,19 @@ impl Explanation {
         let (Some(host), Some(path)) = (&target.host, &target.path) else {
             return;
         };
+        let preflight = Preflight::of(request, snapshot, host, path);
+        self.cors = CorsFinding::of(request, preflight.as_ref(), config, source);
+        // The route of a preflight is that of the request that follows.
+        let method = preflight
+            .as_ref()
+            .map_or(&request.method, |preflight| &preflight.method);
         let summary = |index: usize| RouteSummary::of(index, snapshot, config, source);
         self.add_other_routes(
-            snapshot.routes.route_matches(host, path, &request.method),
+            snapshot.routes.route_matches(host, path, method),
             |index| common_segments(snapshot.routes.routes()[index].path.as_str(), path.as_str()),
             summary,
         );
-        let Ok(found) = snapshot.routes.find(host, path, &request.method) else {
+        let Ok(found) = snapshot.routes.find(host, path, method) else {
             return;
         };
         let parameters = found
@@ -212,6 +222,9 @@ impl Explanation {
             parameters: parameters.collect(),
             ..summary(found.index)
         });
+        if preflight.is_some() {
+            return;
+        }
         self.token = token(request, &found, snapshot, result.now);
         let active = result.report.as_ref();
         let active = active.and_then(|report| report.token.as_ref());

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::cors::CorsFinding;
 use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
+use super::unread;
 use crate::gateway::OmittedClaim;
-use crate::oauth::claims::{ClaimCheck, FoundValue};
+use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse, UnreadClaims};
 use crate::policy::route_table::RouteMatch;
 use crate::verify::jwt::Signer;
 use crate::verify::{Examined, Shape, Signed};
@@ -15,6 +17,11 @@ pub(super) fn render(explanation: &Explanation) -> String {
         other["why"] = json!(name_of(*route_match));
         other
     });
+    let examined = match &explanation.token {
+        TokenFinding::Examined(examined) => Some(&**examined),
+        TokenFinding::NotChecked | TokenFinding::NotRequired | TokenFinding::None(_) => None,
+    };
+    let unread = examined.map(|examined| &examined.unread);
     let document = json!({
         "verdict": match explanation.verdict {
             Verdict::Passes => "passes",
@@ -36,13 +43,13 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "route": explanation.route.as_ref().map(route),
         "other_routes": others.collect::<Vec<_>>(),
         "other_routes_omitted": explanation.omitted,
+        "cors": explanation.cors.as_ref().map(CorsFinding::to_json),
         "token": token(&explanation.token),
         "issuer": issuer(&explanation.token),
         "key": key(&explanation.token),
-        "claims": match &explanation.token {
-            TokenFinding::Examined(examined) => checks(&examined.checks),
-            TokenFinding::NotChecked | TokenFinding::NotRequired | TokenFinding::None(_) => json!([]),
-        },
+        "claims": examined.map_or_else(|| json!([]), |examined| checks(&examined.checks)),
+        "claims_not_checked": unread.map_or_else(Vec::new, unread::names),
+        "scope_claims_not_read": unread.map_or_else(|| json!([]), scope_claims_not_read),
         "claims_of_answer": checks(&explanation.response_checks),
         "required_scopes": explanation.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
         "granted_scopes": explanation.granted,
@@ -154,21 +161,39 @@ fn key(finding: &TokenFinding) -> Value {
 
 fn checks(checks: &[ClaimCheck]) -> Value {
     let one = |check: &ClaimCheck| {
-        let (found, seconds) = match &check.found {
-            FoundValue::Nothing => (None, None),
-            FoundValue::Json(text) => (Some(text.clone()), None),
-            FoundValue::Time { at: time, .. } => (Some(time.to_string()), Some(time.as_seconds())),
+        let (found, seconds, leeway) = match &check.found {
+            FoundValue::Nothing => (None, None, None),
+            FoundValue::Json(text) => (Some(text.clone()), None, None),
+            FoundValue::Time {
+                at: time, leeway, ..
+            } => (
+                Some(time.to_string()),
+                Some(time.as_seconds()),
+                match leeway {
+                    LeewayUse::NotNeeded => None,
+                    LeewayUse::Within(_) => Some("within"),
+                    LeewayUse::Exceeded { .. } => Some("exceeded"),
+                },
+            ),
         };
         json!({
             "claim": check.claim,
             "found": found,
             "seconds": seconds,
+            "leeway": leeway,
             "expected": check.expected,
             "ok": check.broken.is_none(),
             "reason": check.broken.as_ref().map(|broken| broken.reason()),
         })
     };
     checks.iter().map(one).collect()
+}
+
+fn scope_claims_not_read(unread: &UnreadClaims) -> Value {
+    unread::scope_names(unread)
+        .into_iter()
+        .map(|(claim, read)| json!({ "claim": claim, "read_instead": read }))
+        .collect()
 }
 
 fn scope(scope: &ScopeFinding) -> Value {

@@ -7,9 +7,11 @@ mod token;
 
 use std::fmt::Write;
 
+use super::cors::CorsFinding;
 use super::duration::format_duration;
 use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
-use crate::oauth::claims::{ClaimCheck, FoundValue};
+use super::unread;
+use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse};
 use crate::policy::route_table::RouteMatch;
 use crate::verify::{Examined, Signed};
 
@@ -40,6 +42,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         report.line("", format!("read as the path {path}"));
     }
     report.route(explanation);
+    report.lines("cors", explanation.cors.iter().flat_map(CorsFinding::lines));
     report.token(&explanation.token);
     report.checks("response", &explanation.response_checks);
     report.scopes(explanation);
@@ -54,6 +57,13 @@ impl TextReport {
     fn line(&mut self, about: &str, text: impl AsRef<str>) {
         // Into a String, which is never full.
         let _ = writeln!(self.0, "{about:INDENT$}{}", text.as_ref());
+    }
+
+    fn lines(&mut self, about: &str, lines: impl IntoIterator<Item = String>) {
+        let mut about = about;
+        for line in lines {
+            self.line(std::mem::take(&mut about), line);
+        }
     }
 
     fn route(&mut self, explanation: &Explanation) {
@@ -137,6 +147,13 @@ impl TextReport {
             );
         }
         self.checks(if is_verified { "claims" } else { "" }, &examined.checks);
+        let about = if examined.checks.is_empty() {
+            "claims"
+        } else {
+            ""
+        };
+        let has_issuer = examined.issuer.is_some();
+        self.lines(about, unread::lines(&examined.unread, has_issuer));
     }
 
     // Claims that are absent, and may be, are left out.
@@ -151,9 +168,10 @@ impl TextReport {
                 None => format!("ok  {}: {found}", check.claim),
                 Some(broken) => {
                     format!(
-                        "NO  {}: {found}; expected {} [{}]",
+                        "NO  {}: {found}; expected {}{} [{}]",
                         check.claim,
                         check.expected,
+                        excess(&check.found),
                         broken.reason()
                     )
                 }
@@ -266,11 +284,32 @@ fn format_value(found: &FoundValue) -> String {
             at: time,
             ahead,
             ago,
-        } => match (ahead.is_zero(), ago.is_zero()) {
-            (true, true) => format!("{}, now", time),
-            (false, _) => format!("{}, in {}", time, format_duration(*ahead)),
-            (true, false) => format!("{}, {} ago", time, format_duration(*ago)),
-        },
+            leeway,
+        } => {
+            let distance = match (ahead.is_zero(), ago.is_zero()) {
+                (true, true) => "now".to_owned(),
+                (false, _) => format!("in {}", format_duration(*ahead)),
+                (true, false) => format!("{} ago", format_duration(*ago)),
+            };
+            let within = match leeway {
+                LeewayUse::Within(leeway) => {
+                    format!(", within the leeway of {} s", leeway.as_secs())
+                }
+                LeewayUse::NotNeeded | LeewayUse::Exceeded { .. } => String::new(),
+            };
+            format!("{time}, {distance}{within}")
+        }
+    }
+}
+
+// By how much a time is beyond the leeway.
+fn excess(found: &FoundValue) -> String {
+    match found {
+        FoundValue::Time {
+            leeway: LeewayUse::Exceeded { by },
+            ..
+        } => format!(", exceeded by {}", format_duration(*by)),
+        FoundValue::Time { .. } | FoundValue::Nothing | FoundValue::Json(_) => String::new(),
     }
 }
 

@@ -4,7 +4,8 @@
 //! user, not the API: any other client does not ask.
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
 use http::{Method, Response, StatusCode};
 
 use super::{Flow, RequestContext};
@@ -15,7 +16,56 @@ use crate::gateway::snapshot::Snapshot;
 use crate::policy::cors::{
     self, ALLOW_PRIVATE_NETWORK, AllowedHeaders, CorsPolicy, REQUEST_PRIVATE_NETWORK,
 };
+use crate::policy::path::NormalPath;
 use crate::policy::route_table::{MatchedRoute, NoRoute};
+
+/// A preflight that the gateway answers, by a `cors` table.
+#[derive(Debug)]
+pub struct Preflight<'s> {
+    /// The method of the request that the script wants to send.
+    pub method: Method,
+    /// The index of the route of that request. Its path may have none that takes this method: the
+    /// browser learns that from the methods that it reads.
+    pub route: Option<usize>,
+    /// The table.
+    pub policy: &'s CorsPolicy,
+}
+
+impl<'s> Preflight<'s> {
+    /// None for other requests, and where no `cors` applies.
+    #[must_use]
+    pub fn of(
+        parts: &Parts,
+        snapshot: &'s Snapshot,
+        host: &str,
+        path: &NormalPath<'_>,
+    ) -> Option<Self> {
+        let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+        let method = Method::from_bytes(requested.as_bytes()).ok()?;
+        if parts.method != Method::OPTIONS || !parts.headers.contains_key(header::ORIGIN) {
+            return None;
+        }
+        let route = match snapshot.routes.find(host, path, &method) {
+            Ok(MatchedRoute { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) => {
+                Some(index)
+            }
+            Err(NoRoute::NotFound { .. }) => None,
+            Err(NoRoute::Lookalike { .. }) => return None,
+        };
+        let policy = snapshot.cors_of(route)?;
+        Some(Self {
+            method,
+            route,
+            policy,
+        })
+    }
+
+    /// The origin of the request, if the table allows it.
+    #[must_use]
+    pub fn allowed_origin<'h>(&self, headers: &'h HeaderMap) -> Option<&'h HeaderValue> {
+        cors::origin(headers).filter(|origin| self.policy.allows(origin))
+    }
+}
 
 /// Responds to a preflight, before anything is known of a token.
 pub(super) fn answer_preflight<'h>(
@@ -28,29 +78,21 @@ pub(super) fn answer_preflight<'h>(
     if !snapshot.has_cors || parts.method != Method::OPTIONS {
         return Ok(Flow::Continue);
     }
-    let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let method = requested.and_then(|method| Method::from_bytes(method.as_bytes()).ok());
-    let (Some(method), true) = (method, parts.headers.contains_key(header::ORIGIN)) else {
+    if !parts
+        .headers
+        .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
         return Ok(Flow::Continue);
-    };
+    }
     let (Some(host), Some(path)) = (facts.host, facts.path) else {
         return Err(Refusal::Panicked);
     };
-    // The route of the request that the script wants to send. Its path may have none that takes
-    // this method: the browser learns that from the methods that it reads.
-    let route = match snapshot.routes.find(host, path, &method) {
-        Ok(MatchedRoute { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) => {
-            Some(index)
-        }
-        Err(NoRoute::NotFound { .. }) => None,
-        Err(NoRoute::Lookalike { .. }) => return Ok(Flow::Continue),
-    };
-    let Some(policy) = snapshot.cors_of(route) else {
+    let Some(preflight) = Preflight::of(parts, snapshot, host, path) else {
         return Ok(Flow::Continue);
     };
-    facts.route = route;
-    let allowed = cors::origin(&parts.headers).filter(|origin| policy.allows(origin));
-    let Some(origin) = allowed else {
+    let policy = preflight.policy;
+    facts.route = preflight.route;
+    let Some(origin) = preflight.allowed_origin(&parts.headers) else {
         return Err(Refusal::OriginNotAllowed {
             rule: OriginRule::Cors,
             found: cors::describe_origin(&parts.headers),
@@ -60,7 +102,7 @@ pub(super) fn answer_preflight<'h>(
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
     let same_path = snapshot.routes.same_path(host, path);
-    if let Some(methods) = allowed_methods(snapshot, same_path, policy, origin, &method) {
+    if let Some(methods) = allowed_methods(snapshot, same_path, policy, origin, &preflight.method) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     }
     let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);

@@ -37,6 +37,22 @@ pub enum FoundValue {
         ahead: Duration,
         /// The time since then; zero if it is in the future.
         ago: Duration,
+        /// Whether the rule accepts the time only by the leeway.
+        leeway: LeewayUse,
+    },
+}
+
+/// Whether a time is accepted only by the leeway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeewayUse {
+    /// It would be accepted without it.
+    NotNeeded,
+    /// It is accepted by this leeway.
+    Within(Duration),
+    /// It is refused.
+    Exceeded {
+        /// How much is missing.
+        by: Duration,
     },
 }
 
@@ -149,6 +165,7 @@ impl Rule {
                         at,
                         ahead: at.since(now),
                         ago: now.since(at),
+                        leeway: self.leeway_use(at, now, expected.leeway),
                     },
                     Ok(None) | Err(_) => claims.value_of(self.claim()),
                 }
@@ -159,6 +176,35 @@ impl Rule {
             Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => {
                 claims.value_of(self.claim())
             }
+        }
+    }
+
+    // `exp` may lie in the past, and less far than the leeway; `nbf` and `iat` in the future, and at
+    // most as far.
+    fn leeway_use(self, at: UnixTime, now: UnixTime, leeway: Duration) -> LeewayUse {
+        let (is_accepted_without, distance, is_within) = match self {
+            Self::Expiry => {
+                let ago = now.since(at);
+                (at > now, ago, ago < leeway)
+            }
+            Self::Kind
+            | Self::TokenType
+            | Self::Issuer
+            | Self::Audience
+            | Self::NotBefore
+            | Self::IssuedAt
+            | Self::RequiredClaims
+            | Self::Binding => {
+                let ahead = at.since(now);
+                (at <= now, ahead, ahead <= leeway)
+            }
+        };
+        match (is_accepted_without, is_within) {
+            (true, _) => LeewayUse::NotNeeded,
+            (false, true) => LeewayUse::Within(leeway),
+            (false, false) => LeewayUse::Exceeded {
+                by: distance.saturating_sub(leeway),
+            },
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) enum Rule {
 }
 
 /// Claims that access tokens do not have, with the kind of token that does.
-const FOREIGN_CLAIMS: [&str; 7] = [
+pub(super) const FOREIGN_CLAIMS: [&str; 7] = [
     "nonce",               // ID token, OpenID Connect Core §2
     "at_hash",             // ID token, OpenID Connect Core §3.1.3.6
     "c_hash",              // ID token, OpenID Connect Core §3.3.2.11
@@ -34,7 +34,7 @@ const FOREIGN_CLAIMS: [&str; 7] = [
 
 /// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock,
 /// Curity.
-const KIND_CLAIMS: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
+pub(super) const KIND_CLAIMS: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
 
 impl Rule {
     /// All rules in the order of their checks. The first broken one gives the reason of the

@@ -7,6 +7,7 @@ use crate::values::ExpiryUnit;
 mod issuer_and_audience;
 mod times;
 mod token_kinds;
+mod unread;
 
 const NOW: i64 = 1_800_000_000;
 

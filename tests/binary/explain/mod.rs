@@ -3,6 +3,7 @@
 mod arguments;
 mod authorization_servers;
 mod page;
+mod preflights;
 mod refusals;
 mod report;
 

@@ -30,7 +30,8 @@ fn quoted_output_of_explain_is_the_real_one() {
     };
     let token = key.token(&json!({
         "iss": "http://127.0.0.1:9080", "aud": "scopegate-development",
-        "iat": now() - 7200, "exp": now() - 3600, "scope": "messages.write",
+        "iat": now() - 7200, "exp": now() - 3660, "scope": "messages.write",
+        "sub": "test", "client_id": "test", "jti": "1", "roles": ["admin"],
     }));
     write("token.txt", &token);
     write("keys.json", &json!({ "keys": [key.jwk()] }).to_string());

@@ -187,6 +187,62 @@ fn permitted_request_is_shown_as_the_upstream_would_receive_it_and_is_not_sent()
 }
 
 #[test]
+fn claims_that_nothing_reads_are_named_without_their_values() {
+    let test_bed = TestBed::start();
+    let with = |change: &dyn Fn(&mut Value)| {
+        test_bed.token(|claims| {
+            claims["scp"] = json!("secret-scope");
+            claims["roles"] = json!(["secret-role"]);
+            claims["e\nmail"] = json!("secret@example.com");
+            change(claims);
+        })
+    };
+    let explain = |token: &str| {
+        let output = test_bed.explain(&["GET", "/things", "--token", token]);
+        let document = test_bed.explain(&["GET", "/things", "--json", "--token", token]);
+        let (plain, document) = (text(&output.stdout), text(&document.stdout));
+        assert!(
+            !format!("{plain}{document}").contains("secret"),
+            "{plain}{document}"
+        );
+        let document: Value = serde_json::from_str(&document).expect("one JSON object");
+        (plain, document)
+    };
+    let (plain, document) = explain(&with(&|_| ()));
+    let lines = "         --  roles: not read; scope_claims does not list it\n         \
+                 --  scp: not read; the token has scope, which precedes it in scope_claims\n         \
+                 --  not checked: client_id, \"e\\nmail\", sub\n";
+    assert!(plain.contains(lines), "{plain}");
+    assert_eq!(
+        document["claims_not_checked"],
+        json!(["client_id", "e\nmail", "sub"])
+    );
+    assert_eq!(
+        document["scope_claims_not_read"],
+        json!([{ "claim": "roles", "read_instead": null }, { "claim": "scp", "read_instead": "scope" }])
+    );
+
+    let (plain, document) = explain(&with(&|claims| claims["iss"] = json!("https://other.test")));
+    let line = "claims   --  not checked, because the issuer is unknown: aud, client_id, \"e\\nmail\", exp, iat, iss, \
+                roles, scope, scp, sub\n";
+    assert!(plain.contains(line), "{plain}");
+    assert_eq!(
+        document["claims_not_checked"].as_array().map(Vec::len),
+        Some(10)
+    );
+
+    let in_leeway = |exp: i64| explain(&with(&|claims| claims["exp"] = json!(now() + exp))).0;
+    let plain = in_leeway(-5);
+    assert!(
+        plain.contains(" s ago, within the leeway of 30 s\n"),
+        "{plain}"
+    );
+    let plain = in_leeway(-3660);
+    let excess = "with a leeway of 30 s, exceeded by 1 h [expired]\n";
+    assert!(plain.contains(excess), "{plain}");
+}
+
+#[test]
 fn upgrade_request_is_shown_with_its_connection_header() {
     let test_bed = TestBed::start();
     let output = test_bed.explain(&[
