@@ -151,10 +151,27 @@ pub(crate) fn run_in(mut command: Command, folder: &Path) -> Output {
         .stderr(Stdio::piped())
         .spawn();
     let mut child = child.expect("the binary");
+    // Read meanwhile: a pipe holds 64 KiB, and a command waits while it is full.
+    let stdout = read_to_end(child.stdout.take().expect("a pipe"));
+    let stderr = read_to_end(child.stderr.take().expect("a pipe"));
+    let mut status = None;
     wait_for("the command exits", || {
-        child.try_wait().expect("a child").is_some()
+        status = child.try_wait().expect("a child");
+        status.is_some()
     });
-    child.wait_with_output().expect("its output")
+    Output {
+        status: status.expect("the command exited"),
+        stdout: stdout.join().expect("its output"),
+        stderr: stderr.join().expect("its output"),
+    }
+}
+
+fn read_to_end(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe");
+        bytes
+    })
 }
 
 /// Polls until `condition` holds.
