@@ -401,16 +401,19 @@ fn failing_collector_drops_spans_and_affects_no_request() {
     };
     let hanging = Server::start(|_| Reply::RawThenHang(Vec::new()));
     let failing = Server::start(|_| Reply::status(500));
-    for endpoint in [
+    let gateways = [
         "http://127.0.0.1:1".to_owned(),
         format!("http://{}", failing.address),
-    ] {
-        let gateway = Gateway::start(&toml(&endpoint));
+    ]
+    .map(|endpoint| Gateway::start(&toml(&endpoint)));
+    for gateway in &gateways {
         assert_eq!(
             send(gateway.address, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n").status,
             200
         );
-        eventually("dropped spans are counted", || dropped_spans(&gateway) == 2);
+    }
+    for gateway in &gateways {
+        eventually("dropped spans are counted", || dropped_spans(gateway) == 2);
     }
     for error in [
         "no response: Connection refused",

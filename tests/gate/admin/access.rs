@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
@@ -70,9 +71,10 @@ fn open_admin_connections_do_not_block_probes() {
 #[test]
 fn admin_client_without_a_complete_head_is_disconnected() {
     let test_bed = TestBed::routes(ROUTE);
-    for bytes in ["", "GET /livez HTTP/1.1\r\nHo"] {
+    let admin = test_bed.gateway.admin;
+    let is_disconnected = |bytes: &str| {
         let began = Instant::now();
-        let mut connection = Connection::open(test_bed.gateway.admin);
+        let mut connection = Connection::open(admin);
         connection.write(bytes);
         assert!(connection.is_closed(), "{bytes:?}");
         assert!(
@@ -80,7 +82,12 @@ fn admin_client_without_a_complete_head_is_disconnected() {
             "{bytes:?}: {:?}",
             began.elapsed()
         );
-    }
+    };
+    thread::scope(|scope| {
+        for bytes in ["", "GET /livez HTTP/1.1\r\nHo"] {
+            scope.spawn(move || is_disconnected(bytes));
+        }
+    });
 }
 
 /// Status and text of a GET of `/livez` with these header lines.

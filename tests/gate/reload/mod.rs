@@ -316,14 +316,14 @@ fn reload_logs_at_its_start_which_new_issuers_it_waits_for() {
     let hanging = Issuer::start(&[&servers.key]);
     hanging.fail(Reply::RawThenHang(Vec::new()));
     let declared = format!(
-        "[issuers.hanging]\nissuer = \"{}\"\naudience = \"a\"\ntimeout = \"2s\"\n",
+        "[issuers.hanging]\nissuer = \"{}\"\naudience = \"a\"\ntimeout = \"1s\"\n",
         hanging.url
     );
     let file = servers.file("", "timeout = \"1m\"", &format!("{declared}{routes}"));
     thread::scope(|scope| {
         let reload = scope.spawn(|| gateway.reload(&file));
         eventually("the wait is logged", || {
-            logged("waiting for the keys of new issuers issuers=\"hanging\" timeout_seconds=4.0")
+            logged("waiting for the keys of new issuers issuers=\"hanging\" timeout_seconds=2.0")
         });
         assert!(!reload.is_finished());
         assert_eq!(reload.join().expect("no panic"), Ok(Reloaded::Changed));

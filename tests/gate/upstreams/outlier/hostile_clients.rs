@@ -1,6 +1,7 @@
 //! What one client can provoke with requests that fail.
 
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use super::super::resolved_names::{gateway_to_targets, loopback};
 use super::{KEYS, ejections};
@@ -87,8 +88,15 @@ fn failures_that_the_client_causes_eject_nothing() {
         )
     );
     let gateway = Gateway::start(&toml);
+    let provoke = |request: &str, status: Option<u16>| {
+        let mut connection = Connection::open(gateway.address);
+        connection.write(request);
+        if let Some(status) = status {
+            assert_eq!(connection.read(false).status, status, "{request}");
+        }
+    };
     for _ in 0..4 {
-        for (request, status) in [
+        let requests = [
             // Shorter than announced: the response timeout passes first.
             (format!("{head}half"), Some(504)),
             (head.to_owned(), Some(504)),
@@ -98,16 +106,13 @@ fn failures_that_the_client_causes_eject_nothing() {
             // The client leaves.
             (format!("{head}half"), None),
             (GOOD.to_owned(), None),
-        ] {
-            // Either target may be selected.
-            for _ in 0..2 {
-                let mut connection = Connection::open(gateway.address);
-                connection.write(&request);
-                if let Some(status) = status {
-                    assert_eq!(connection.read(false).status, status, "{request}");
-                }
+        ];
+        // At once, because each waits for a timeout; twice, because either target may be selected.
+        thread::scope(|scope| {
+            for (request, status) in requests.iter().chain(&requests) {
+                scope.spawn(|| provoke(request, *status));
             }
-        }
+        });
     }
     assert_eq!(ejections(&gateway, hanging.address), 0.0);
     // Its own failures count.
