@@ -4,6 +4,7 @@
 //! Nobody reads a warning that never goes away. So common and sound choices get none: public reads
 //! beside protected writes, `files.*` as a scope, a granted `*`.
 
+mod header_rules;
 mod iss;
 mod issuers;
 mod paths;
@@ -32,6 +33,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     }
     found.extend(iss::weak_choices(config));
     found.extend(routes::weak_choices(config));
+    found.extend(header_rules::weak_choices(config));
     found.extend(token_sources::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
     let used: HashSet<_> = config

@@ -32,6 +32,7 @@ mod listener;
 mod markdown;
 mod mismatch;
 mod names;
+mod owned_headers;
 mod read;
 mod reference;
 mod report;
@@ -60,12 +61,15 @@ pub use admin::Admin;
 pub use cors::{Cors, RouteCors};
 pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};
-pub use header_rules::ResponseHeaders;
+pub use header_rules::{RequestHeaders, ResponseHeaders};
 pub use hints::{host as host_hint, path as path_hint};
 pub use introspection::{Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, Issuer};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use names::did_you_mean;
+pub use owned_headers::{
+    canonical_spelling, holds_credential, request_header_refusal, response_header_refusal,
+};
 pub use report::{Fault, Report, Source, Spanned};
 pub use route::{Access, ClaimHeader, Route};
 pub use scope_claim::{ScopeClaim, ScopeClaimTable};

@@ -12,9 +12,10 @@ use toml::de::DeValue;
 use super::addresses::network;
 use super::cors::{Cors, RouteCors};
 use super::declare::table;
-use super::header_rules::ResponseHeaders;
+use super::header_rules::{RequestHeaders, ResponseHeaders};
 use super::mismatch::{Mismatch, describe, expected};
 use super::names::{did_you_mean, quoted_list};
+use super::owned_headers::{HEADER_NAME, canonical_spelling, claim_header_refusal};
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
@@ -80,6 +81,9 @@ table! {
         /// and preflights to the upstream. Without it, `[cors]` applies.
         /// Example: `cors = { origins = ["https://app.example.com"] }`
         pub cors: RouteCors = table_or_false(Cors::read),
+        /// Headers of requests to set and remove before the upstream gets them. Without it, none.
+        /// Example: `request_headers = { set = { "X-Api-Key" = { env = "API_KEY" } }, remove = ["Cookie"] }`
+        pub request_headers: Option<RequestHeaders> = optional_table(RequestHeaders::read),
         /// Headers of responses to set and remove, refusals included. They apply after those of
         /// `[server]`. Without it, only those apply.
         /// Example: `response_headers = { set = { "Cache-Control" = "no-store" } }`
@@ -175,31 +179,6 @@ impl DeclaredNames {
     }
 }
 
-/// Headers that frame or route a request, or that upstreams trust: users of an issuer may choose a
-/// claim's value, so claims must not write them.
-const GATEWAY_HEADERS: [&str; 20] = [
-    "authorization",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "cookie",
-    "expect",
-    "forwarded",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "traceparent",
-    "tracestate",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-    "x-request-id",
-];
-
 /// Keys about tokens, which a public route excludes.
 const TOKEN_KEYS: [&str; 5] = ["scope", "any_scope", "issuers", "enforce", "token_from"];
 
@@ -293,7 +272,8 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
             )));
             continue;
         };
-        if GATEWAY_HEADERS.contains(&spelling.as_str()) || spelling.starts_with("x-forwarded-") {
+        // Users of an issuer may choose a claim's value.
+        if claim_header_refusal(&spelling).is_some() {
             let message = format!(
                 "expected a header that the gateway leaves alone, but found {:?}",
                 name.value
@@ -324,8 +304,6 @@ fn claim_headers(table: &mut Table<'_>) -> Vec<ClaimHeader> {
 
 const CLAIM_FORMS: &str =
     "the name of a claim or { claim = \"NAME\", format = \"text\" or \"json\" }";
-
-pub(super) const HEADER_NAME: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
 
 fn claim() -> impl ValueType<(String, ClaimFormat)> {
     value_type(read_claim, || {
@@ -380,9 +358,4 @@ fn claim_format(value: &DeValue<'_>) -> Result<ClaimFormat, Mismatch> {
             help: mismatch.help,
         }
     })
-}
-
-/// Many upstreams treat `X_Client.Id` as `X-Client-Id`, so they count as one header.
-fn canonical_spelling(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
 }

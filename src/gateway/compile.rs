@@ -8,8 +8,10 @@ mod authorization_server;
 mod claims;
 mod cors;
 mod fingerprints;
+mod header_rules;
 mod introspection;
 mod issuers;
+mod request_headers;
 mod response_headers;
 mod routes;
 mod token_sources;
@@ -32,7 +34,6 @@ use crate::config::{self, Config, Fault, Spanned};
 use crate::policy::host::HostPattern;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::headers::ReservedHeaders;
 use crate::upstream::headers::X_REQUEST_ID;
 use crate::verify::{CacheBudget, Epoch, TokenCache, Verifier};
 
@@ -68,7 +69,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         headers: response_headers::compile(config.server.response_headers.as_ref(), &mut faults)
             .into(),
     };
-    let (table, forwarding) = routes::compile(config, &unrouted_response, &mut faults);
+    let (table, mut forwarding) = routes::compile(config, &unrouted_response, &mut faults);
     let Some(routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
     };
@@ -76,12 +77,12 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     Ok(Snapshot {
         has_cors: unrouted_response.cors.is_some()
             || forwarding.iter().any(|route| route.response.cors.is_some()),
+        reserved: request_headers::reserve(config, &mut forwarding, &reserved_headers(config)),
         routes,
         forwarding,
         unrouted_response,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
         upstreams,
-        reserved: Arc::new(reserved_headers(config)),
         challenge: ChallengeSettings {
             realm: config.challenge.realm.clone(),
             describe: config.challenge.describe,
@@ -122,11 +123,12 @@ fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>,
     }
 }
 
-fn reserved_headers(config: &Config) -> ReservedHeaders {
+// The names that no client may send on any route.
+fn reserved_headers(config: &Config) -> Vec<HeaderName> {
     let set_by_routes = config.routes.iter().flat_map(|route| &route.claim_headers);
     let set_by_routes = set_by_routes.map(|claim| claim.header.value.clone());
     let set_by_gateway = config.server.request_id.then_some(X_REQUEST_ID);
-    ReservedHeaders::new(set_by_routes.chain(set_by_gateway))
+    set_by_routes.chain(set_by_gateway).collect()
 }
 
 fn cache_budget(config: &Config) -> CacheBudget {

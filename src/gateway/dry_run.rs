@@ -61,6 +61,8 @@ pub struct DryRunReport {
 /// A request, ready for its upstream.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
+    /// The index of its route.
+    pub route: usize,
     /// The name of the upstream in gateway.toml.
     pub upstream: Arc<str>,
     /// What it would get; its `Host`, where that is not the client's, depends on the endpoint that is
@@ -207,6 +209,7 @@ impl Outgoing {
         let forwarding = prepared.forwarding;
         let omitted = prepared.omitted.into_iter();
         Self {
+            route: prepared.permit.route(),
             upstream: Arc::clone(&prepared.upstream.name),
             parts,
             response_timeout: forwarding.response_timeout,

@@ -129,7 +129,7 @@ pub(super) async fn judge<'h>(
         match flow {
             Ok(Flow::Continue) => {}
             Ok(Flow::Permit(permit)) => {
-                limit_body(context, permit.route(), head, body)?;
+                apply_body_rules(context, permit.route(), head, body)?;
                 let token = facts.verified.take();
                 return Ok(Judgement::Forward(Judged::new(
                     permit, token, context, head, facts,
@@ -144,7 +144,7 @@ pub(super) async fn judge<'h>(
                 let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
                     return Err(refusal);
                 };
-                limit_body(context, permit.route(), head, body)?;
+                apply_body_rules(context, permit.route(), head, body)?;
                 facts.decision = Decision::Shadowed(refusal);
                 return Ok(Judgement::Forward(Judged::new(
                     permit, None, context, head, facts,
@@ -330,7 +330,7 @@ async fn read_body(
     let Some(limit) = context.snapshot.forwarding[route].body_read else {
         return Ok(Flow::Continue);
     };
-    limit_body(context, route, head, body)?;
+    apply_body_rules(context, route, head, body)?;
     let beginning = body.peek(limit).await.map_err(|_| {
         let progress = body.progress();
         let fault = progress.and_then(|progress| progress.fault());
@@ -342,13 +342,17 @@ async fn read_body(
 
 // Before the first byte of the body is read: a client that waits for a 100 gets 413 instead.
 #[inline]
-fn limit_body(
+fn apply_body_rules(
     context: &RequestContext<'_>,
     route: usize,
     head: &RequestHead<'_>,
     body: &mut RequestBody,
 ) -> Result<(), Refusal> {
-    let Some(limit) = context.snapshot.forwarding[route].max_body_size else {
+    let forwarding = &context.snapshot.forwarding[route];
+    if let Some(reserved) = &forwarding.reserved {
+        body.reserve(reserved);
+    }
+    let Some(limit) = forwarding.max_body_size else {
         return Ok(());
     };
     body.limit(limit);

@@ -58,19 +58,11 @@ pub(super) fn prepare<'c>(
     } else {
         None
     };
-    let mut websocket = None;
-    if let Some(sources) = &forwarding.token_from {
-        let is_handshake = headers::is_websocket_handshake(parts);
-        let detached = sources.detach(&mut parts.headers, is_handshake);
-        websocket = detached.protocols;
-        if let Some(authorization) = detached.authorization {
-            parts.headers.insert(header::AUTHORIZATION, authorization);
-        }
-    }
+    let websocket = detach_token(parts, forwarding);
     let mut added = headers::rewrite_request(
         &mut parts.headers,
         parts.version,
-        &snapshot.reserved,
+        forwarding.reserved.as_ref().unwrap_or(&snapshot.reserved),
         context.client,
     )?;
     added.request_id = request_id.cloned();
@@ -91,8 +83,11 @@ pub(super) fn prepare<'c>(
             }
         }
     }
-    if !forwarding.forward_token {
+    if !forwarding.forward_token || (forwarding.forwards_verified_only && judged.token.is_none()) {
         parts.headers.remove(header::AUTHORIZATION);
+    }
+    for (name, value) in &forwarding.set_headers {
+        parts.headers.insert(name, value.clone());
     }
     set_target(parts, judged.path.as_deref())?;
     let is_upgrade = protocol.is_some();
@@ -110,6 +105,18 @@ pub(super) fn prepare<'c>(
         token_end: token.and_then(|verified| verified.valid_until()),
         omitted,
     })
+}
+
+// Moves a token in a cookie or in the protocols of a WebSocket to `Authorization`. Returns the other
+// protocols.
+fn detach_token(parts: &mut Parts, forwarding: &Forwarding) -> Option<Box<OfferedProtocols>> {
+    let sources = forwarding.token_from.as_ref()?;
+    let is_handshake = headers::is_websocket_handshake(parts);
+    let detached = sources.detach(&mut parts.headers, is_handshake);
+    if let Some(authorization) = detached.authorization {
+        parts.headers.insert(header::AUTHORIZATION, authorization);
+    }
+    detached.protocols
 }
 
 // Origin-form, whatever form it came in: the path that was judged, and the query as it came (RFC 9112

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
 use http::request::Parts;
+use http::{HeaderName, HeaderValue};
 
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
@@ -41,7 +41,7 @@ pub struct Snapshot {
     pub verifier: Verifier,
     /// Where requests are forwarded.
     pub upstreams: Vec<Arc<SharedUpstream>>,
-    /// Header names that no client may set.
+    /// Header names that no client may set on any route.
     pub reserved: Arc<ReservedHeaders>,
     /// What challenges contain.
     pub challenge: ChallengeSettings,
@@ -90,6 +90,13 @@ pub struct Forwarding {
     pub response_timeout: Option<Duration>,
     /// How many bytes of the request body the rules see. No key of gateway.toml sets it yet.
     pub body_read: Option<usize>,
+    /// Headers that no client may send here, in place of [`Snapshot::reserved`].
+    pub reserved: Option<Arc<ReservedHeaders>>,
+    /// Whether `Authorization` is forwarded only with a verified token, because another route gives
+    /// this upstream a secret there.
+    pub forwards_verified_only: bool,
+    /// Headers that the upstream gets, whatever the client sent.
+    pub set_headers: Box<[(HeaderName, HeaderValue)]>,
     /// Headers that pass claims of the token to the upstream.
     pub claim_headers: Vec<ClaimHeader>,
     /// What changes in its responses.

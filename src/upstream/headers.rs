@@ -4,7 +4,9 @@
 //!    9110 §7.6.1). An element of `Connection` that is not a token names no field. The elements
 //!    beside it count all the same: garbage in the list must not keep a field in the message.
 //! 2. `Connection` must not name a field that the gateway sets or needs. Such a request is refused.
-//! 3. Every field name that any route or the gateway sets is removed from every request first, in
+//! 3. Every field name that any route sets from a claim, or that the gateway sets, is removed from
+//!    every request first. So is, on a route, each name that its `request_headers` sets or removes,
+//!    and each name that a route to the same upstream sets from a secret. All of them are removed in
 //!    each spelling that an upstream may read as the same name: upper case, `_` and `.` for `-`.
 //!    The same holds for fields that ask for another method or path than the one that was judged
 //!    (`X-HTTP-Method-Override`, `X-Original-URL` and their kind), for `Proxy`, which CGI programs

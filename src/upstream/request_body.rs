@@ -103,6 +103,13 @@ impl RequestBody {
         }
     }
 
+    /// Removes these names from its trailers, instead of those that it was built with.
+    pub fn reserve(&mut self, reserved: &Arc<ReservedHeaders>) {
+        if let Some(watched) = &mut self.0 {
+            watched.reserved = Arc::clone(reserved);
+        }
+    }
+
     /// Reads up to `limit` bytes ahead. They remain part of the body.
     ///
     /// # Errors
@@ -202,7 +209,8 @@ impl Body for RequestBody {
         if let Some(peeked) = peeked {
             let frame = peeked.frames.pop_front();
             if frame.is_some() || peeked.is_whole {
-                return Poll::Ready(frame.map(Ok));
+                // What the route reserves may have become known after they were read.
+                return Poll::Ready(frame.map(|frame| Ok(without_reserved(frame, reserved))));
             }
         }
         if progress.fault.get() == Some(RequestBodyFault::TooLarge) {

@@ -33,6 +33,7 @@ mod protocols;
 mod proxy_protocol;
 mod read_ahead;
 mod reload;
+mod request_headers;
 mod request_id;
 mod response_headers;
 mod route_timeouts;

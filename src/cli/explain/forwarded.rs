@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::config::{Config, UpstreamHost};
+use crate::config::{Config, Route, SecretOrigin, UpstreamHost};
 use crate::gateway::{OmittedClaim, Outgoing};
 
 /// What the upstream gets.
@@ -28,6 +28,7 @@ pub(super) struct ForwardedSummary {
 impl ForwardedSummary {
     pub(super) fn of(outgoing: &Outgoing, received: &HeaderMap, config: &Config) -> Self {
         let Outgoing {
+            route,
             upstream,
             parts,
             response_timeout,
@@ -39,6 +40,7 @@ impl ForwardedSummary {
             .iter()
             .find(|written| *written.name.value == **upstream);
         let mut added = added_headers(received, &parts.headers);
+        name_sources(&config.routes[*route], &mut added);
         match written.map(|written| &written.host) {
             Some(UpstreamHost::Target) => {
                 added.push(("host".to_owned(), "(the target's)".to_owned()))
@@ -83,6 +85,26 @@ fn added_headers(received: &HeaderMap, sent: &HeaderMap) -> Vec<(String, String)
         added.extend(values.map(|value| (name.to_string(), printable_value(name, value))));
     }
     added
+}
+
+// Values that the route takes from the environment or a file: where they come from is shown, even
+// if the client sent the same value.
+fn name_sources(route: &Route, added: &mut Vec<(String, String)>) {
+    let rules = route.request_headers.iter().flat_map(|rules| &rules.set);
+    for (name, value) in rules {
+        let source = match value.value.origin() {
+            SecretOrigin::Bare => None,
+            SecretOrigin::Variable(variable) => {
+                Some(format!("(the environment variable {variable:?})"))
+            }
+            SecretOrigin::File(path) => Some(format!("(the file {path:?})")),
+        };
+        if let Some(source) = source {
+            let name = name.value.to_ascii_lowercase();
+            added.retain(|(other, _)| *other != name);
+            added.push((name, source));
+        }
+    }
 }
 
 // A header value, unless it may hold a token or a session.

@@ -7,8 +7,9 @@ use toml::de::{DeTable, DeValue};
 use super::{Entry, Table, indexed, join};
 use crate::config::mismatch::{expected, kind};
 use crate::config::names::{is_bare_key, nearest};
-use crate::config::reference::{Form, Key, Presence, TableReference};
+use crate::config::reference::{Description, Form, Key, Presence, TableReference};
 use crate::config::report::Spanned;
+use crate::config::secret::Secret;
 use crate::config::value_type::ValueType;
 
 impl<'f> Table<'f> {
@@ -139,6 +140,20 @@ impl<'f> Table<'f> {
         });
         let entries = self.pairs(key.name, || "a table".to_owned());
         let read_one = |(name, entry)| Some((name, self.value(entry, &values)?));
+        entries.into_iter().filter_map(read_one).collect()
+    }
+
+    /// As [`Table::map`], with secrets as values.
+    pub(in crate::config) fn secrets(
+        &mut self,
+        key: Key,
+        pattern: &'static str,
+    ) -> Vec<(Spanned<String>, Spanned<Secret>)> {
+        self.declare(key, Presence::Optional, || {
+            Form::Map(pattern, Description::secret())
+        });
+        let entries = self.pairs(key.name, || "a table".to_owned());
+        let read_one = |(name, entry)| Some((name, self.secret_value(entry)?));
         entries.into_iter().filter_map(read_one).collect()
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Table;
+use super::{Entry, Table};
 use crate::config::Purpose;
 use crate::config::reference::{Description, Form, Key, Presence};
 use crate::config::report::Spanned;
@@ -113,9 +113,13 @@ impl Table<'_> {
         self.value(entry, values)
     }
 
-    // No message shows a secret, so there are no proposals for an unreadable one.
     fn take_secret(&mut self, key: Key) -> Option<Spanned<Secret>> {
         let entry = self.take(key.name)?;
+        self.secret_value(entry)
+    }
+
+    // No message shows a secret, so there are no proposals for an unreadable one.
+    pub(super) fn secret_value(&self, entry: Entry<'_>) -> Option<Spanned<Secret>> {
         let source = SecretSource {
             folder: &self.file.folder,
             variable: self.file.variable,

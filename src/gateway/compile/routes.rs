@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{claims, cors, host_pattern, response_headers, token_sources};
+use super::{claims, cors, host_pattern, request_headers, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
@@ -13,7 +13,6 @@ use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
-use crate::policy::token_sources::TokenSources;
 use crate::values::ForwardToken;
 
 /// Compiles all routes. There is no table if one is faulty.
@@ -53,10 +52,13 @@ pub(super) fn compile(
             headers: response_headers::merged(&unrouted_response.headers, headers),
         };
         let token_from = token_sources::compile(written, config, faults);
-        forwarding.extend(or_fault(
-            faults,
-            compile_forwarding(written, &path, response, config, token_from, &upstreams),
-        ));
+        let set_headers = request_headers::set_headers(request_headers::compile(written, faults));
+        let compiled = compile_forwarding(written, &path, response, config, &upstreams);
+        forwarding.extend(or_fault(faults, compiled).map(|compiled| Forwarding {
+            token_from,
+            set_headers,
+            ..compiled
+        }));
         if let Some(route) = compile_route(written, path, config, faults) {
             routes.push(route);
         }
@@ -126,6 +128,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         cors::of_route(written, None, &mut faults);
         token_sources::compile(written, config, &mut faults);
         response_headers::compile(written.response_headers.as_ref(), &mut faults);
+        request_headers::compile(written, &mut faults);
         let headers = written.claim_headers.iter().map(claims::header);
         faults.extend(headers.filter_map(|header| header.err().map(|fault| *fault)));
         if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
@@ -212,7 +215,6 @@ fn compile_forwarding(
     path: &RoutePattern,
     response: ResponseRules,
     config: &Config,
-    token_from: Option<TokenSources>,
     upstreams: &Upstreams<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
     let upstream = upstreams.get(written.upstream.value.as_str()).copied();
@@ -232,7 +234,7 @@ fn compile_forwarding(
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         allow_from: (!written.allow_from.is_empty())
             .then(|| Networks::new(written.allow_from.clone())),
-        token_from,
+        token_from: None,
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,
@@ -245,6 +247,9 @@ fn compile_forwarding(
             .bytes(),
         response_timeout: written.response_timeout,
         body_read: None,
+        reserved: None,
+        forwards_verified_only: false,
+        set_headers: Box::default(),
         claim_headers: written
             .claim_headers
             .iter()

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod authorization_servers;
+mod header_rules;
 mod page;
 mod preflights;
 mod refusals;

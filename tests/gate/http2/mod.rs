@@ -13,6 +13,7 @@ mod identity;
 mod limits;
 mod malformed_requests;
 mod outlier;
+mod request_headers;
 mod requests;
 mod responses;
 mod retries;
