@@ -6,8 +6,9 @@
 //!
 //! - `arguments`: the command line; `sample_request`: the request that it describes; `dry_run`:
 //!   runs it.
-//! - `explanation`: the result as data; `forwarded`: the part about the upstream's request. `text`
-//!   and `json` render it; `duration` formats durations.
+//! - `explanation`: the result as data; `forwarded`: the part about the upstream's request;
+//!   `response_headers`: the rules for the response. `text` and `json` render it; `duration` formats
+//!   durations.
 //! - `cors`: what answers a preflight; `unread`: the claims that nothing reads.
 
 mod arguments;
@@ -17,6 +18,7 @@ mod duration;
 mod explanation;
 mod forwarded;
 mod json;
+mod response_headers;
 mod sample_request;
 mod text;
 mod unread;

@@ -9,6 +9,7 @@ use http::request::Parts;
 use super::cors::CorsFinding;
 use super::dry_run::DryRunResult;
 use super::forwarded::ForwardedSummary;
+use super::response_headers::ResponseHeaderRules;
 use super::sample_request::SampleRequest;
 use crate::config::{Config, KeySource, Source};
 use crate::gateway::{Preflight, RequestTarget, Snapshot};
@@ -53,6 +54,8 @@ pub(super) struct Explanation {
     /// The head of the response, if the gateway responds itself.
     pub(super) head: Option<String>,
     pub(super) sent: Option<ForwardedSummary>,
+    /// What `response_headers` changes in the response.
+    pub(super) response_headers: ResponseHeaderRules,
     pub(super) now: UnixTime,
 }
 
@@ -180,6 +183,7 @@ impl Explanation {
             head: matches!(verdict, Verdict::Refused | Verdict::Replied)
                 .then(|| result.head.clone()),
             sent,
+            response_headers: ResponseHeaderRules::of(None, &result.snapshot),
             now: result.now,
         }
     }
@@ -222,6 +226,7 @@ impl Explanation {
             parameters: parameters.collect(),
             ..summary(found.index)
         });
+        self.response_headers = ResponseHeaderRules::of(Some(found.index), snapshot);
         if preflight.is_some() {
             return;
         }

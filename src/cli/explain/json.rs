@@ -54,6 +54,10 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "required_scopes": explanation.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
         "granted_scopes": explanation.granted,
         "answer": explanation.head.as_ref().map(|head| json!({ "status": status(head), "head": head })),
+        "response_headers": {
+            "set": explanation.response_headers.set,
+            "remove": explanation.response_headers.removed,
+        },
         "upstream_request": explanation.sent.as_ref().map(|sent| json!({
             "upstream": sent.upstream,
             "targets": sent.targets,

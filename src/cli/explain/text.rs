@@ -10,6 +10,7 @@ use std::fmt::Write;
 use super::cors::CorsFinding;
 use super::duration::format_duration;
 use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
+use super::response_headers::ResponseHeaderRules;
 use super::unread;
 use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse};
 use crate::policy::route_table::RouteMatch;
@@ -235,8 +236,24 @@ impl TextReport {
                 }
                 if let Some(sent) = &explanation.sent {
                     self.0.push_str(&forwarded::render(sent));
+                    self.response_headers(&explanation.response_headers);
                 }
             }
+        }
+    }
+
+    // Those of a refusal are in its head.
+    fn response_headers(&mut self, rules: &ResponseHeaderRules) {
+        if rules.set.is_empty() && rules.removed.is_empty() {
+            return;
+        }
+        self.0.push_str("Its response would pass to the client\n");
+        for (name, value) in &rules.set {
+            self.0.push_str(&format!("  with {name}: {value}\n"));
+        }
+        if !rules.removed.is_empty() {
+            self.0
+                .push_str(&format!("  without {}\n", rules.removed.join(", ")));
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use super::text;
+use super::{explain_json, text};
 use crate::process::{command, run_in};
 
 const SECRET: &str = "s3cret-value";
@@ -83,6 +84,38 @@ fn explain_works_offline_without_the_secret() {
         "{plain}"
     );
     assert!(!plain.contains("mine"), "{plain}");
+}
+
+#[test]
+fn explain_shows_the_rules_for_the_response() {
+    let folder = folder();
+    let plain = explain(&folder, &["/keyed"]);
+    let rules = "Its response would pass to the client\n  with strict-transport-security: max-age=60\n  \
+                 with server: gate\n  without x-powered-by\n";
+    assert!(plain.contains(rules), "{plain}");
+    let toml = FILE.replace("{ env = \"API_KEY\" }", "\"k\"");
+    for (path, set, remove) in [
+        (
+            "/keyed",
+            json!([
+                ["strict-transport-security", "max-age=60"],
+                ["server", "gate"]
+            ]),
+            json!(["x-powered-by"]),
+        ),
+        (
+            "/nowhere",
+            json!([["strict-transport-security", "max-age=60"]]),
+            json!(["server"]),
+        ),
+    ] {
+        let report = explain_json(&folder, &toml, &["GET", path, "--json"]);
+        assert_eq!(
+            report["response_headers"],
+            json!({ "set": set, "remove": remove }),
+            "{path}"
+        );
+    }
 }
 
 #[test]

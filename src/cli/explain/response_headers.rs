@@ -1,0 +1,33 @@
+//! What `response_headers` changes in the response to a request.
+
+use crate::gateway::Snapshot;
+
+/// The rules that hold for a response, whoever sends it.
+#[derive(Default)]
+pub(super) struct ResponseHeaderRules {
+    /// Headers that get a value.
+    pub(super) set: Vec<(String, String)>,
+    /// Headers that are removed.
+    pub(super) removed: Vec<String>,
+}
+
+impl ResponseHeaderRules {
+    /// The rules for requests of this route, or of none.
+    pub(super) fn of(route: Option<usize>, snapshot: &Snapshot) -> Self {
+        let rules = route.map_or(&snapshot.unrouted_response, |route| {
+            &snapshot.forwarding[route].response
+        });
+        let mut found = Self::default();
+        for (name, value) in &rules.headers {
+            match value {
+                // Printable ASCII, as the compiler of the configuration guarantees.
+                Some(value) => found.set.push((
+                    name.to_string(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )),
+                None => found.removed.push(name.to_string()),
+            }
+        }
+        found
+    }
+}
