@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::mem;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
 use std::task::Poll;
 
 use http::request::Parts;
@@ -12,7 +11,7 @@ use http::{HeaderMap, Response, StatusCode, Version, header};
 use super::prepare::Prepared;
 use super::refusal::Refusal;
 use super::response_body::TOKEN_EXPIRED;
-use crate::clock::{Deadline, Ticker};
+use crate::clock::Deadline;
 use crate::transport::Interim;
 use crate::upstream::headers;
 use crate::upstream::{
@@ -20,23 +19,23 @@ use crate::upstream::{
     UpstreamRequest,
 };
 
-/// What an upstream responded. `expiry` is the end of the token, where the response is to end with
-/// it.
+/// What follows the head of an upstream's response. `expiry` is the end of the token, where the
+/// response is to end with it.
 pub(super) enum Forwarded {
-    /// A response whose body streams.
-    Response {
-        response: Response<ForwardedBody>,
+    /// A body, which streams.
+    Body {
+        body: ForwardedBody,
         expiry: Option<Deadline>,
     },
-    /// 101: another protocol follows.
+    /// Another protocol, after a 101.
     Upgraded {
-        response: Response<()>,
         upstream: UpgradedConnection,
         expiry: Option<Deadline>,
     },
 }
 
-/// Sends a prepared request to its upstream. Interim responses go to `interim` meanwhile.
+/// Sends a prepared request to its upstream. The head of the response goes to `response`. Interim
+/// responses go to `interim` meanwhile.
 ///
 /// # Errors
 /// The upstream failed, or the token ended before there was a response.
@@ -44,10 +43,11 @@ pub(super) async fn forward(
     prepared: Prepared<'_>,
     head: &mut Parts,
     body: &mut RequestBody,
+    response: &mut Response<()>,
     upstream: &Upstream,
     interim: &Interim,
-    ticker: &Rc<Ticker>,
 ) -> Result<Forwarded, Refusal> {
+    let ticker = upstream.ticker();
     let Prepared {
         permit,
         added,
@@ -75,27 +75,26 @@ pub(super) async fn forward(
     let request = UpstreamRequest {
         head,
         body,
+        response,
         added: &added,
         response_timeout: forwarding.response_timeout,
         on_interim: &on_interim,
     };
     let expiring = expiry.as_ref();
-    let mut response = if is_upgrade {
-        let upgrading = pin!(upstream.upgrade(permit, request));
-        let outcome = unless_expired(expiring, upgrading).await;
+    let body = if is_upgrade {
+        let outcome = {
+            let upgrading = pin!(upstream.upgrade(permit, request));
+            unless_expired(expiring, upgrading).await
+        };
         interim.discard_late();
         match outcome? {
-            UpgradeResponse::Declined(response) => response,
-            UpgradeResponse::Upgraded(mut response, upstream) => {
-                rewrite_switching_response(&mut response);
+            UpgradeResponse::Declined(body) => body,
+            UpgradeResponse::Upgraded(upstream) => {
+                rewrite_switching_response(response);
                 if let Some(offered) = websocket {
                     offered.select(response.headers_mut());
                 }
-                return Ok(Forwarded::Upgraded {
-                    response,
-                    upstream,
-                    expiry,
-                });
+                return Ok(Forwarded::Upgraded { upstream, expiry });
             }
         }
     } else {
@@ -104,8 +103,8 @@ pub(super) async fn forward(
         interim.discard_late();
         outcome?
     };
-    rewrite_response(&mut response);
-    Ok(Forwarded::Response { response, expiry })
+    rewrite_response(response);
+    Ok(Forwarded::Body { body, expiry })
 }
 
 // The token also ends an upload: that is a stream, too.
@@ -131,7 +130,7 @@ fn token_ended() -> Refusal {
     }
 }
 
-fn rewrite_response<B>(response: &mut Response<B>) {
+fn rewrite_response(response: &mut Response<()>) {
     // Ours, whatever the upstream's was (RFC 9110 §2.5).
     let version = mem::replace(response.version_mut(), Version::HTTP_11);
     let status = response.status();

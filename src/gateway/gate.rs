@@ -160,8 +160,10 @@ impl Gate {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
+                let mut head = Response::new(());
+                let mut forwarded = None;
                 // One future for both: what moves from one to the other is copied.
-                let forwarded = {
+                let outcome = {
                     let forwarding = pin!(async {
                         let upstream = worker.upstream(&judged.permit);
                         let id = request_id.as_ref();
@@ -169,22 +171,25 @@ impl Gate {
                         if let Some(trace) = trace {
                             trace.sends();
                         }
-                        forward(
-                            prepared,
-                            &mut parts,
-                            &mut body,
-                            upstream,
-                            &connection.interim,
-                            &self.ticker,
-                        )
-                        .await
+                        forwarded = Some(
+                            forward(
+                                prepared,
+                                &mut parts,
+                                &mut body,
+                                &mut head,
+                                upstream,
+                                &connection.interim,
+                            )
+                            .await?,
+                        );
+                        Ok(())
                     });
                     catch_panic(forwarding).await
                 };
-                match forwarded {
+                match outcome.and_then(|()| forwarded.ok_or(Refusal::Panicked)) {
                     Ok(forwarded) => {
                         is_forwarded = true;
-                        stream(forwarded, connection, snapshot, completion)
+                        stream(head, forwarded, connection, snapshot, completion)
                     }
                     Err(refusal) => {
                         let unread = UnreadBody::Empty;
@@ -286,26 +291,22 @@ impl Gate {
 
 // A response of an upstream, whose body or tunnel completes the request.
 fn stream(
+    head: Response<()>,
     forwarded: Forwarded,
     connection: &Connection,
     snapshot: &Snapshot,
     mut completion: Completion,
 ) -> Response<ResponseBody> {
     let record = &mut completion.record;
+    record.status = Some(head.status());
     match forwarded {
-        Forwarded::Response { response, expiry } => {
-            record.status = Some(response.status());
-            if is_stream(&response) {
+        Forwarded::Body { body, expiry } => {
+            if is_stream(head.headers(), &body) {
                 record.mark_stream();
             }
-            response.map(|body| ResponseBody::forwarded(body, expiry, completion))
+            head.map(|()| ResponseBody::forwarded(body, expiry, completion))
         }
-        Forwarded::Upgraded {
-            response,
-            upstream,
-            expiry,
-        } => {
-            record.status = Some(response.status());
+        Forwarded::Upgraded { upstream, expiry } => {
             record.mark_stream();
             *connection.tunnel.borrow_mut() = Some(Tunnel {
                 upstream,
@@ -313,7 +314,7 @@ fn stream(
                 idle_timeout: snapshot.body_idle_timeout,
                 expiry,
             });
-            response.map(|()| ResponseBody::switched(completion.exchange))
+            head.map(|()| ResponseBody::switched(completion.exchange))
         }
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::grpc;
@@ -50,19 +50,18 @@ enum Content<B> {
 
 /// Whether a response lasts as long as its client likes: server-sent events, and responses of
 /// streaming gRPC methods.
-pub(super) fn is_stream(response: &Response<impl Body>) -> bool {
+pub(super) fn is_stream(headers: &HeaderMap, body: &impl Body) -> bool {
     const EVENTS: &str = "text/event-stream";
-    if response.body().is_end_stream() || response.body().size_hint().exact().is_some() {
+    if body.is_end_stream() || body.size_hint().exact().is_some() {
         return false;
     }
-    let content_type = response
-        .headers()
+    let content_type = headers
         .get(header::CONTENT_TYPE)
         .map_or(&b""[..], HeaderValue::as_bytes);
     let is_events = content_type
         .get(..EVENTS.len())
         .is_some_and(|name| name.eq_ignore_ascii_case(EVENTS.as_bytes()));
-    is_events || grpc::is_call(response.headers())
+    is_events || grpc::is_call(headers)
 }
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {

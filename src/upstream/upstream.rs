@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::connection::exchange::{
     ExchangeError, ExchangeFailure, ExchangeTimeouts, UpstreamRequest,
@@ -48,9 +48,9 @@ pub type UpgradedConnection = Upgraded<InFlight>;
 /// The response to a request for another protocol.
 pub enum UpgradeResponse {
     /// The upstream switches to that protocol.
-    Upgraded(Response<()>, UpgradedConnection),
+    Upgraded(UpgradedConnection),
     /// It responds, and stays with HTTP.
-    Declined(Response<ForwardedBody>),
+    Declined(ForwardedBody),
 }
 
 impl Upstream {
@@ -74,6 +74,12 @@ impl Upstream {
         &self.shared
     }
 
+    /// The time of its worker.
+    #[must_use]
+    pub fn ticker(&self) -> &Rc<Ticker> {
+        &self.ticker
+    }
+
     fn settings(&self) -> &UpstreamSettings {
         self.shared.settings()
     }
@@ -84,8 +90,8 @@ impl Upstream {
         self.balancer.prune();
     }
 
-    /// Sends a permitted request and waits for the response head; both bodies stream. Failures are
-    /// retried (see `retry.rs`).
+    /// Sends a permitted request and waits for the response head; both bodies stream. Returns the
+    /// response body. Failures are retried (see `retry.rs`).
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought a response.
@@ -93,7 +99,7 @@ impl Upstream {
         &self,
         _permit: Permit,
         mut request: UpstreamRequest<'_>,
-    ) -> Result<Response<ForwardedBody>, UpstreamError> {
+    ) -> Result<ForwardedBody, UpstreamError> {
         let began = clock::now();
         let mut attempts = self.begin_attempts();
         let mut watch = self.ejector.watch(|| request.body.progress());
@@ -112,12 +118,12 @@ impl Upstream {
                 }
             };
             match outcome {
-                Ok(mut response) => {
+                Ok(mut body) => {
                     self.stats.durations.count(clock::since(began));
                     if let Some(watch) = watch.take() {
-                        self.watch_response(watch, &state, &mut response);
+                        self.watch_response(watch, &state, request.response.status(), &mut body);
                     }
-                    return Ok(response);
+                    return Ok(body);
                 }
                 Err(failure) => {
                     self.record_failure(watch.as_ref(), &state, &failure);
@@ -151,7 +157,7 @@ impl Upstream {
                 }
             }
         };
-        let (response, reader) = self
+        let reader = self
             .exchange_http1(&in_flight.state().endpoint, connection, &mut request)
             .await
             .map_err(|failure| {
@@ -159,33 +165,31 @@ impl Upstream {
                 failure.error
             })?;
         self.stats.durations.count(clock::since(began));
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let status = request.response.status();
+        if status != StatusCode::SWITCHING_PROTOCOLS {
             let state = Rc::clone(in_flight.state());
-            let mut response =
-                response.map(|()| self.forwarded_body(Incoming::Http1(reader), in_flight, None));
+            let mut body = self.forwarded_body(Incoming::Http1(reader), in_flight, None);
             if let Some(watch) = watch {
-                self.watch_response(watch, &state, &mut response);
+                self.watch_response(watch, &state, status, &mut body);
             }
-            return Ok(UpgradeResponse::Declined(response));
+            return Ok(UpgradeResponse::Declined(body));
         }
         if let Some(watch) = watch {
-            let watch = self
-                .ejector
-                .record_head(watch, in_flight.state(), response.status());
+            let watch = self.ejector.record_head(watch, in_flight.state(), status);
             watch.into_iter().for_each(ResponseWatch::succeed);
         }
         let endpoint = Arc::clone(&in_flight.state().endpoint);
         let requested = request.head.headers.get(header::UPGRADE);
         let timeouts = connection_timeouts(self.settings());
         Upgraded::accept(
-            &response,
+            request.response,
             requested,
             reader,
             timeouts,
             &self.ticker,
             in_flight,
         )
-        .map(|connection| UpgradeResponse::Upgraded(response, connection))
+        .map(UpgradeResponse::Upgraded)
         .ok_or_else(|| UpstreamError::NotSwitched {
             target: endpoint.to_string(),
         })
@@ -237,7 +241,7 @@ impl Upstream {
         in_flight: InFlight,
         pool: Option<&Http1Pool>,
         request: &mut UpstreamRequest<'_>,
-    ) -> Result<Response<ForwardedBody>, AttemptError> {
+    ) -> Result<ForwardedBody, AttemptError> {
         let pooled = pool.and_then(|pool| pool.take(self.ticker.now()));
         let is_pooled = pooled.is_some();
         let connection = match pooled {
@@ -253,13 +257,12 @@ impl Upstream {
             .await
         {
             // The client has not requested another protocol, and would not understand it.
-            Ok((response, _)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Ok(_) if request.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(AttemptError::no_retry(UpstreamError::NotSwitched {
                     target: in_flight.state().endpoint.to_string(),
                 }))
             }
-            Ok((response, reader)) => Ok(response
-                .map(|()| self.forwarded_body(Incoming::Http1(reader), in_flight, progress))),
+            Ok(reader) => Ok(self.forwarded_body(Incoming::Http1(reader), in_flight, progress)),
             Err(failure) => {
                 // The endpoint may close a pooled connection at any time.
                 let is_stale = is_pooled && matches!(failure.error, UpstreamError::Broken { .. });
@@ -279,7 +282,7 @@ impl Upstream {
         pool: &Rc<Http2Pool>,
         may_retry: bool,
         request: &mut UpstreamRequest<'_>,
-    ) -> Result<Response<ForwardedBody>, AttemptError> {
+    ) -> Result<ForwardedBody, AttemptError> {
         let endpoint = &in_flight.state().endpoint;
         let slot = self
             .stream_slot(in_flight.state(), pool)
@@ -291,13 +294,10 @@ impl Upstream {
         };
         let progress = request.body.progress();
         let timeouts = self.timeouts(request);
-        let response = http2::exchange(slot, request, target, may_retry, timeouts)
+        let stream = http2::exchange(slot, request, target, may_retry, timeouts)
             .await
             .map_err(|error| attempt_error(endpoint, error))?;
-        Ok(
-            response
-                .map(|stream| self.forwarded_body(Incoming::Http2(stream), in_flight, progress)),
-        )
+        Ok(self.forwarded_body(Incoming::Http2(stream), in_flight, progress))
     }
 
     async fn exchange_http1(
@@ -305,7 +305,7 @@ impl Upstream {
         endpoint: &Endpoint,
         connection: Http1Connection,
         request: &mut UpstreamRequest<'_>,
-    ) -> Result<(Response<()>, ResponseReader), AttemptError> {
+    ) -> Result<ResponseReader, AttemptError> {
         let host = self.host(endpoint);
         let timeouts = self.timeouts(request);
         http1::exchange(connection, request, host.as_ref(), timeouts)
@@ -355,11 +355,11 @@ impl Upstream {
         &self,
         request: RequestWatch,
         state: &Rc<EndpointState>,
-        response: &mut Response<ForwardedBody>,
+        status: StatusCode,
+        body: &mut ForwardedBody,
     ) {
-        let watch = self.ejector.record_head(request, state, response.status());
-        if let Some(watch) = watch {
-            response.body_mut().watch(watch);
+        if let Some(watch) = self.ejector.record_head(request, state, status) {
+            body.watch(watch);
         }
     }
 

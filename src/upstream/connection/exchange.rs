@@ -9,7 +9,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body;
 
 use crate::clock::Ticker;
@@ -26,6 +26,8 @@ pub struct UpstreamRequest<'a> {
     pub head: &'a mut Parts,
     /// Taken when it is sent.
     pub body: &'a mut RequestBody,
+    /// Where the head of the response goes. It is set when there is a response.
+    pub response: &'a mut Response<()>,
     /// The headers that are sent after those of the request.
     pub added: &'a AddedHeaders,
     /// Replaces the response timeout of the upstream.

@@ -9,14 +9,15 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::connection::Http1Connection;
 use super::request_writer::{RequestWriter, WriteError};
-use super::response_head::{ResponseHead, closed_early, read_head};
+use super::response_head::{ResponseFraming, ResponseHead, closed_early, read_head};
 use super::response_reader::ResponseReader;
 use crate::upstream::connection::exchange::{
     ExchangeError, ExchangeFailure, ExchangeTimeouts, OnInterim, UpstreamRequest,
 };
 use crate::upstream::connection::upload::{Upload, UploadOutcome};
 
-/// Sends a request and waits for the response head. `host` replaces the client's `Host`.
+/// Sends a request and waits for the response head. `host` replaces the client's `Host`. Returns
+/// the reader of the response body.
 ///
 /// A body of which nothing was sent is put back into the request when the exchange fails.
 pub(in crate::upstream) async fn exchange(
@@ -24,7 +25,7 @@ pub(in crate::upstream) async fn exchange(
     outgoing: &mut UpstreamRequest<'_>,
     host: Option<&HeaderValue>,
     timeouts: ExchangeTimeouts<'_>,
-) -> Result<(Response<()>, ResponseReader), ExchangeError> {
+) -> Result<ResponseReader, ExchangeError> {
     let progress = outgoing.body.progress();
     let is_repeatable = outgoing.is_repeatable();
     let head_buffer = connection.take_head_buffer();
@@ -37,12 +38,13 @@ pub(in crate::upstream) async fn exchange(
     );
     let mut exchange = PendingExchange::new(connection, writer);
     let (method, on_interim) = (&outgoing.head.method, outgoing.on_interim);
-    let head = poll_fn(|context| exchange.poll_head(method, on_interim, context));
+    let response = &mut *outgoing.response;
+    let head = poll_fn(|context| exchange.poll_head(method, on_interim, response, context));
     let cause = match timeouts
         .wait_for_response(timeouts.response, progress.as_ref(), head)
         .await
     {
-        Some(Ok(head)) => return Ok(exchange.into_response(head)),
+        Some(Ok((framing, keep_alive))) => return Ok(exchange.into_reader(framing, keep_alive)),
         Some(Err(error)) => ExchangeFailure::from_error(error),
         None => return Err(ExchangeError::no_retry(ExchangeFailure::TimedOut)),
     };
@@ -80,6 +82,7 @@ impl PendingExchange {
     }
 
     /// Sends the request and reads the response head, which may come before the request was sent.
+    /// Returns how the body ends, and whether another request may follow.
     ///
     /// # Errors
     /// When the connection or the request body broke, or what arrived is no response.
@@ -87,8 +90,9 @@ impl PendingExchange {
         &mut self,
         method: &Method,
         on_interim: OnInterim<'_>,
+        response: &mut Response<()>,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<ResponseHead>> {
+    ) -> Poll<io::Result<(ResponseFraming, bool)>> {
         if self.write_error.is_none()
             && !self.writer.is_done()
             && let Poll::Ready(Err(error)) = self.writer.poll(self.connection.stream(), context)
@@ -104,7 +108,8 @@ impl PendingExchange {
             while let Some(head) = self.parse_head(method)? {
                 let status = head.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    return Poll::Ready(Ok(head));
+                    *response = head.response;
+                    return Poll::Ready(Ok((head.framing, head.keep_alive)));
                 }
                 on_interim(status, head.response.headers());
             }
@@ -127,15 +132,15 @@ impl PendingExchange {
         )?)
     }
 
-    /// The response and the reader of its body. A task sends the rest of the request meanwhile.
-    fn into_response(self, head: ResponseHead) -> (Response<()>, ResponseReader) {
+    /// The reader of the response body. A task sends the rest of the request meanwhile.
+    fn into_reader(self, framing: ResponseFraming, keep_alive: bool) -> ResponseReader {
         let Self {
             mut connection,
             mut writer,
             write_error,
             ..
         } = self;
-        let keep_alive = head.keep_alive && write_error.is_none();
+        let keep_alive = keep_alive && write_error.is_none();
         let is_request_sent = writer.is_done();
         let mut upload = None;
         if is_request_sent {
@@ -150,13 +155,6 @@ impl PendingExchange {
                 }
             }));
         }
-        let reader = ResponseReader::new(
-            connection,
-            head.framing,
-            keep_alive,
-            is_request_sent,
-            upload,
-        );
-        (head.response, reader)
+        ResponseReader::new(connection, framing, keep_alive, is_request_sent, upload)
     }
 }

@@ -46,7 +46,8 @@ struct HeadTimeout {
     has_call_deadline: bool,
 }
 
-/// Sends a request on the stream of `slot` and waits for the response head.
+/// Sends a request on the stream of `slot` and waits for the response head. Returns the response
+/// body.
 ///
 /// Sending empties the request. With `keep_copy`, one that may be sent twice is restored when the
 /// exchange fails.
@@ -56,7 +57,7 @@ pub(in crate::upstream) async fn exchange(
     target: RequestTarget,
     keep_copy: bool,
     timeouts: ExchangeTimeouts<'_>,
-) -> Result<Response<ResponseStream>, ExchangeError> {
+) -> Result<ResponseStream, ExchangeError> {
     let head_timeout = HeadTimeout::of(&outgoing.head.headers, timeouts.response);
     let mut sender = ready_sender(&slot, head_timeout.duration, timeouts).await?;
     let copy = keep_copy.then(|| copy_if_repeatable(outgoing)).flatten();
@@ -76,17 +77,22 @@ pub(in crate::upstream) async fn exchange(
         .take_if(|_| has_body)
         .map(|stream| spawn_upload(body, stream, timeouts, &is_upload_stalled));
     let watched = progress.as_ref().filter(|_| !head_timeout.is_call_deadline);
-    let head = read_head(&mut response, slot.connection_state(), outgoing.on_interim);
+    let head = read_head(
+        &mut response,
+        slot.connection_state(),
+        outgoing.on_interim,
+        outgoing.response,
+    );
     match timeouts
         .wait_for_response(head_timeout.duration, watched, head)
         .await
     {
-        Some(Ok(Ok(response))) => Ok(response.map(|body| ResponseStream {
+        Some(Ok(Ok(body))) => Ok(ResponseStream {
             body: IncomingBody::over_http2(body, Rc::clone(slot.connection_state())),
             slot,
             has_call_deadline: head_timeout.has_call_deadline,
             _upload: upload,
-        })),
+        }),
         Some(Ok(Err(malformed))) => {
             // A stream error (RFC 9113 §8.1.1). An upload that is dropped resets the stream itself.
             if let Some(stream) = &mut stream {
@@ -106,19 +112,27 @@ pub(in crate::upstream) async fn exchange(
             // A refused stream was not processed (RFC 9113 §8.7).
             Err(restore(copy, outgoing, error, blames_endpoint))
         }
-        None => {
-            // An upstream that sends nothing at all may be gone: other exchanges must not wait for
-            // it too. The deadline of a gRPC client proves nothing, for it may be too short. Half
-            // of the time, because a new connection's SETTINGS are acknowledged if nothing else is.
-            let silence = head_timeout.duration.max(timeouts.upstream_response) / 2;
-            if !head_timeout.is_call_deadline && slot.is_silent_for(silence) {
-                slot.close_connection();
-            }
-            Err(ExchangeError {
-                blames_endpoint: !head_timeout.is_call_deadline,
-                ..ExchangeError::no_retry(ExchangeFailure::TimedOut)
-            })
-        }
+        None => Err(time_out(&slot, head_timeout, timeouts.upstream_response)),
+    }
+}
+
+/// Gives up an exchange whose response head did not come in time.
+///
+/// An upstream that sends nothing at all may be gone: other exchanges must not wait for it too. The
+/// deadline of a gRPC client proves nothing, for it may be too short. Half of the time, because a new
+/// connection's SETTINGS are acknowledged if nothing else is.
+fn time_out(
+    slot: &StreamSlot,
+    head_timeout: HeadTimeout,
+    upstream_timeout: Duration,
+) -> ExchangeError {
+    let silence = head_timeout.duration.max(upstream_timeout) / 2;
+    if !head_timeout.is_call_deadline && slot.is_silent_for(silence) {
+        slot.close_connection();
+    }
+    ExchangeError {
+        blames_endpoint: !head_timeout.is_call_deadline,
+        ..ExchangeError::no_retry(ExchangeFailure::TimedOut)
     }
 }
 
@@ -219,15 +233,16 @@ impl From<Malformed> for ExchangeFailure {
     }
 }
 
-/// Reads the interim responses and the head of the final response.
+/// Reads the interim responses and the head of the final response. Returns the response body.
 async fn read_head(
-    response: &mut ResponseFuture,
+    incoming: &mut ResponseFuture,
     connection: &ConnectionState,
     on_interim: OnInterim<'_>,
-) -> Result<Result<Response<h2::RecvStream>, Malformed>, h2::Error> {
-    let stream = response.stream_id();
+    response: &mut Response<()>,
+) -> Result<Result<h2::RecvStream, Malformed>, h2::Error> {
+    let stream = incoming.stream_id();
     poll_fn(|context| {
-        while let Poll::Ready(Some(interim)) = response.poll_informational(context) {
+        while let Poll::Ready(Some(interim)) = incoming.poll_informational(context) {
             let interim = interim?;
             if interim.status() == StatusCode::SWITCHING_PROTOCOLS {
                 return Poll::Ready(Ok(Err(Malformed::SwitchingProtocols)));
@@ -236,12 +251,13 @@ async fn read_head(
                 on_interim(interim.status(), interim.headers());
             }
         }
-        let head = ready!(Pin::new(&mut *response).poll(context))?;
-        Poll::Ready(Ok(if connection.is_malformed(stream) {
-            Err(Malformed::PseudoField)
-        } else {
-            Ok(head)
-        }))
+        let received = ready!(Pin::new(&mut *incoming).poll(context))?;
+        if connection.is_malformed(stream) {
+            return Poll::Ready(Ok(Err(Malformed::PseudoField)));
+        }
+        let (head, body) = received.into_parts();
+        *response = Response::from_parts(head, ());
+        Poll::Ready(Ok(Ok(body)))
     })
     .await
 }
