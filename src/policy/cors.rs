@@ -1,6 +1,6 @@
 //! Which origins may use a route from a script of a page (Fetch standard, "CORS protocol").
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::host::{HostError, normal_host};
@@ -245,6 +245,11 @@ pub(super) fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Optio
 
 /// Removes the CORS headers of an upstream, which knows neither the policy nor the refusals.
 pub fn remove_headers(response: &mut HeaderMap) {
+    // They are rare: a look at each name costs less than a search for each of them.
+    let is_cors_header = |name: &HeaderName| name.as_str().starts_with("access-control-");
+    if !response.keys().any(is_cors_header) {
+        return;
+    }
     for name in &RESPONSE_HEADERS {
         response.remove(name);
     }
@@ -252,15 +257,23 @@ pub fn remove_headers(response: &mut HeaderMap) {
 
 // Caches must not give the response for one origin to another (RFC 9110 §12.5.5).
 fn add_vary_origin(response: &mut HeaderMap) {
-    let is_named = response.get_all(header::VARY).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|name| {
-            let name = name.trim_ascii();
-            name == b"*" || name.eq_ignore_ascii_case(b"origin")
-        })
-    });
-    if !is_named {
-        response.append(header::VARY, HeaderValue::from_static("Origin"));
+    let value = HeaderValue::from_static("Origin");
+    match response.entry(header::VARY) {
+        Entry::Vacant(vary) => _ = vary.insert(value),
+        Entry::Occupied(mut vary) => {
+            if !vary.iter().any(names_origin) {
+                vary.append(value);
+            }
+        }
     }
+}
+
+/// Whether a value of `Vary` names `Origin`, or everything.
+fn names_origin(vary: &HeaderValue) -> bool {
+    vary.as_bytes().split(|byte| *byte == b',').any(|name| {
+        let name = name.trim_ascii();
+        name == b"*" || name.eq_ignore_ascii_case(b"origin")
+    })
 }
 
 /// Several names as one value.
