@@ -155,12 +155,14 @@ impl Gate {
             });
             catch_panic(judging).await
         };
+        let rules = snapshot.response_rules(route);
         let mut is_forwarded = false;
         let mut response = match judged {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
                 let mut head = Response::new(());
+                rules.reserve(head.headers_mut());
                 let mut forwarded = None;
                 // One future for both: what moves from one to the other is copied.
                 let outcome = {
@@ -206,7 +208,6 @@ impl Gate {
                 refuse(refusal, unread, protocol, connection, snapshot, completion)
             }
         };
-        let rules = snapshot.response_rules(route);
         rules.apply(
             origin.flatten().as_ref(),
             is_forwarded,

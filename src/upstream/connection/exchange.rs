@@ -26,7 +26,8 @@ pub struct UpstreamRequest<'a> {
     pub head: &'a mut Parts,
     /// Taken when it is sent.
     pub body: &'a mut RequestBody,
-    /// Where the head of the response goes. It is set when there is a response.
+    /// Where the head of the response goes; of use only if there is a response. The capacity of its
+    /// header map is used.
     pub response: &'a mut Response<()>,
     /// The headers that are sent after those of the request.
     pub added: &'a AddedHeaders,

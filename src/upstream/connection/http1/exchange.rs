@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 
 use super::connection::Http1Connection;
 use super::request_writer::{RequestWriter, WriteError};
-use super::response_head::{ResponseFraming, ResponseHead, closed_early, read_head};
+use super::response_head::{ResponseFraming, closed_early, read_head_into};
 use super::response_reader::ResponseReader;
 use crate::upstream::connection::exchange::{
     ExchangeError, ExchangeFailure, ExchangeTimeouts, OnInterim, UpstreamRequest,
@@ -105,13 +105,12 @@ impl PendingExchange {
             }
         }
         loop {
-            while let Some(head) = self.parse_head(method)? {
-                let status = head.response.status();
+            while let Some(end) = self.parse_head(response, method)? {
+                let status = response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
-                    *response = head.response;
-                    return Poll::Ready(Ok((head.framing, head.keep_alive)));
+                    return Poll::Ready(Ok(end));
                 }
-                on_interim(status, head.response.headers());
+                on_interim(status, response.headers());
             }
             match ready!(self.connection.poll_read(0, context)) {
                 Ok(0) => {
@@ -124,8 +123,13 @@ impl PendingExchange {
         }
     }
 
-    fn parse_head(&mut self, method: &Method) -> io::Result<Option<ResponseHead>> {
-        Ok(read_head(
+    fn parse_head(
+        &mut self,
+        response: &mut Response<()>,
+        method: &Method,
+    ) -> io::Result<Option<(ResponseFraming, bool)>> {
+        Ok(read_head_into(
+            response,
             self.connection.unread(),
             &mut self.searched,
             method,

@@ -14,14 +14,23 @@ const SPARE_CAPACITY: usize = 4;
 pub(super) fn to_map<'a>(
     named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>,
 ) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(named_values.len() + SPARE_CAPACITY);
-    for (name, value) in named_values {
-        let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-        fields
-            .try_append(name, HeaderValue::from_maybe_shared(value).ok()?)
-            .ok()?;
-    }
-    Some(fields)
+    let mut fields = HeaderMap::new();
+    append(&mut fields, named_values).then_some(fields)
+}
+
+/// Adds parsed fields to a header map. False if a name or a value is invalid.
+pub(super) fn append<'a>(
+    fields: &mut HeaderMap,
+    mut named_values: impl ExactSizeIterator<Item = (&'a str, Bytes)>,
+) -> bool {
+    fields.reserve(named_values.len() + SPARE_CAPACITY);
+    named_values.all(|(name, value)| append_field(fields, name, value).is_some())
+}
+
+fn append_field(fields: &mut HeaderMap, name: &str, value: Bytes) -> Option<bool> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let value = HeaderValue::from_maybe_shared(value).ok()?;
+    fields.try_append(name, value).ok()
 }
 
 /// Finds the end of the first empty line. Lines may end with CRLF or LF (RFC 9112 §2.2).

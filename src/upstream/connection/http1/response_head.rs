@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Version, header};
 use hyper::ext::ReasonPhrase;
 
 use super::chunked::{ChunkedDecoder, Decoded};
-use super::fields::{MAX_HEADERS, find_end, parse_length, to_map};
+use super::fields::{MAX_HEADERS, append, find_end, parse_length};
 
 /// Maximum length of a response head.
 const MAX_HEAD_SIZE: usize = 128 * 1024;
@@ -115,6 +115,26 @@ pub(super) fn read_head(
     searched: &mut usize,
     method: &Method,
 ) -> Result<Option<ResponseHead>, HeadError> {
+    let mut response = Response::new(());
+    let end = read_head_into(&mut response, read, searched, method)?;
+    Ok(end.map(|(framing, keep_alive)| ResponseHead {
+        response,
+        framing,
+        keep_alive,
+    }))
+}
+
+/// As [`read_head`], into a response that is there: it is replaced, but for the capacity of its
+/// header map. Returns how the body ends, and whether another request may follow.
+///
+/// # Errors
+/// [`HeadError`]; what is in `response` then is of no use.
+pub(super) fn read_head_into(
+    response: &mut Response<()>,
+    read: &mut BytesMut,
+    searched: &mut usize,
+    method: &Method,
+) -> Result<Option<(ResponseFraming, bool)>, HeadError> {
     let Some(end) = find_end(read, searched) else {
         return if read.len() > MAX_HEAD_SIZE {
             Err(HeadError::TooLong)
@@ -136,9 +156,11 @@ pub(super) fn read_head(
         .headers
         .iter()
         .map(|field| (field.name, block.slice_ref(field.value)));
-    let mut response = Response::new(());
-    *response.headers_mut() =
-        to_map(named_values).ok_or(HeadError::Malformed(httparse::Error::HeaderValue))?;
+    response.extensions_mut().clear();
+    response.headers_mut().clear();
+    if !append(response.headers_mut(), named_values) {
+        return Err(HeadError::Malformed(httparse::Error::HeaderValue));
+    }
     *response.status_mut() = status;
     *response.version_mut() = if parsed.version == Some(1) {
         Version::HTTP_11
@@ -159,12 +181,7 @@ pub(super) fn read_head(
             response.extensions_mut().insert(reason);
         }
     }
-    let (framing, keep_alive) = framing(&mut response, method)?;
-    Ok(Some(ResponseHead {
-        response,
-        framing,
-        keep_alive,
-    }))
+    framing(response, method).map(Some)
 }
 
 // The bytes behind `HTTP/1.1 200 `.
