@@ -48,6 +48,8 @@ pub struct DryRun {
 pub struct DryRunReport {
     /// What was decided.
     pub outcome: Outcome,
+    /// The index of the route that the response belongs to.
+    pub route: Option<usize>,
     /// Why it was refused, for the operator.
     pub cause: Option<String>,
     /// The issuer that a refusal has to do with.
@@ -181,6 +183,7 @@ impl DryRunReport {
     fn of(facts: &Facts<'_>) -> Self {
         let mut report = Self {
             outcome: facts.outcome(),
+            route: facts.route,
             cause: None,
             issuer: None,
             token: facts.token.clone(),

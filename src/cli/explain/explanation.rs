@@ -183,7 +183,7 @@ impl Explanation {
             head: matches!(verdict, Verdict::Refused | Verdict::Replied)
                 .then(|| result.head.clone()),
             sent,
-            response_headers: ResponseHeaderRules::of(None, &result.snapshot),
+            response_headers: ResponseHeaderRules::of(report, &result.snapshot),
             now: result.now,
         }
     }
@@ -226,7 +226,6 @@ impl Explanation {
             parameters: parameters.collect(),
             ..summary(found.index)
         });
-        self.response_headers = ResponseHeaderRules::of(Some(found.index), snapshot);
         if preflight.is_some() {
             return;
         }

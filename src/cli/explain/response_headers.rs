@@ -1,6 +1,6 @@
 //! What `response_headers` changes in the response to a request.
 
-use crate::gateway::Snapshot;
+use crate::gateway::{DryRunReport, Snapshot};
 
 /// The rules that hold for a response, whoever sends it.
 #[derive(Default)]
@@ -12,8 +12,9 @@ pub(super) struct ResponseHeaderRules {
 }
 
 impl ResponseHeaderRules {
-    /// The rules for requests of this route, or of none.
-    pub(super) fn of(route: Option<usize>, snapshot: &Snapshot) -> Self {
+    /// The rules for the route of this report. A malformed request has none.
+    pub(super) fn of(report: Option<&DryRunReport>, snapshot: &Snapshot) -> Self {
+        let route = report.and_then(|report| report.route);
         let rules = route.map_or(&snapshot.unrouted_response, |route| {
             &snapshot.forwarding[route].response
         });

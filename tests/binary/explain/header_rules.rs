@@ -94,8 +94,19 @@ fn explain_shows_the_rules_for_the_response() {
                  with server: gate\n  without x-powered-by\n";
     assert!(plain.contains(rules), "{plain}");
     let toml = FILE.replace("{ env = \"API_KEY\" }", "\"k\"");
-    for (path, set, remove) in [
+    for (method, path, set, remove) in [
         (
+            "GET",
+            "/keyed",
+            json!([
+                ["strict-transport-security", "max-age=60"],
+                ["server", "gate"]
+            ]),
+            json!(["x-powered-by"]),
+        ),
+        // A method that no route takes is refused for a route of the path.
+        (
+            "POST",
             "/keyed",
             json!([
                 ["strict-transport-security", "max-age=60"],
@@ -104,12 +115,13 @@ fn explain_shows_the_rules_for_the_response() {
             json!(["x-powered-by"]),
         ),
         (
+            "GET",
             "/nowhere",
             json!([["strict-transport-security", "max-age=60"]]),
             json!(["server"]),
         ),
     ] {
-        let report = explain_json(&folder, &toml, &["GET", path, "--json"]);
+        let report = explain_json(&folder, &toml, &[method, path, "--json"]);
         assert_eq!(
             report["response_headers"],
             json!({ "set": set, "remove": remove }),

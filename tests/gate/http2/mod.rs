@@ -15,6 +15,7 @@ mod malformed_requests;
 mod outlier;
 mod request_headers;
 mod requests;
+mod response_headers;
 mod responses;
 mod retries;
 mod timeouts;
