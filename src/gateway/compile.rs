@@ -11,6 +11,7 @@ mod fingerprints;
 mod header_rules;
 mod introspection;
 mod issuers;
+mod paths;
 mod request_headers;
 mod response_headers;
 mod routes;

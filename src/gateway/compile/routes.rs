@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::paths::{pattern, segments_to_strip};
 use super::{claims, cors, host_pattern, request_headers, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::networks::Networks;
@@ -259,31 +260,6 @@ fn compile_forwarding(
     })
 }
 
-fn segments_to_strip(prefix: &Spanned<String>, path: &RoutePattern) -> Result<usize, Box<Fault>> {
-    let text = prefix.value.trim_end_matches('/');
-    let rest = path
-        .as_str()
-        .strip_prefix(text)
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
-    let is_literal = text.starts_with('/') && !text.contains(['{', '}']);
-    if rest.is_none() || !is_literal {
-        let message = format!(
-            "expected whole literal segments that the path {:?} begins with, but found {:?}",
-            path.as_str(),
-            prefix.value
-        );
-        let meant = format!("/{}", prefix.value.trim_matches('/'));
-        let fits = meant != prefix.value
-            && segments_to_strip(&prefix.with_value(meant.clone()), path).is_ok();
-        let help = fits.then(|| format!("did you mean {meant:?}?"));
-        return Err(Box::new(Fault {
-            help,
-            ..prefix.fault(message)
-        }));
-    }
-    Ok(text.matches('/').count())
-}
-
 fn scope_requirement(
     set: &Spanned<String>,
     path: &RoutePattern,
@@ -312,27 +288,6 @@ fn scope_requirement(
         })
     };
     ScopeRequirement::parse(&set.value, path).map_err(refuse)
-}
-
-fn pattern(path: &Spanned<String>) -> Result<RoutePattern, Box<Fault>> {
-    let hint = || {
-        config::path_hint(&path.value, |proposed| {
-            RoutePattern::parse(proposed).is_ok()
-        })
-    };
-    parsed(path, RoutePattern::parse).map_err(|fault| {
-        Box::new(Fault {
-            help: hint(),
-            ..*fault
-        })
-    })
-}
-
-fn parsed<T, E: ToString>(
-    text: &Spanned<String>,
-    parse: impl FnOnce(&str) -> Result<T, E>,
-) -> Result<T, Box<Fault>> {
-    parse(&text.value).map_err(|error| Box::new(text.fault(error.to_string())))
 }
 
 fn or_fault<T>(faults: &mut Vec<Fault>, outcome: Result<T, Box<Fault>>) -> Option<T> {
