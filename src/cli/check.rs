@@ -46,7 +46,7 @@ fn print_report(
     let mut text = format!(
         "{}: valid, with {}, {} and {}\n",
         source.file_name(),
-        counted(config.routes.len(), "route"),
+        counted(snapshot.routes.routes().len(), "route"),
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
@@ -121,7 +121,8 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
     let mut rows: Vec<[String; COLUMNS]> = vec![heading];
     let has_hosts = config.routes.iter().any(|route| !route.host.is_empty());
     for (host, index) in snapshot.routes.by_precedence() {
-        let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
+        let route = &snapshot.routes.routes()[index];
+        let (written, path) = snapshot.declaration(index, config);
         let any_host = if has_hosts { "any other" } else { "any" };
         rows.push([
             if is_open(route) {
@@ -143,7 +144,7 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
             },
             written.upstream.value.clone(),
             source
-                .line_of(&written.path)
+                .line_of(path)
                 .map(|line| line.to_string())
                 .unwrap_or_default(),
         ]);

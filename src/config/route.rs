@@ -33,9 +33,10 @@ table! {
         /// Host names, exact or as `*.` and a suffix. Without it, any host.
         /// Example: `host = ["api.example.com", "*.example.org"]`
         pub host: Vec<Spanned<String>> = list(text(), 1),
-        /// Pattern of the path. `{name}` stands for one segment, `{*rest}` for the rest.
-        /// Example: `path = "/orders/{id}/items/{*rest}"`
-        pub path: Spanned<String> = required(text(), "the path it is for"),
+        /// Patterns of the path. `{name}` stands for one segment, `{*rest}` for the rest. Several
+        /// patterns need the same parameters. Each counts as a route in logs and metrics.
+        /// Example: `path = ["/orders/{id}/items/{*rest}", "/v1/orders/{id}/items/{*rest}"]`
+        pub path: Vec<Spanned<String>> = required_list(text(), "the path it is for"),
         /// Methods in capitals. `GET` includes `HEAD`. Without it, all methods match.
         /// Example: `methods = ["GET", "POST"]`
         pub methods: Vec<Spanned<Method>> = list(method(), 1),
@@ -90,6 +91,28 @@ table! {
         pub response_headers: Option<ResponseHeaders> = optional_table(ResponseHeaders::read),
         /// Headers that give the upstream claims of the token.
         pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
+    }
+}
+
+impl Route {
+    /// The first of its paths. Reading refuses a route without one.
+    #[must_use]
+    pub fn first_path(&self) -> &Spanned<String> {
+        &self.path[0]
+    }
+
+    /// Its place in the file, such as `routes[3]`.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        let key = self.first_path().key();
+        key.split_once(".path").map_or(key, |(place, _)| place)
+    }
+
+    /// Its paths, quoted and separated by commas.
+    #[must_use]
+    pub fn quoted_paths(&self) -> String {
+        let quoted = self.path.iter().map(|path| format!("{:?}", path.value));
+        quoted.collect::<Vec<_>>().join(", ")
     }
 }
 

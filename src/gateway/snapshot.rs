@@ -13,6 +13,7 @@ use super::networks::Networks;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
 use crate::clock;
+use crate::config::{self, Config, Spanned};
 use crate::oauth::bearer::{self, BearerToken};
 use crate::policy::cors::CorsPolicy;
 use crate::policy::known_hosts::KnownHosts;
@@ -65,9 +66,20 @@ pub struct Snapshot {
     pub(super) fingerprints: Fingerprints,
 }
 
+/// Where gateway.toml declares a route: each path of `path` is a route of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Declaration {
+    /// The index in `routes`.
+    pub route: usize,
+    /// The index in its `path`.
+    pub path: usize,
+}
+
 /// How the requests of one route are forwarded.
 #[derive(Debug)]
 pub struct Forwarding {
+    /// Where the route is declared.
+    pub declaration: Declaration,
     /// The index of its upstream in [`Snapshot::upstreams`].
     pub upstream: usize,
     /// The path pattern of the route, for logs.
@@ -125,6 +137,18 @@ impl Forwarding {
 }
 
 impl Snapshot {
+    /// The declaration of a route, and its path there; `config` is what this was compiled from.
+    #[must_use]
+    pub fn declaration<'c>(
+        &self,
+        index: usize,
+        config: &'c Config,
+    ) -> (&'c config::Route, &'c Spanned<String>) {
+        let Declaration { route, path } = self.forwarding[index].declaration;
+        let route = &config.routes[route];
+        (route, &route.path[path])
+    }
+
     /// The rules for responses to requests of this route, or of none.
     pub(super) fn response_rules(&self, route: Option<usize>) -> &ResponseRules {
         // Nothing here may panic: a request whose judgement panicked has a response as well.

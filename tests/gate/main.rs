@@ -29,6 +29,7 @@ mod lookalikes;
 mod nested_scopes;
 mod order;
 mod panics;
+mod path_lists;
 mod protocols;
 mod proxy_protocol;
 mod read_ahead;

@@ -5,7 +5,7 @@ use http::request::Parts;
 use serde_json::{Value, json};
 
 use crate::config::{Config, Cors, RouteCors, Source};
-use crate::gateway::Preflight;
+use crate::gateway::{Preflight, Snapshot};
 use crate::policy::cors;
 use crate::text::truncated;
 
@@ -37,6 +37,7 @@ impl CorsFinding {
     pub(super) fn of(
         request: &Parts,
         preflight: Option<&Preflight<'_>>,
+        snapshot: &Snapshot,
         config: &Config,
         source: &Source,
     ) -> Option<Self> {
@@ -48,12 +49,13 @@ impl CorsFinding {
                     .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
             return is_preflight.then_some(Self::NoTable);
         };
-        let own = preflight
-            .route
-            .and_then(|index| match &config.routes[index].cors {
-                RouteCors::Own(own) => Some(own),
-                RouteCors::Inherited | RouteCors::Off => None,
-            });
+        let own =
+            preflight
+                .route
+                .and_then(|index| match &snapshot.declaration(index, config).0.cors {
+                    RouteCors::Own(own) => Some(own),
+                    RouteCors::Inherited | RouteCors::Off => None,
+                });
         let (table, written) = match own {
             Some(own) => ("cors of the route", Some(own)),
             None => ("[cors]", config.cors.as_ref()),

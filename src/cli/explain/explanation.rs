@@ -140,7 +140,10 @@ impl Explanation {
         let outgoing = report.and_then(|report| report.outgoing.as_ref());
         let sent = outgoing
             .zip(result.request.as_ref())
-            .map(|(outgoing, request)| ForwardedSummary::of(outgoing, &request.headers, config));
+            .map(|(outgoing, request)| {
+                let (route, _) = result.snapshot.declaration(outgoing.route, config);
+                ForwardedSummary::of(outgoing, &request.headers, route, config)
+            });
         // The keys or the introspection response may be missing only because of --offline. Then
         // the gateway may well decide otherwise.
         let is_unknown = sample.offline && reason == Some("issuer_unavailable") && !is_shadowed;
@@ -204,7 +207,7 @@ impl Explanation {
             return;
         };
         let preflight = Preflight::of(request, snapshot, host, path);
-        self.cors = CorsFinding::of(request, preflight.as_ref(), config, source);
+        self.cors = CorsFinding::of(request, preflight.as_ref(), snapshot, config, source);
         // The route of a preflight is that of the request that follows.
         let method = preflight
             .as_ref()
@@ -290,7 +293,8 @@ impl RequestSummary {
 
 impl RouteSummary {
     fn of(index: usize, snapshot: &Snapshot, config: &Config, source: &Source) -> Self {
-        let (route, written) = (&snapshot.routes.routes()[index], &config.routes[index]);
+        let route = &snapshot.routes.routes()[index];
+        let (written, path) = snapshot.declaration(index, config);
         Self {
             path: route.path.as_str().to_owned(),
             methods: route
@@ -301,7 +305,7 @@ impl RouteSummary {
                 .map(ToString::to_string)
                 .collect(),
             hosts: crate::cli::check::join_or(&route.hosts, "any"),
-            place: source.location(&written.path),
+            place: source.location(path),
             requires: crate::cli::check::requirement_text(route),
             token_from: crate::cli::check::token_sources(written)
                 .iter()

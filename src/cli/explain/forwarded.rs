@@ -26,9 +26,15 @@ pub(super) struct ForwardedSummary {
 }
 
 impl ForwardedSummary {
-    pub(super) fn of(outgoing: &Outgoing, received: &HeaderMap, config: &Config) -> Self {
+    /// `route` is the one that the request takes.
+    pub(super) fn of(
+        outgoing: &Outgoing,
+        received: &HeaderMap,
+        route: &Route,
+        config: &Config,
+    ) -> Self {
         let Outgoing {
-            route,
+            route: _,
             upstream,
             parts,
             response_timeout,
@@ -40,7 +46,7 @@ impl ForwardedSummary {
             .iter()
             .find(|written| *written.name.value == **upstream);
         let mut added = added_headers(received, &parts.headers);
-        name_sources(&config.routes[*route], &mut added);
+        name_sources(route, &mut added);
         match written.map(|written| &written.host) {
             Some(UpstreamHost::Target) => {
                 added.push(("host".to_owned(), "(the target's)".to_owned()))

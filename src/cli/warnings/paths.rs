@@ -34,12 +34,13 @@ fn limited(mut found: Vec<Fault>) -> Vec<Fault> {
 
 fn unreachable_methods(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let lost = snapshot.routes.unreachable_methods().into_iter().filter_map(|unreachable| {
-        let [hiding, hidden] = [unreachable.at, unreachable.of].map(|index| &config.routes[index].path);
+        let [(route, hiding), (_, hidden)] =
+            [unreachable.at, unreachable.of].map(|index| snapshot.declaration(index, config));
         let methods = match unreachable.methods.listed() {
             Some(listed) => joined(listed),
             None => "every other method".to_owned(),
         };
-        let fault = config.routes[unreachable.at].methods.first()?.fault(format!(
+        let fault = route.methods.first()?.fault(format!(
             "{methods} {:?} is a 405, although {:?} at {} allows it: a path belongs to its most specific route only",
             hiding.value,
             hidden.value,
@@ -66,7 +67,7 @@ fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let mut faults: Vec<_> = found
         .bypasses
         .iter()
-        .map(|bypass| bypass_fault(config, bypass))
+        .map(|bypass| bypass_fault(config, snapshot, bypass))
         .collect();
     let rewritten = config
         .routes
@@ -80,9 +81,10 @@ fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     faults
 }
 
-fn bypass_fault(config: &Config, bypass: &Bypass) -> Fault {
-    let [through, to] = [bypass.through, bypass.to].map(|index| &config.routes[index]);
-    let place = through.strip_prefix.as_ref().unwrap_or(&through.path);
+fn bypass_fault(config: &Config, snapshot: &Snapshot, bypass: &Bypass) -> Fault {
+    let [(through, path), (to, path_of_other)] =
+        [bypass.through, bypass.to].map(|index| snapshot.declaration(index, config));
+    let place = through.strip_prefix.as_ref().unwrap_or(path);
     let more = if bypass.has_more { ", and others" } else { "" };
     let fault = place.fault(format!(
         "bypass: {:?} reaches upstream {:?} as {:?}, as do requests for {:?} at {}{more}, but {:?} does not require \
@@ -90,13 +92,13 @@ fn bypass_fault(config: &Config, bypass: &Bypass) -> Fault {
         bypass.requested_path,
         through.upstream.value,
         bypass.upstream_path,
-        to.path.value,
-        to.path.key(),
-        through.path.value,
+        path_of_other.value,
+        path_of_other.key(),
+        path.value,
     ));
     fault.with_help(format!(
         "require what {} requires, add a route for {:?} that does, or use separate upstreams",
-        to.path.key().trim_end_matches(".path"),
+        to.place(),
         bypass.requested_path
     ))
 }
@@ -111,7 +113,8 @@ pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
             .or_insert((refused, 0));
     }
     let note = |(refused, more): (RefusedLookalikes, usize)| {
-        let [through, of] = [refused.through, refused.of].map(|index| &config.routes[index].path);
+        let [(_, through), (_, of)] =
+            [refused.through, refused.of].map(|index| snapshot.declaration(index, config));
         let others = match more {
             0 => String::new(),
             1 => "; the same holds for 1 other route".to_owned(),

@@ -24,18 +24,18 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
     for route in &config.routes {
         if let Some(place) = config.unenforced_by(route) {
-            let path = &route.path.value;
+            let paths = route.quoted_paths();
             let fault = place.fault(format!(
-                "shadow mode: {path:?} forwards requests without a sufficient token, and only logs them"
+                "shadow mode: {paths} forwards requests without a sufficient token, and only logs them"
             ));
             found
                 .push(fault.with_help("set enforce = true when the log has no more such requests"));
         }
         found.extend(too_open(route));
-        found.extend(foreign_parameter(&route.path));
+        found.extend(route.path.iter().filter_map(foreign_parameter));
         if config.issuers.is_empty() && route.access != Access::Public {
             let fault = route
-                .path
+                .first_path()
                 .fault("no issuer is declared, so no token is accepted here");
             found.push(fault.with_help("add [issuers.NAME]"));
         }
@@ -47,29 +47,26 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
 
 fn too_open(route: &Route) -> Option<Fault> {
     let every_method = route.methods.is_empty();
-    let is_everything = route.path.value.starts_with("/{*");
+    let everything = route.path.iter().find(|path| path.value.starts_with("/{*"));
+    let path = everything.unwrap_or(route.first_path());
     match &route.access {
         Access::Public if every_method => Some(
-            route
-                .path
+            path
                 .fault("public for every method: no token is required, not even to change data")
                 .with_help("set methods = \"GET\" to allow only reads, or scope = \"…\" to require a scope"),
         ),
-        Access::Public if is_everything => Some(
-            route
-                .path
+        Access::Public if everything.is_some() => Some(
+            path
                 .fault("public: no token is required on any path that has no other route")
                 .with_help("list the public paths, if they are few"),
         ),
         Access::Public => Some(
-            route
-                .path
+            path
                 .fault("public: no token is required here")
                 .with_help("set scope = \"…\", unless this path is for everybody"),
         ),
         Access::AnyToken => Some(
-            route
-                .path
+            path
                 .fault("no scope: every valid token is accepted here")
                 .with_help("set scope = \"…\", unless this path is for every client of these issuers"),
         ),
@@ -143,11 +140,15 @@ fn wide_wildcards(set: &Spanned<String>) -> impl Iterator<Item = Fault> {
 // Public reads beside protected writes are common. The reverse, or a write that is less protected
 // than another method, is rarely intended.
 fn looser_methods(routes: &[Route]) -> Vec<Fault> {
+    let routes: Vec<DeclaredPath<'_>> = routes
+        .iter()
+        .flat_map(|route| route.path.iter().map(move |path| (route, path)))
+        .collect();
     let patterns: Vec<_> = routes
         .iter()
-        .map(|route| RoutePattern::parse(&route.path.value).ok())
+        .map(|(_, path)| RoutePattern::parse(&path.value).ok())
         .collect();
-    let hosts: Vec<_> = routes.iter().map(hosts).collect();
+    let hosts: Vec<_> = routes.iter().map(|(route, _)| hosts(route)).collect();
     let hosts_and_shapes = |index: usize| {
         let shape = patterns[index].as_ref().map(RoutePattern::shape);
         let hosts = hosts[index].iter().map(Option::as_ref);
@@ -157,17 +158,17 @@ fn looser_methods(routes: &[Route]) -> Vec<Fault> {
     };
     // For each host, path shape and strictness, the first route that lists its methods.
     let mut first_routes: HashMap<_, usize> = HashMap::new();
-    for index in (0..routes.len()).filter(|&index| !routes[index].methods.is_empty()) {
+    for index in (0..routes.len()).filter(|&index| !routes[index].0.methods.is_empty()) {
         for place in hosts_and_shapes(index) {
             first_routes
-                .entry((place, strictness(&routes[index])))
+                .entry((place, strictness(routes[index].0)))
                 .or_insert(index);
         }
     }
     let stricter_route = |index: usize| {
         let stricter = [Strictness::AnyToken, Strictness::Scope]
             .into_iter()
-            .filter(|of| *of > strictness(&routes[index]));
+            .filter(|of| *of > strictness(routes[index].0));
         let first = |of| {
             hosts_and_shapes(index)
                 .filter_map(|place| first_routes.get(&(place, of)).copied())
@@ -176,11 +177,17 @@ fn looser_methods(routes: &[Route]) -> Vec<Fault> {
         stricter.filter_map(first).min()
     };
     (0..routes.len())
-        .filter_map(|index| looser_method(&routes[index], &routes[stricter_route(index)?]))
+        .filter_map(|index| looser_method(routes[index], routes[stricter_route(index)?]))
         .collect()
 }
 
-fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
+/// A route, and one of its paths.
+type DeclaredPath<'c> = (&'c Route, &'c Spanned<String>);
+
+fn looser_method(
+    (route, path): DeclaredPath<'_>,
+    (other, path_of_other): DeclaredPath<'_>,
+) -> Option<Fault> {
     let write = route
         .methods
         .iter()
@@ -192,11 +199,11 @@ fn looser_method(route: &Route, other: &Route) -> Option<Fault> {
     };
     let message = format!(
         "{} {:?} {requirement}, while {} requires more",
-        write.value, route.path.value, stricter.value
+        write.value, path.value, stricter.value
     );
     Some(write.fault(message).with_help(format!(
         "restrict it as the route at {} does",
-        other.path.key()
+        path_of_other.key()
     )))
 }
 
@@ -363,6 +370,32 @@ mod tests {
             let found = pair(one, other);
             assert!(found.len() == 1 && found[0].contains(message), "{found:?}");
         }
+    }
+
+    #[test]
+    fn every_path_of_a_list_is_warned_of() {
+        let found = warnings(
+            "[[routes]]\npath = [\"/a/:x\", \"/b/:x\"]\nscope = \"a\"\nupstream = \"up\"\nenforce = false\n",
+        );
+        assert_eq!(found.len(), 3, "{found:?}");
+        for (line, part) in found.iter().zip([
+            "routes[0].path[0]: \":x\" is matched literally",
+            "routes[0].path[1]: \":x\" is matched literally",
+            "shadow mode: \"/a/:x\", \"/b/:x\" forwards",
+        ]) {
+            assert!(line.contains(part), "{line}");
+        }
+        let found = warnings(
+            "[[routes]]\npath = [\"/a/{x}\", \"/b/{x}\"]\nmethods = \"GET\"\nscope = \"a\"\nupstream = \"up\"\n\
+             [[routes]]\npath = [\"/c/{x}\", \"/b/{x}\"]\nmethods = \"PUT\"\nupstream = \"up\"\n",
+        );
+        let looser: Vec<_> = found.iter().filter(|line| line.contains("while")).collect();
+        assert_eq!(looser.len(), 1, "{looser:?}");
+        assert!(
+            looser[0].contains("PUT \"/b/{x}\" accepts any valid token")
+                && looser[0].contains("as the route at routes[0].path[1] does"),
+            "{looser:?}"
+        );
     }
 
     #[test]

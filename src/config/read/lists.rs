@@ -88,6 +88,7 @@ impl Table<'_> {
         });
         self.refuse_missing(key.name, what);
         self.take_list(key, &values, 1)
+            .filter(|readable| !readable.is_empty())
     }
 
     /// A list of at least `least` elements; a bare value is refused.
@@ -181,5 +182,8 @@ impl<T, V: ValueType<T>> ValueType<T> for OrList<'_, V> {
 fn listed<T>(value: &DeValue<'_>, values: &impl ValueType<T>) -> Option<String> {
     let parts = hints::parts(value.as_str()?)?;
     let is_valid = |part: &&str| values.read(&DeValue::String((*part).into())).is_ok();
-    parts.iter().all(is_valid).then(|| format!("{parts:?}"))
+    // `/orders,old` is one path: its parts are not all paths.
+    let is_path = |part: &&str| part.starts_with('/');
+    let are_alike = parts.iter().all(is_path) || !parts.iter().any(is_path);
+    (are_alike && parts.iter().all(is_valid)).then(|| format!("{parts:?}"))
 }

@@ -341,7 +341,7 @@ fn fault_found_after_parsing_is_reported_with_its_place() {
     let text = format!("{PUSH}[[routes]]\npath = \"nonsense\"\nupstream = \"push\"");
     let (config, source) = parse("gateway.toml", &text).expect("a good file");
     let fault = config.routes[0]
-        .path
+        .first_path()
         .fault("expected a path that starts with \"/\", but found \"nonsense\"");
     let report = source.report(vec![fault.with_help("write \"/nonsense\"")]);
     let line = "gateway.toml:4: routes[0].path: expected a path that starts with \"/\", but found \"nonsense\" (write \"/nonsense\")";

@@ -119,7 +119,7 @@ fn overlapping_prefixes(
             let help = format!(
                 "give both a token_prefix that the other's does not begin with, or name one of them in the issuers of \
                  {:?}{others}",
-                route.path.value
+                route.first_path().value
             );
             let fault = if prefix.is_written() {
                 prefix.fault(message)
@@ -146,7 +146,7 @@ fn duplicate_issuers(
                     "expected issuers that go by different names, but found {:?} for both {:?} and {:?}",
                     iss.value, other, issuer.name.value
                 );
-                let place = route.issuers.first().unwrap_or(&route.path);
+                let place = route.issuers.first().unwrap_or(route.first_path());
                 faults.push(place.fault(message).with_help(format!(
                     "name one of them in the issuers of the route{others}"
                 )));

@@ -1,9 +1,66 @@
 //! The paths of `[[routes]]`, and what of them goes upstream.
 
+use std::collections::BTreeSet;
+
 use crate::config::{self, Fault, Spanned};
 use crate::policy::pattern::RoutePattern;
 
-pub(super) fn pattern(path: &Spanned<String>) -> Result<RoutePattern, Box<Fault>> {
+/// The paths of a route, with their numbers. A faulty one is left out.
+pub(super) fn paths(
+    written: &config::Route,
+    faults: &mut Vec<Fault>,
+) -> Vec<(usize, RoutePattern)> {
+    let before = faults.len();
+    let mut paths = Vec::new();
+    for (number, path) in written.path.iter().enumerate() {
+        match pattern(path) {
+            Ok(pattern) => paths.push((number, pattern)),
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    if faults.len() > before {
+        return paths;
+    }
+    if let Some(((_, first), others)) = paths.split_first() {
+        let names = parameters(first);
+        let differs = |(_, path): &&(usize, RoutePattern)| parameters(path) != names;
+        faults.extend(others.iter().filter(differs).map(|(number, path)| {
+            let message = format!(
+                "expected the parameters of {:?}, which are {}, but found {}",
+                first.as_str(),
+                listed(&names),
+                listed(&parameters(path))
+            );
+            written.path[*number]
+                .fault(message)
+                .with_help("every path of a route needs the same parameters")
+        }));
+    }
+    paths
+}
+
+/// The parameters of a path as written, in the order of their names.
+fn parameters(path: &RoutePattern) -> BTreeSet<String> {
+    let written = |name: &str| {
+        if path.rest() == Some(name) {
+            format!("{{*{name}}}")
+        } else {
+            format!("{{{name}}}")
+        }
+    };
+    path.parameters().map(written).collect()
+}
+
+fn listed(parameters: &BTreeSet<String>) -> String {
+    let names: Vec<_> = parameters.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn pattern(path: &Spanned<String>) -> Result<RoutePattern, Box<Fault>> {
     let hint = || {
         config::path_hint(&path.value, |proposed| {
             RoutePattern::parse(proposed).is_ok()
@@ -50,4 +107,103 @@ fn parsed<T, E: ToString>(
     parse: impl FnOnce(&str) -> Result<T, E>,
 ) -> Result<T, Box<Fault>> {
     parse(&text.value).map_err(|error| Box::new(text.fault(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gateway::compile;
+
+    /// The faults of a file with these routes.
+    fn faults(routes: &str) -> Vec<String> {
+        let toml = format!("[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{routes}");
+        let (config, source) =
+            crate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        compile(&config)
+            .err()
+            .map(|faults| source.report(faults).lines().collect())
+            .unwrap_or_default()
+    }
+
+    fn of_route(keys: &str) -> Vec<String> {
+        faults(&format!(
+            "[[routes]]\nupstream = \"up\"\npublic = true\n{keys}\n"
+        ))
+    }
+
+    #[test]
+    fn paths_of_a_route_need_the_same_parameters() {
+        for fine in [
+            "path = \"/a\"",
+            "path = [\"/a\", \"/b/c\"]",
+            "path = [\"/a/{x}/{y}\", \"/{y}/b/{x}\"]",
+            "path = [\"/a/{*rest}\", \"/b/{*rest}\"]",
+        ] {
+            assert_eq!(of_route(fine), [""; 0], "{fine}");
+        }
+        for (keys, place, found) in [
+            ("path = [\"/a/{x}\", \"/b\"]", 1, "{x}, but found none"),
+            ("path = [\"/a\", \"/b/{x}\"]", 1, "none, but found {x}"),
+            (
+                "path = [\"/a/{x}\", \"/b/{x}\", \"/c/{y}\"]",
+                2,
+                "{x}, but found {y}",
+            ),
+            (
+                "path = [\"/a/{rest}\", \"/b/{*rest}\"]",
+                1,
+                "{rest}, but found {*rest}",
+            ),
+        ] {
+            let found_faults = of_route(keys);
+            assert_eq!(found_faults.len(), 1, "{keys}: {found_faults:?}");
+            assert!(
+                found_faults[0].contains(&format!(
+                    "routes[0].path[{place}]: expected the parameters of"
+                )) && found_faults[0].contains(found),
+                "{found_faults:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn fault_that_all_paths_share_is_reported_once() {
+        let path = "path = [\"/a/{x}\", \"/b/{x}\"]\n";
+        let two = faults(&format!(
+            "[[routes]]\nupstream = \"up\"\nany_scope = [\"a.{{y}}\", \"b.{{z}}\"]\n{path}"
+        ));
+        assert_eq!(two.len(), 2, "{two:?}");
+        assert_eq!(of_route(&format!("host = \"a b\"\n{path}")).len(), 1);
+    }
+
+    #[test]
+    fn fault_of_one_path_has_its_place() {
+        for (keys, place) in [
+            ("path = [\"/a\", \"b\"]", "routes[0].path[1]: "),
+            (
+                "path = [\"/v1/a\", \"/v2/a\"]\nstrip_prefix = \"/v1\"",
+                "routes[0].strip_prefix: expected whole literal segments that the path \"/v2/a\" begins with",
+            ),
+            (
+                "path = [\"/a/{x}\", \"/b/{x}\", \"/a/{x}\"]",
+                "routes[0].path[2]: expected paths that differ in more than the names of parameters, but found \"/a/{x}\" again (remove one of them)",
+            ),
+        ] {
+            let found = of_route(keys);
+            assert!(found.len() == 1 && found[0].contains(place), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn each_path_of_a_list_overlaps_other_routes() {
+        let route =
+            |path: &str| format!("[[routes]]\nupstream = \"up\"\npublic = true\npath = {path}\n");
+        let found = faults(&(route("[\"/a\", \"/b\"]") + &route("[\"/c\", \"/b\"]")));
+        assert_eq!(
+            found,
+            [
+                "gateway.toml:10: routes[1].path[1]: expected a host, path and method that no other route has, but found \
+                 that routes[0] (\"/b\") takes GET as well (give one of them another host, path or methods)"
+            ]
+        );
+    }
 }

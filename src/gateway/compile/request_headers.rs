@@ -99,7 +99,9 @@ pub(super) fn reserve(
     global: &[HeaderName],
 ) -> Arc<ReservedHeaders> {
     let mut secret: HashMap<usize, Vec<HeaderName>> = HashMap::new();
-    for (written, route) in config.routes.iter().zip(&*forwarding) {
+    let written_of = |route: &Forwarding| &config.routes[route.declaration.route];
+    for route in &*forwarding {
+        let written = written_of(route);
         let names = written.request_headers.iter().flat_map(|rules| &rules.set);
         let names = names.filter(|(_, value)| *value.value.origin() != SecretOrigin::Bare);
         let names: Vec<_> = names.filter_map(|(name, _)| parsed(&name.value)).collect();
@@ -108,7 +110,8 @@ pub(super) fn reserve(
         }
     }
     let mut shared: HashMap<usize, Arc<ReservedHeaders>> = HashMap::new();
-    for (written, route) in config.routes.iter().zip(forwarding) {
+    for route in forwarding {
+        let written = written_of(route);
         let of_upstream = secret.get(&route.upstream).map_or(&[][..], Vec::as_slice);
         route.forwards_verified_only = of_upstream.contains(&header::AUTHORIZATION);
         let own: Vec<_> = written

@@ -3,17 +3,20 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::paths::{pattern, segments_to_strip};
+use http::{HeaderName, HeaderValue};
+
+use super::paths::{paths, segments_to_strip};
 use super::{claims, cors, host_pattern, request_headers, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
-use crate::gateway::snapshot::Forwarding;
+use crate::gateway::snapshot::{Declaration, Forwarding};
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
+use crate::policy::token_sources::TokenSources;
 use crate::values::ForwardToken;
 
 /// Compiles all routes. There is no table if one is faulty.
@@ -35,10 +38,9 @@ pub(super) fn compile(
     let upstreams: Upstreams<'_> = named
         .map(|(index, upstream)| (upstream.name.value.as_str(), index))
         .collect();
-    for written in &config.routes {
-        let Some(path) = or_fault(faults, pattern(&written.path)) else {
-            continue;
-        };
+    let mut sources = Vec::new();
+    for (index, written) in config.routes.iter().enumerate() {
+        let paths = paths(written, faults);
         // Undeclared names were refused when the file was read; here they would match no issuer.
         let undeclared = written
             .issuers
@@ -54,15 +56,26 @@ pub(super) fn compile(
         };
         let token_from = token_sources::compile(written, config, faults);
         let set_headers = request_headers::set_headers(request_headers::compile(written, faults));
-        let compiled = compile_forwarding(written, &path, response, config, &upstreams);
-        forwarding.extend(or_fault(faults, compiled).map(|compiled| Forwarding {
+        let shared = SharedByPaths {
+            response,
             token_from,
             set_headers,
-            ..compiled
-        }));
-        if let Some(route) = compile_route(written, path, config, faults) {
-            routes.push(route);
-        }
+            upstreams: &upstreams,
+        };
+        for_each_path(paths, faults, |number, path, faults| {
+            let place = Declaration {
+                route: index,
+                path: number,
+            };
+            forwarding.extend(or_fault(
+                faults,
+                compile_forwarding(written, place, &path, config, &shared),
+            ));
+            if let Some(route) = compile_route(written, path, config, faults) {
+                routes.push(route);
+                sources.push((written, &written.path[number]));
+            }
+        });
     }
     if faults.len() > before {
         return (None, forwarding);
@@ -70,11 +83,10 @@ pub(super) fn compile(
     match RouteTable::build(routes) {
         Ok(table) => (Some(table), forwarding),
         Err(overlaps) => {
-            let written: Vec<_> = config.routes.iter().collect();
             faults.extend(
                 overlaps
                     .iter()
-                    .map(|overlap| overlap_fault(overlap, &written)),
+                    .map(|overlap| overlap_fault(overlap, &sources)),
             );
             (None, forwarding)
         }
@@ -84,18 +96,54 @@ pub(super) fn compile(
 /// The indices of the upstreams by name.
 type Upstreams<'c> = HashMap<&'c str, usize>;
 
-fn overlap_fault(overlap: &Overlap, routes: &[&config::Route]) -> Fault {
-    let (first, second) = (routes[overlap.first], routes[overlap.second]);
+/// What all paths of a declared route have in common.
+struct SharedByPaths<'c> {
+    response: ResponseRules,
+    token_from: Option<TokenSources>,
+    set_headers: Box<[(HeaderName, HeaderValue)]>,
+    upstreams: &'c Upstreams<'c>,
+}
+
+/// A declared route, and one of its paths.
+type DeclaredPath<'c> = (&'c config::Route, &'c Spanned<String>);
+
+fn overlap_fault(overlap: &Overlap, declared: &[DeclaredPath<'_>]) -> Fault {
+    let (first, second) = (declared[overlap.first], declared[overlap.second]);
+    if std::ptr::eq(first.0, second.0) {
+        let message = format!(
+            "expected paths that differ in more than the names of parameters, but found {:?} again",
+            first.1.value
+        );
+        return second.1.fault(message).with_help("remove one of them");
+    }
     let message = format!(
         "expected a host, path and method that no other route has, but found that {} ({:?}) takes {} as well",
-        first.path.key().trim_end_matches(".path"),
-        first.path.value,
+        first.0.place(),
+        first.1.value,
         overlap.method
     );
     second
-        .path
+        .1
         .fault(message)
         .with_help("give one of them another host, path or methods")
+}
+
+/// Compiles something for each path. A fault of the first path is usually one of the others too, so
+/// it is reported once.
+fn for_each_path(
+    paths: Vec<(usize, RoutePattern)>,
+    faults: &mut Vec<Fault>,
+    mut compile: impl FnMut(usize, RoutePattern, &mut Vec<Fault>),
+) {
+    let before = faults.len();
+    for (number, path) in paths {
+        let is_first_fault = faults.len() == before;
+        let mut of_path = Vec::new();
+        compile(number, path, &mut of_path);
+        if is_first_fault {
+            faults.append(&mut of_path);
+        }
+    }
 }
 
 /// A gateway without routes responds 404 to everything: the file is cut short, or a first draft.
@@ -132,19 +180,19 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         request_headers::compile(written, &mut faults);
         let headers = written.claim_headers.iter().map(claims::header);
         faults.extend(headers.filter_map(|header| header.err().map(|fault| *fault)));
-        if let Some(path) = or_fault(&mut faults, pattern(&written.path)) {
+        let paths = paths(written, &mut faults);
+        // A host or method that could not be read may be what distinguishes two routes.
+        let is_whole = !faulty.contains(written.place()) && faults.len() == before;
+        for_each_path(paths, &mut faults, |number, path, faults| {
             if let Some(prefix) = &written.strip_prefix {
-                or_fault(&mut faults, segments_to_strip(prefix, &path));
+                or_fault(faults, segments_to_strip(prefix, &path));
             }
-            // A host or method that could not be read may be what distinguishes two routes.
-            let is_whole =
-                route_key(written.path.key()).is_none_or(|route| !faulty.contains(route));
-            let route = compile_route(written, path, config, &mut faults);
-            if let Some(route) = route.filter(|_| is_whole && faults.len() == before) {
+            let route = compile_route(written, path, config, faults);
+            if let Some(route) = route.filter(|_| is_whole && faults.is_empty()) {
                 routes.push(route);
-                sources.push(written);
+                sources.push((written, &written.path[number]));
             }
-        }
+        });
     }
     let overlaps = RouteTable::build(routes).err().unwrap_or_default();
     faults.extend(
@@ -213,18 +261,22 @@ fn compile_route(
 
 fn compile_forwarding(
     written: &config::Route,
+    declaration: Declaration,
     path: &RoutePattern,
-    response: ResponseRules,
     config: &Config,
-    upstreams: &Upstreams<'_>,
+    shared: &SharedByPaths<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
-    let upstream = upstreams.get(written.upstream.value.as_str()).copied();
+    let upstream = shared
+        .upstreams
+        .get(written.upstream.value.as_str())
+        .copied();
     let hosts: Vec<_> = written
         .host
         .iter()
         .map(|host| host.value.as_str())
         .collect();
     Ok(Forwarding {
+        declaration,
         // Undeclared names were refused when the file was read.
         upstream: upstream.ok_or_else(|| {
             written
@@ -235,7 +287,7 @@ fn compile_forwarding(
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         allow_from: (!written.allow_from.is_empty())
             .then(|| Networks::new(written.allow_from.clone())),
-        token_from: None,
+        token_from: shared.token_from.clone(),
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,
@@ -250,13 +302,13 @@ fn compile_forwarding(
         body_read: None,
         reserved: None,
         forwards_verified_only: false,
-        set_headers: Box::default(),
+        set_headers: shared.set_headers.clone(),
         claim_headers: written
             .claim_headers
             .iter()
             .map(claims::header)
             .collect::<Result<_, _>>()?,
-        response,
+        response: shared.response.clone(),
     })
 }
 
