@@ -137,13 +137,7 @@ impl Explanation {
             )
             | None => (false, None),
         };
-        let outgoing = report.and_then(|report| report.outgoing.as_ref());
-        let sent = outgoing
-            .zip(result.request.as_ref())
-            .map(|(outgoing, request)| {
-                let (route, _) = result.snapshot.declaration(outgoing.route, config);
-                ForwardedSummary::of(outgoing, &request.headers, route, config)
-            });
+        let sent = sent(result, config);
         // The keys or the introspection response may be missing only because of --offline. Then
         // the gateway may well decide otherwise.
         let is_unknown = sample.offline && reason == Some("issuer_unavailable") && !is_shadowed;
@@ -315,6 +309,13 @@ impl RouteSummary {
             parameters: Vec::new(),
         }
     }
+}
+
+fn sent(result: &DryRunResult, config: &Config) -> Option<ForwardedSummary> {
+    let outgoing = result.report.as_ref()?.outgoing.as_ref()?;
+    let received = &result.request.as_ref()?.headers;
+    let (route, _) = result.snapshot.declaration(outgoing.route, config);
+    Some(ForwardedSummary::of(outgoing, received, route, config))
 }
 
 fn token(

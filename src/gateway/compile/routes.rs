@@ -49,19 +49,7 @@ pub(super) fn compile(
         faults.extend(
             undeclared.map(|name| name.fault("expected a declared issuer, but found none")),
         );
-        let headers = response_headers::compile(written.response_headers.as_ref(), faults);
-        let response = ResponseRules {
-            cors: cors::of_route(written, unrouted_response.cors.as_ref(), faults),
-            headers: response_headers::merged(&unrouted_response.headers, headers),
-        };
-        let token_from = token_sources::compile(written, config, faults);
-        let set_headers = request_headers::set_headers(request_headers::compile(written, faults));
-        let shared = SharedByPaths {
-            response,
-            token_from,
-            set_headers,
-            upstreams: &upstreams,
-        };
+        let shared = shared_by_paths(written, config, unrouted_response, &upstreams, faults);
         for_each_path(paths, faults, |number, path, faults| {
             let place = Declaration {
                 route: index,
@@ -102,6 +90,25 @@ struct SharedByPaths<'c> {
     token_from: Option<TokenSources>,
     set_headers: Box<[(HeaderName, HeaderValue)]>,
     upstreams: &'c Upstreams<'c>,
+}
+
+fn shared_by_paths<'c>(
+    written: &config::Route,
+    config: &Config,
+    unrouted_response: &ResponseRules,
+    upstreams: &'c Upstreams<'c>,
+    faults: &mut Vec<Fault>,
+) -> SharedByPaths<'c> {
+    let headers = response_headers::compile(written.response_headers.as_ref(), faults);
+    SharedByPaths {
+        response: ResponseRules {
+            cors: cors::of_route(written, unrouted_response.cors.as_ref(), faults),
+            headers: response_headers::merged(&unrouted_response.headers, headers),
+        },
+        token_from: token_sources::compile(written, config, faults),
+        set_headers: request_headers::set_headers(request_headers::compile(written, faults)),
+        upstreams,
+    }
 }
 
 /// A declared route, and one of its paths.
