@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use url::Url;
 
 use super::addresses::{path, socket_address};
 use super::declare::table;
@@ -27,6 +28,11 @@ table! {
         /// there is no such header.
         /// Example: `proxy_protocol = true`
         pub proxy_protocol: Option<Spanned<bool>> = optional(boolean()),
+        /// Whether each request is redirected to https with a 308. No route is served here. The
+        /// target is `server.external_url`, else the host of the request and the port of the only
+        /// TLS listener. Without it, the routes are served.
+        /// Example: `redirect_to_https = true`
+        pub redirect_to_https: Option<Spanned<bool>> = optional(boolean()),
     }
 }
 
@@ -72,7 +78,14 @@ impl Listener {
             address,
             tls: None,
             proxy_protocol: None,
+            redirect_to_https: None,
         }
+    }
+
+    /// Whether it redirects every request to https.
+    #[must_use]
+    pub fn redirects_to_https(&self) -> bool {
+        self.redirect_to_https.as_ref().is_some_and(|on| on.value)
     }
 }
 
@@ -101,6 +114,47 @@ pub(super) fn refuse_untrusted_headers(
             .fault(message)
             .with_help("list the networks of the proxies that send the PROXY header, such as trusted_proxies = \"10.0.0.0/8\"");
         table.push(fault);
+    }
+}
+
+/// Redirects that lead nowhere, or back to the listener.
+pub(super) fn refuse_impossible_redirects(
+    table: &Table<'_>,
+    listeners: &[Listener],
+    external_url: Option<&Spanned<Url>>,
+) {
+    let tls = listeners.iter().filter(|one| one.tls.is_some()).count();
+    let nothing_is_served = listeners.iter().all(Listener::redirects_to_https);
+    let redirecting = listeners.iter().filter(|one| one.redirects_to_https());
+    for listener in redirecting {
+        let Some(redirect) = &listener.redirect_to_https else {
+            continue;
+        };
+        let (message, help) = match external_url {
+            _ if listener.tls.is_some() => (
+                "expected a listener without tls, but found one with it".to_owned(),
+                "set redirect_to_https on the listener for http, beside the one with tls",
+            ),
+            Some(url) if url.value.scheme() != "https" => (
+                format!(
+                    "expected an https URL in server.external_url, but found {:?}",
+                    url.value.as_str().trim_end_matches('/')
+                ),
+                "external_url is where the redirects lead to",
+            ),
+            None if tls != 1 => (
+                format!(
+                    "expected server.external_url or one listener with tls, but found no URL and {tls} such listeners"
+                ),
+                "set external_url to the https URL that clients use, such as \"https://api.example.com\"",
+            ),
+            Some(_) if nothing_is_served => (
+                "expected another listener that serves the routes, but found none".to_owned(),
+                "add the listener that clients reach at external_url",
+            ),
+            Some(_) | None => continue,
+        };
+        table.push(redirect.fault(message).with_help(help));
     }
 }
 

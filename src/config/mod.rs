@@ -291,6 +291,11 @@ impl Config {
             &config.listeners,
             &config.server.trusted_proxies,
         );
+        listener::refuse_impossible_redirects(
+            table,
+            &config.listeners,
+            config.server.external_url.as_ref(),
+        );
         listener::refuse_collisions(table, &addresses.collect::<Vec<_>>());
         config
     }

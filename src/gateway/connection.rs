@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 
 use http::HeaderValue;
 
+use super::https_redirect::HttpsRedirect;
 use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
 use crate::transport::{ConnectionState, Interim};
@@ -18,6 +19,7 @@ use crate::verify::ConnectionCache;
 pub struct Connection {
     pub(super) address: IpAddr,
     is_tls: bool,
+    pub(super) redirect: Option<HttpsRedirect>,
     client: RefCell<Option<Known>>,
     pub(super) state: Rc<ConnectionState>,
     pub(super) interim: Interim,
@@ -37,6 +39,7 @@ impl Connection {
     pub(super) fn new(
         address: IpAddr,
         is_tls: bool,
+        redirect: Option<HttpsRedirect>,
         state: Rc<ConnectionState>,
         interim: Interim,
         connection_cache: ConnectionCache,
@@ -49,6 +52,7 @@ impl Connection {
         Self {
             address,
             is_tls,
+            redirect,
             client,
             state,
             interim,

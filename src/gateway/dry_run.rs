@@ -18,6 +18,7 @@ use super::admission;
 use super::claim_headers::OmittedClaim;
 use super::connection::Connection;
 use super::facts::{Decision, Facts, RequestHead};
+use super::https_redirect::HttpsRedirect;
 use super::judge::{Judgement, RequestContext, STEPS, judge};
 use super::panics::catch_panic;
 use super::prepare::{Prepared, prepare};
@@ -89,7 +90,8 @@ pub struct RequestTarget<'r> {
 }
 
 impl DryRun {
-    /// For a client that has connected from `address`, over TLS or not.
+    /// For a client that has connected from `address`, over TLS or not, to a listener that serves
+    /// routes or redirects.
     #[must_use]
     pub fn new(
         snapshot: Arc<Snapshot>,
@@ -97,12 +99,14 @@ impl DryRun {
         telemetry: Rc<WorkerTelemetry>,
         address: IpAddr,
         is_tls: bool,
+        redirect: Option<HttpsRedirect>,
     ) -> Self {
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
         let (state, interim) = (ConnectionState::idle(), Interim::default());
         let connection = Connection::new(
             address,
             is_tls,
+            redirect,
             state,
             interim,
             ConnectionCache::new(tokens),
@@ -139,6 +143,7 @@ impl DryRun {
             connection_cache: &self.connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
+            redirect: self.connection.redirect.as_ref(),
         };
 
         let head = RequestHead::new(&parts, None);

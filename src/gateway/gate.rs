@@ -14,6 +14,7 @@ use super::admission;
 use super::connection::Connection;
 use super::facts::{RecordedFacts, RequestHead};
 use super::forward::{Forwarded, forward};
+use super::https_redirect::HttpsRedirect;
 use super::judge::{Judgement, RequestContext, STEPS, judge};
 use super::panics::catch_panic;
 use super::prepare::prepare;
@@ -79,18 +80,21 @@ impl Gate {
         }
     }
 
-    /// A client connection from `address`, over TLS or not.
+    /// A client connection from `address`, over TLS or not. Its requests are redirected if there is a
+    /// `redirect`.
     #[must_use]
     pub fn connection(
         &self,
         address: IpAddr,
         is_tls: bool,
+        redirect: Option<HttpsRedirect>,
         state: Rc<ConnectionState>,
         interim: Interim,
     ) -> Connection {
         Connection::new(
             address,
             is_tls,
+            redirect,
             state,
             interim,
             ConnectionCache::new(Rc::clone(&self.tokens)),
@@ -128,6 +132,7 @@ impl Gate {
             connection_cache: &connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
+            redirect: connection.redirect.as_ref(),
         };
 
         let origin = snapshot

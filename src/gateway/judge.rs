@@ -10,6 +10,7 @@
 //!    of ours, and refuses the request.
 
 mod preflight;
+mod redirect;
 
 pub use preflight::Preflight;
 
@@ -21,6 +22,7 @@ use http::{HeaderMap, HeaderValue, Response};
 
 use super::admission;
 use super::facts::{Decision, Facts, RequestHead};
+use super::https_redirect::HttpsRedirect;
 use super::refusal::{OriginRule, Refusal};
 use super::snapshot::Snapshot;
 use crate::clock::Ticker;
@@ -44,6 +46,8 @@ pub(super) struct RequestContext<'c> {
     pub(super) ticker: &'c Ticker,
     /// The client by its connection: its address, and whether it is a trusted proxy.
     pub(super) client: &'c ClientInfo,
+    /// Where the listener redirects every request; none if it serves routes.
+    pub(super) redirect: Option<&'c HttpsRedirect>,
 }
 
 impl RequestContext<'_> {
@@ -97,7 +101,8 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 8] = [
+pub(super) const STEPS: [Step; 9] = [
+    Step::Check(redirect::redirect_to_https),
     Step::Check(admit),
     Step::Check(normalize_path),
     Step::Check(preflight::answer_preflight),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::clients::Clients;
 use super::closing::close;
-use super::connection::{ConnectionGuards, Identified, serve};
+use super::connection::{AcceptedBy, ConnectionGuards, Identified, serve};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::eviction::Evictors;
 use super::listen::Sharing;
@@ -161,13 +161,10 @@ impl Acceptor {
             _gauge: connections.open.enter(),
             connections,
         };
-        serve(
-            &self.worker,
-            socket,
-            peer,
-            identified,
-            self.listener.certificates.current(),
-            guards,
-        );
+        let listener = AcceptedBy {
+            index: self.listener.index,
+            tls: self.listener.certificates.current(),
+        };
+        serve(&self.worker, socket, peer, identified, listener, guards);
     }
 }

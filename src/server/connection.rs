@@ -32,13 +32,21 @@ pub(super) enum Identified {
     ByProxyHeader(Arc<Clients>),
 }
 
+/// The listener that accepted a connection.
+pub(super) struct AcceptedBy {
+    /// Its place among the listeners.
+    pub(super) index: usize,
+    /// For a client that speaks TLS.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+}
+
 /// Serves one connection in a task of its own.
 pub(super) fn serve(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
     peer: SocketAddr,
     identified: Identified,
-    tls: Option<Arc<ServerConfig>>,
+    listener: AcceptedBy,
     guards: ConnectionGuards,
 ) {
     let open = OpenGuard::new(Rc::clone(worker), guards);
@@ -46,7 +54,7 @@ pub(super) fn serve(
         let state = ConnectionState::idle();
         let ended = match identified {
             Identified::Peer(_counted) => {
-                serve_accepted(&open.worker, socket, peer.ip(), tls, &state).await
+                serve_accepted(&open.worker, socket, peer.ip(), listener, &state).await
             }
             // Boxed: a connection without a header must not take more memory for it.
             Identified::ByProxyHeader(clients) => {
@@ -55,7 +63,7 @@ pub(super) fn serve(
                     &clients,
                     socket,
                     peer.ip(),
-                    tls,
+                    listener,
                     &state,
                 ))
                 .await
@@ -76,7 +84,7 @@ async fn serve_proxied(
     clients: &Arc<Clients>,
     mut socket: TcpStream,
     peer: IpAddr,
-    tls: Option<Arc<ServerConfig>>,
+    listener: AcceptedBy,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
     let (worker, connections) = (&open.worker, &open.guards.connections);
@@ -112,19 +120,20 @@ async fn serve_proxied(
     let Ok(_counted) = clients.admit(client, worker, connections) else {
         return Ok(());
     };
-    serve_accepted(worker, socket, client, tls, state).await
+    serve_accepted(worker, socket, client, listener, state).await
 }
 
 async fn serve_accepted(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
     client: IpAddr,
-    tls: Option<Arc<ServerConfig>>,
+    listener: AcceptedBy,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
     // Otherwise small responses wait for the client's acknowledgement. It fails only on a closed
     // socket.
     let _ = socket.set_nodelay(true);
+    let AcceptedBy { index, tls } = listener;
     let is_tls = tls.is_some();
     let config = worker.connection_config();
     state.start_timeouts(config.timeouts, &worker.ticker);
@@ -154,6 +163,7 @@ async fn serve_accepted(
         connection_config: config,
         client,
         is_tls,
+        listener: index,
     };
     if is_http2 {
         http2::serve(worker, accepted)

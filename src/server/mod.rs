@@ -34,7 +34,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, Listener};
-use crate::gateway::{Networks, SharedSnapshot};
+use crate::gateway::{HttpsRedirect, Networks, SharedSnapshot};
 use crate::telemetry::{InFlight, Telemetry};
 
 pub(crate) use closing::close;
@@ -62,6 +62,9 @@ pub struct Settings {
     pub max_connections_per_client: usize,
     /// Whether a listener requires a PROXY header, for each listener in their order.
     pub proxy_protocol: Vec<bool>,
+    /// Where a listener redirects every request, for each listener in their order; none if it serves
+    /// routes.
+    pub redirects: Vec<Option<HttpsRedirect>>,
     /// The limit per client does not count their connections, and only they may send a PROXY
     /// header.
     pub trusted_proxies: Networks,
@@ -84,6 +87,7 @@ impl From<&Config> for Settings {
             |listener: &Listener| listener.proxy_protocol.as_ref().is_some_and(|on| on.value);
         Self {
             proxy_protocol: config.listeners.iter().map(requires_header).collect(),
+            redirects: HttpsRedirect::of_listeners(config),
             workers: server.workers,
             max_connections: server.max_connections,
             max_connections_per_client: server.max_connections_per_client,
@@ -104,6 +108,15 @@ const BODY_BUFFER: usize = 64 * 1024;
 const AFTER_HEAD_BUFFER: usize = 8 * 1024;
 
 impl Settings {
+    // With the ports that were picked for listeners with port 0.
+    fn with_ports(mut self, addresses: &[SocketAddr]) -> Self {
+        let port_of = |index: usize| addresses.get(index).map(SocketAddr::port);
+        for redirect in &mut self.redirects {
+            *redirect = redirect.take().map(|one| one.with_ports(port_of));
+        }
+        self
+    }
+
     /// The builder of HTTP/1 connections.
     #[must_use]
     pub fn http1(&self) -> Builder {
@@ -186,7 +199,8 @@ impl Server {
         let (ready, started) = mpsc::channel();
         let limit = ConnectionLimit::new(settings.max_connections);
         let addresses = listeners.addresses().to_vec();
-        let shared = Arc::new(ArcSwap::from_pointee(settings.clone()));
+        let bound = settings.clone().with_ports(&addresses);
+        let shared = Arc::new(ArcSwap::from_pointee(bound));
         let listener_states = listener_states(&listeners, certificates, telemetry);
         let workers = listeners.into_workers();
         let liveness = Liveness::new(workers.len(), clock::now());
@@ -248,6 +262,7 @@ impl Server {
         if settings.max_connections != self.settings.load().max_connections {
             self.limit_connections(settings.max_connections);
         }
+        let settings = settings.with_ports(&self.addresses);
         self.settings.store(Arc::new(settings));
     }
 

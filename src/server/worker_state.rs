@@ -59,6 +59,8 @@ pub(super) struct AcceptedConnection {
     /// The peer, or the client that its PROXY header names.
     pub(super) client: IpAddr,
     pub(super) is_tls: bool,
+    /// The index of the listener that accepted it.
+    pub(super) listener: usize,
 }
 
 impl WorkerState {
@@ -215,8 +217,11 @@ impl ConnectionConfig {
 impl AcceptedConnection {
     /// The connection as the gateway sees it.
     pub(super) fn connection(&self, worker: &WorkerState, interim: Interim) -> Connection {
+        let redirects = &self.connection_config.settings.redirects;
+        let redirect = redirects.get(self.listener).cloned().flatten();
+        let state = Rc::clone(&self.state);
         worker
             .gate
-            .connection(self.client, self.is_tls, Rc::clone(&self.state), interim)
+            .connection(self.client, self.is_tls, redirect, state, interim)
     }
 }

@@ -59,6 +59,10 @@ fn file_with(section: &str, key: &str, example: &str) -> String {
     if key == "proxy_protocol" {
         table_at(&mut file, "server").extend(parse("trusted_proxies = \"10.0.0.0/8\""));
     }
+    if key == "redirect_to_https" {
+        let server = "listen = \"127.0.0.1:8081\"\nexternal_url = \"https://api.example.com\"";
+        table_at(&mut file, "server").extend(parse(server));
+    }
     if section.ends_with("introspection") {
         table_at(&mut file, "issuers.corp").extend(parse("validation = \"jwks+introspection\""));
     }

@@ -33,6 +33,7 @@ mod path_lists;
 mod protocols;
 mod proxy_protocol;
 mod read_ahead;
+mod redirect_to_https;
 mod reload;
 mod request_headers;
 mod request_id;

@@ -19,7 +19,7 @@ use tokio::task::LocalSet;
 use super::sample_request::SampleRequest;
 use crate::clock::{Clock, Ticker};
 use crate::config::Config;
-use crate::gateway::{DryRun, DryRunReport, RequestTarget, Snapshot};
+use crate::gateway::{DryRun, DryRunReport, HttpsRedirect, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::policy::token_sources::DecodedToken;
 use crate::server::Settings;
@@ -38,6 +38,8 @@ pub(super) struct DryRunResult {
     pub(super) request: Option<Parts>,
     /// What the gateway would do with it; `None` if it is malformed.
     pub(super) report: Option<DryRunReport>,
+    /// Whether the listener redirects every request to https.
+    pub(super) is_redirected: bool,
     /// The head of the response.
     pub(super) head: String,
     /// The time that the token was checked at.
@@ -69,12 +71,15 @@ async fn exchange(
     let ticker = Ticker::new(Clock::system());
     tokio::task::spawn_local(Rc::clone(&ticker).run(|| ()));
     let telemetry = Telemetry::new().worker();
+    let redirects = HttpsRedirect::of_listeners(config);
+    let redirect = sample.listener.and_then(|index| redirects[index].clone());
     let dry_run = DryRun::new(
         Arc::clone(&snapshot),
         Rc::clone(&ticker),
         telemetry,
         sample.from,
         sample.is_tls,
+        redirect.clone(),
     );
     let (seen, reported) = (RefCell::new(None), RefCell::new(None));
 
@@ -82,7 +87,7 @@ async fn exchange(
     let service = service_fn(async |request: Request<Incoming>| {
         let (parts, body) = request.into_parts();
         *seen.borrow_mut() = Some(parts.clone());
-        if !sample.offline {
+        if !sample.offline && redirect.is_none() {
             fetch_keys(&parts, &snapshot, config, ticker.wall()).await;
         }
         let request = Request::from_parts(parts, IncomingBody::Http1(body));
@@ -100,6 +105,7 @@ async fn exchange(
         request: seen.take(),
         report: reported.take(),
         head,
+        is_redirected: redirect.is_some(),
         now: ticker.wall(),
         snapshot,
     })

@@ -38,6 +38,8 @@ pub(super) struct Explanation {
     /// What to do, if an issuer was unavailable.
     pub(super) remedy: Option<String>,
     pub(super) request: RequestSummary,
+    /// Whether the listener redirects every request to https, and serves no route.
+    pub(super) is_redirected: bool,
     pub(super) route: Option<RouteSummary>,
     pub(super) others: Vec<(RouteSummary, RouteMatch)>,
     /// How many other routes are not listed.
@@ -169,6 +171,7 @@ impl Explanation {
             cause,
             remedy,
             request: RequestSummary::of(sample),
+            is_redirected: result.is_redirected,
             route: None,
             others: Vec::new(),
             omitted: 0,
@@ -197,7 +200,8 @@ impl Explanation {
         let target = RequestTarget::of(request, snapshot);
         self.request.host = target.host.as_ref().map(ToString::to_string);
         self.request.path = target.path.as_ref().map(|path| path.as_str().to_owned());
-        let (Some(host), Some(path)) = (&target.host, &target.path) else {
+        let (Some(host), Some(path), false) = (&target.host, &target.path, self.is_redirected)
+        else {
             return;
         };
         let preflight = Preflight::of(request, snapshot, host, path);

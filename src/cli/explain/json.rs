@@ -40,6 +40,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
             "path": explanation.request.path,
             "time": explanation.now.as_seconds(),
         },
+        "redirected_to_https": explanation.is_redirected,
         "route": explanation.route.as_ref().map(route),
         "other_routes": others.collect::<Vec<_>>(),
         "other_routes_omitted": explanation.omitted,

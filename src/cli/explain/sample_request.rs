@@ -6,8 +6,11 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
 use super::arguments::Arguments;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::oauth::bearer;
+
+/// The port of an http URL that names none (RFC 9110 §4.2.1).
+const HTTP_PORT: u16 = 80;
 
 /// The request that the command line describes. Nobody has sent it.
 pub(super) struct SampleRequest {
@@ -16,6 +19,9 @@ pub(super) struct SampleRequest {
     pub(super) target: String,
     /// Whether the client would speak TLS.
     pub(super) is_tls: bool,
+    /// The index of the plain listener that a request over http would reach, as far as the file
+    /// tells.
+    pub(super) listener: Option<usize>,
     /// With `Host`.
     pub(super) headers: HeaderMap,
     pub(super) offline: bool,
@@ -42,6 +48,7 @@ impl SampleRequest {
             target,
         } = Target::parse(&arguments.url, config)?;
 
+        let listener = (!is_tls).then(|| plain_listener(&host, config)).flatten();
         let mut headers = HeaderMap::new();
         for header in &arguments.headers {
             let (name, value) = header.parse()?;
@@ -72,6 +79,7 @@ impl SampleRequest {
             method,
             target,
             is_tls,
+            listener,
             headers,
             offline: arguments.offline,
             from: arguments.from,
@@ -171,6 +179,24 @@ fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
+// The listener with the port of the URL, else the first one that serves routes: a load balancer may
+// be in front of it.
+fn plain_listener(host: &str, config: &Config) -> Option<usize> {
+    let port = host
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
+    let port = port.unwrap_or(HTTP_PORT);
+    let plain = || {
+        let listeners = config.listeners.iter().enumerate();
+        listeners.filter(|(_, listener)| listener.tls.is_none())
+    };
+    plain()
+        .find(|(_, listener)| listener.address.value.port() == port)
+        .or_else(|| plain().find(|(_, listener)| !listener.redirects_to_https()))
+        .or_else(|| plain().next())
+        .map(|(index, _)| index)
+}
+
 // The scheme and host that clients use for the gateway, according to the file.
 fn default_host(config: &Config) -> (bool, String) {
     if let Some(url) = &config.server.external_url {
@@ -184,7 +210,9 @@ fn default_host(config: &Config) -> (bool, String) {
             format!("{}{port}", url.value.host_str().unwrap_or_default()),
         );
     }
-    let Some(first) = config.listeners.first() else {
+    let serves = |listener: &&Listener| !listener.redirects_to_https();
+    let first = config.listeners.iter().find(serves);
+    let Some(first) = first.or(config.listeners.first()) else {
         return (false, "localhost".to_owned());
     };
     let mut address = first.address.value;

@@ -92,6 +92,10 @@ impl TextReport {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }
             }
+            None if explanation.is_redirected => self.line(
+                "route",
+                "none is served here: the listener redirects to https (redirect_to_https)",
+            ),
             None if explanation.request.host.is_none() || explanation.request.path.is_none() => {
                 self.line(
                     "route",

@@ -2,6 +2,7 @@
 
 mod issuers;
 mod keys;
+mod listeners;
 mod values;
 
 use std::path::Path;

@@ -26,7 +26,7 @@ const REMEDY: &str = "a key is declared in its table, stands in src/config/tests
 
 /// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
 /// Every other fault is one of shape, and the schema must refuse it too.
-const BY_MEANING: [&str; 21] = [
+const BY_MEANING: [&str; 25] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
@@ -48,6 +48,10 @@ const BY_MEANING: [&str; 21] = [
     "an address of its own, but found that of ",
     "a network such as \"10.0.0.0/8\", but found \"",
     "server.trusted_proxies, but found none",
+    "a listener without tls, but found one with it",
+    "an https URL in server.external_url, but found \"",
+    "server.external_url or one listener with tls, but found",
+    "another listener that serves the routes, but found none",
 ];
 
 /// Well-formed quantities out of bounds.

@@ -92,6 +92,7 @@ async fn judge_one(
         snapshot,
         connection_cache: &connection_cache,
         ticker: &ticker,
+        redirect: None,
         client: &client,
     };
     let head = RequestHead::new(&parts, None);

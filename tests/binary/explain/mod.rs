@@ -3,6 +3,7 @@
 mod arguments;
 mod authorization_servers;
 mod header_rules;
+mod listeners;
 mod page;
 mod preflights;
 mod refusals;

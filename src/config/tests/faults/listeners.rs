@@ -1,0 +1,59 @@
+//! Listeners that could not do what they are for.
+
+use super::assert_faults;
+
+const TLS: &str = "tls = { certificates = [{ certificate = \"a\", key = \"k\" }] }";
+
+#[test]
+fn redirect_that_leads_nowhere_is_a_fault() {
+    let redirecting = "[[listeners]]\naddress = \"127.0.0.1:80\"\nredirect_to_https = true\n";
+    let tls = |port: u16| format!("[[listeners]]\naddress = \"127.0.0.1:{port}\"\n{TLS}\n");
+    let place = |line: usize| format!("gateway.toml:{line}: listeners[0].redirect_to_https: ");
+    let set_url =
+        "(set external_url to the https URL that clients use, such as \"https://api.example.com\")";
+    let cases = [
+        (
+            format!("{redirecting}{TLS}"),
+            3,
+            "expected a listener without tls, but found one with it (set redirect_to_https on the listener for http, beside the one with tls)".to_owned(),
+        ),
+        (
+            redirecting.to_owned(),
+            3,
+            format!("expected server.external_url or one listener with tls, but found no URL and 0 such listeners {set_url}"),
+        ),
+        (
+            format!("{redirecting}{}{}", tls(443), tls(8443)),
+            3,
+            format!("expected server.external_url or one listener with tls, but found no URL and 2 such listeners {set_url}"),
+        ),
+        (
+            format!("[server]\nexternal_url = \"http://api.test\"\n{redirecting}{}", tls(443)),
+            5,
+            "expected an https URL in server.external_url, but found \"http://api.test\" (external_url is where the redirects lead to)".to_owned(),
+        ),
+        (
+            format!("[server]\nexternal_url = \"https://api.test\"\n{redirecting}"),
+            5,
+            "expected another listener that serves the routes, but found none (add the listener that clients reach at external_url)".to_owned(),
+        ),
+    ];
+    for (text, line, message) in &cases {
+        assert_faults(&[(text, &format!("{}{message}", place(*line)))]);
+    }
+}
+
+#[test]
+fn redirect_with_one_tls_listener_or_an_external_url_is_accepted() {
+    let redirecting = "[[listeners]]\naddress = \"127.0.0.1:80\"\nredirect_to_https = true\n";
+    let off = "[[listeners]]\naddress = \"127.0.0.1:80\"\nredirect_to_https = false\n";
+    for text in [
+        format!("{redirecting}[[listeners]]\naddress = \"127.0.0.1:443\"\n{TLS}\n"),
+        format!(
+            "[server]\nlisten = \"127.0.0.1:81\"\nexternal_url = \"https://api.test\"\n{redirecting}"
+        ),
+        off.to_owned(),
+    ] {
+        assert!(super::read(&text).is_ok(), "{text}");
+    }
+}

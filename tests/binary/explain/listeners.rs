@@ -1,0 +1,64 @@
+//! Which listener a request reaches, and what that means for it.
+
+use std::fs;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::text;
+use crate::process::{command, run_in};
+
+const FILE: &str = "\
+[[listeners]]
+address = \"0.0.0.0:80\"
+redirect_to_https = true
+[[listeners]]
+address = \"0.0.0.0:8443\"
+tls = { certificates = [{ certificate = \"a.crt\", key = \"a.key\" }] }
+[[listeners]]
+address = \"127.0.0.1:8080\"
+[upstreams.up]
+targets = \"http://127.0.0.1:9\"
+[[routes]]
+path = \"/a\"
+public = true
+upstream = \"up\"
+";
+
+#[test]
+fn request_to_a_listener_that_redirects_is_explained_without_a_route() {
+    let folder = TempDir::new().expect("a folder");
+    fs::write(folder.path().join("gateway.toml"), FILE).expect("a writable folder");
+    let explain = |arguments: &[&str]| {
+        let mut command = command();
+        command.arg("explain").args(arguments);
+        run_in(command, folder.path())
+    };
+    let redirected = explain(&["GET", "http://api.test/a?b=c"]);
+    let plain = text(&redirected.stdout);
+    for line in [
+        "route    none is served here: the listener redirects to https (redirect_to_https)\n",
+        "HTTP/1.1 308 Permanent Redirect\n",
+        "location: https://api.test:8443/a?b=c\n",
+    ] {
+        assert!(plain.contains(line), "{line:?} in {plain}");
+    }
+    let json = |url: &str| -> Value {
+        let printed = explain(&["GET", url, "--json"]).stdout;
+        serde_json::from_slice(&printed).expect("JSON")
+    };
+    for (url, verdict, is_redirected) in [
+        ("http://api.test/a", "replied", true),
+        ("http://api.test:80/none", "replied", true),
+        ("https://api.test/a", "passes", false),
+        ("http://api.test:8080/a", "passes", false),
+        // A load balancer may forward this port to the listener that serves routes.
+        ("http://api.test:1234/a", "passes", false),
+        ("/a", "passes", false),
+    ] {
+        let explained = json(url);
+        assert_eq!(explained["verdict"], verdict, "{url}");
+        assert_eq!(explained["redirected_to_https"], is_redirected, "{url}");
+        assert_eq!(explained["route"].is_null(), is_redirected, "{url}");
+    }
+}
