@@ -166,7 +166,9 @@ fn http2_without_tls_is_redirected_too() {
     let url = format!("http://{}/a?b=c", bed.gateway.addresses[1]);
     let response = runtime.block_on(async {
         let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(bed.authority.client_config(None))
             .http2_prior_knowledge()
+            .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client");
