@@ -97,10 +97,7 @@ fn weights(config: &Config) -> String {
         let targets: Vec<_> = upstream
             .targets
             .iter()
-            .map(|target| {
-                let url = target.value.url.as_str().trim_end_matches('/');
-                format!("{url} {}", target.value.weight)
-            })
+            .map(|target| format!("{} {}", target.value.address, target.value.weight))
             .collect();
         let (name, targets) = (&upstream.name.value, targets.join(", "));
         format!("weights of upstream {name:?}, for each address of a target: {targets}\n")

@@ -3,8 +3,8 @@
 //!
 //! - `report`: values with their location, and the faults of a file. `syntax`: TOML syntax errors.
 //! - `read`: reads tables key by key. `names`: misspelt names. `hints`: other mistakes.
-//! - `value_type`: the type of a key's value. `scalars`, `addresses`, `units`, `secret`: types that
-//!   several tables share.
+//! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
+//!   types that several tables share.
 //! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`,
 //!   `telemetry`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`:
 //!   the tables. Each key is declared once.
@@ -48,6 +48,7 @@ mod telemetry;
 mod tests;
 mod token_source;
 mod units;
+mod unix_path;
 mod upstream;
 mod value_type;
 
@@ -78,7 +79,7 @@ pub use server::{Challenge, Log, Server};
 pub use telemetry::Telemetry;
 pub use token_source::TokenSource;
 pub use units::SizeLimit;
-pub use upstream::{Health, Outlier, Target, Upstream, UpstreamHost};
+pub use upstream::{Health, Outlier, Target, TargetAddress, Upstream, UpstreamHost};
 
 use crate::files::{self, FileError, MAX_CONFIGURATION};
 use declare::table;

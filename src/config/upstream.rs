@@ -1,6 +1,7 @@
 //! `[upstreams.NAME]`: services that permitted requests are forwarded to.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery};
@@ -17,6 +18,7 @@ use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::keyword;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, count, duration, percentage};
+use super::unix_path::{UNIX_PATH, read_unix_path, unix_text};
 use super::value_type::{ValueType, value_type};
 use crate::values::{Balance, Protocol};
 
@@ -27,11 +29,11 @@ table! {
 
         /// The name that routes use.
         pub name: Spanned<String> = computed(key),
-        /// URLs with `http` or `https`, host and port. Every address of a host name is used. A target
-        /// with a weight gets that many times the requests of one without; each address of its name
+        /// URLs with `http` or `https`, host and port, or `unix:` and the path of a Unix socket. Every
+        /// address of a host name is used. A target with a weight gets that many times the requests of one without; each address of its name
         /// has its weight.
-        /// Example: `targets = ["http://10.0.0.7:9000", { url = "https://orders.internal:8443", weight = 3 }]`
-        pub targets: Vec<Spanned<Target>> = required_list(target(), "the URL of at least one server"),
+        /// Example: `targets = ["http://10.0.0.7:9000", { url = "https://orders.internal:8443", weight = 3 }, "unix:/run/orders.sock"]`
+        pub targets: Vec<Spanned<Target>> = required_list(target(table.folder()), "the URL of at least one server"),
         /// HTTP version towards the targets. `http2` is negotiated by ALPN for `https://`, and used
         /// by prior knowledge for `http://`.
         /// Example: `protocol = "http2"`
@@ -127,10 +129,19 @@ table! {
 /// A server of an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// Scheme, host and port.
-    pub url: Url,
+    /// Where it listens.
+    pub address: TargetAddress,
     /// How many requests it gets for each one of a target with weight 1.
     pub weight: u32,
+}
+
+/// Where a server of an upstream listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetAddress {
+    /// Scheme, host and port.
+    Url(Url),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
 }
 
 /// The `Host` of forwarded requests.
@@ -155,54 +166,79 @@ impl Upstream {
     }
 }
 
+impl fmt::Display for TargetAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Url(url) => f.write_str(url.as_str().trim_end_matches('/')),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
 const TARGET_FORMS: &str = "the URL of a server or { url = \"URL\", weight = NUMBER }";
 
-fn target() -> impl ValueType<Target> {
-    value_type(read_target, || {
-        let of = |doc, description: Description| {
-            let mut schema = Value::Object(description.schema);
-            schema["description"] = json!(doc);
-            schema
-        };
-        let mut weight = of(
-            "How many requests it gets for each one of a target with weight 1.",
-            weight().describe(),
-        );
-        weight["default"] = json!(1);
-        let url = origin().describe();
-        let mut schema = Value::Object(url.schema.clone());
-        schema["type"] = json!(["string", "object"]);
-        schema["properties"] = json!({
-            "url": of("Scheme, host and port of the server.", url),
-            "weight": weight,
-        });
-        schema["required"] = json!(["url"]);
-        schema["additionalProperties"] = json!(false);
-        Description::new("target", schema)
-    })
+fn target(folder: &Path) -> impl ValueType<Target> {
+    value_type(
+        move |value| read_target(value, folder),
+        || {
+            let of = |doc, description: Description| {
+                let mut schema = Value::Object(description.schema);
+                schema["description"] = json!(doc);
+                schema
+            };
+            let mut weight = of(
+                "How many requests it gets for each one of a target with weight 1.",
+                weight().describe(),
+            );
+            weight["default"] = json!(1);
+            let url = target_address(Path::new("")).describe();
+            let mut schema = Value::Object(url.schema.clone());
+            schema["type"] = json!(["string", "object"]);
+            schema["properties"] = json!({
+                "url": of("Scheme, host and port of the server, or `unix:` and a path.", url),
+                "weight": weight,
+            });
+            schema["required"] = json!(["url"]);
+            schema["additionalProperties"] = json!(false);
+            Description::new("target", schema)
+        },
+    )
 }
 
 fn weight() -> impl ValueType<u32> {
     count(1..=1000)
 }
 
-fn read_target(value: &DeValue<'_>) -> Result<Target, Mismatch> {
+fn read_target(value: &DeValue<'_>, folder: &Path) -> Result<Target, Mismatch> {
     let Some(table) = value.as_table() else {
-        let url = origin().read(value)?;
-        return Ok(Target { url, weight: 1 });
+        let address = target_address(folder).read(value)?;
+        return Ok(Target { address, weight: 1 });
     };
-    let (mut url, mut weight) = (None, 1);
+    let (mut address, mut weight) = (None, 1);
     for (key, value) in table {
         match key.get_ref().as_ref() {
-            "url" => url = Some(member(value.get_ref(), "url", origin())?),
+            "url" => address = Some(member(value.get_ref(), "url", target_address(folder))?),
             "weight" => weight = member(value.get_ref(), "weight", self::weight())?,
             other => {
                 return Err(expected(TARGET_FORMS).but_found(format!("a table with {other:?}")));
             }
         }
     }
-    url.map(|url| Target { url, weight })
+    address
+        .map(|address| Target { address, weight })
         .ok_or_else(|| expected(TARGET_FORMS).but_found("a table without a url"))
+}
+
+fn target_address(folder: &Path) -> impl ValueType<TargetAddress> {
+    let read = move |value: &DeValue<'_>| match value.as_str().and_then(unix_text) {
+        Some(path) => read_unix_path(path, folder).map(TargetAddress::Unix),
+        None => origin().read(value).map(TargetAddress::Url),
+    };
+    value_type(read, || {
+        let url = origin().describe().schema["pattern"].clone();
+        let url = url.as_str().unwrap_or_default();
+        Description::pattern("URL or Unix socket", &format!("{url}|{UNIX_PATH}"))
+    })
 }
 
 fn member<T>(value: &DeValue<'_>, name: &str, values: impl ValueType<T>) -> Result<T, Mismatch> {

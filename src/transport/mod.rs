@@ -1,4 +1,5 @@
-//! Connections to clients and upstreams: plain TCP or TLS, with a timeout for every wait.
+//! Connections to clients and upstreams: TCP or a Unix socket, plain or with TLS, with a timeout for
+//! every wait.
 
 mod accept;
 mod body;
@@ -13,6 +14,7 @@ mod stream;
 mod timeout_stream;
 pub mod tls;
 mod tunnel;
+mod unix;
 mod unread_body;
 
 pub use accept::{accept, is_connection_error};
@@ -25,4 +27,5 @@ pub use send_body::send_body;
 pub use stream::{ResetOnDrop, Stream};
 pub use timeout_stream::TimeoutStream;
 pub use tunnel::{TunnelBytes, TunnelEnd, tunnel};
+pub use unix::{connect_unix, from_unix, unix_socket};
 pub use unread_body::{MAX_UNREAD_BODY, UNREAD_TIMEOUT, UnreadBody, content_length};

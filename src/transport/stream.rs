@@ -1,4 +1,4 @@
-//! A TCP connection, plain or with TLS.
+//! A connection, plain or with TLS.
 
 use std::io::{self, Read};
 use std::pin::Pin;
@@ -26,7 +26,7 @@ pub trait ResetOnDrop {
 /// A connection to a client or an upstream.
 #[derive(Debug)]
 pub enum Stream {
-    /// Plain TCP.
+    /// Without TLS. A Unix socket is one as well: see [`from_unix`](super::from_unix).
     Plain(TcpStream),
     /// TLS. Boxed: its state is more than a kilobyte.
     Tls(Box<TlsStream<TcpStream>>),

@@ -24,13 +24,22 @@ use super::stats::{EndpointStats, PerWorker};
 /// second through on each connection; with a longer round trip it would slow large responses down.
 const NEAR: Duration = Duration::from_millis(1);
 
+/// The address of an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndpointAddress {
+    /// That of a name that was not looked up yet: each new connection looks it up.
+    Unresolved,
+    Network(SocketAddr),
+    /// The Unix socket of its target.
+    Unix,
+}
+
 /// One address of a target. A target that has a name may have several.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     /// The index of its target in the settings.
     pub(super) target: usize,
-    /// `None` for a name that was not looked up yet: each new connection looks it up.
-    pub(super) address: Option<SocketAddr>,
+    pub(super) address: EndpointAddress,
     /// That of its target.
     pub(super) weight: u32,
     pub(super) stats: PerWorker<EndpointStats>,
@@ -42,10 +51,14 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(index: usize, target: &Target, address: Option<SocketAddr>) -> Arc<Self> {
-        let text = match address.filter(|_| target.is_name()) {
-            Some(address) => format!("{target} ({})", address.ip()),
-            None => target.to_string(),
+    fn new(index: usize, target: &Target, address: EndpointAddress) -> Arc<Self> {
+        let text = match address {
+            EndpointAddress::Network(address) if target.is_name() => {
+                format!("{target} ({})", address.ip())
+            }
+            EndpointAddress::Network(_) | EndpointAddress::Unresolved | EndpointAddress::Unix => {
+                target.to_string()
+            }
         };
         Arc::new(Self {
             target: index,

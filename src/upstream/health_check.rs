@@ -25,8 +25,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::connection::http2::absolute_uri;
-use super::endpoint::Endpoint;
 use super::endpoint::connect::open;
+use super::endpoint::{Endpoint, EndpointAddress};
 use super::local_error::local_error;
 use super::random::Random;
 use super::settings::{HealthCheck, HostHeader};
@@ -86,7 +86,7 @@ pub(super) fn start(upstream: &Arc<SharedUpstream>, endpoints: &[Arc<Endpoint>])
     }
     for endpoint in endpoints
         .iter()
-        .filter(|endpoint| endpoint.address.is_some())
+        .filter(|endpoint| endpoint.address != EndpointAddress::Unresolved)
     {
         let mut checker = Checker {
             upstream: Arc::downgrade(upstream),

@@ -18,9 +18,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
+use socket2::Socket;
 use tokio::net::TcpSocket;
 
 use crate::telemetry::Throttle;
+use crate::transport;
 
 /// Between two log events.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -45,6 +47,23 @@ pub(super) fn socket_for(address: SocketAddr) -> io::Result<TcpSocket> {
         TcpSocket::new_v6()
     };
     socket.map_err(local)
+}
+
+/// A socket to connect to a Unix socket with.
+///
+/// # Errors
+/// One that [`local_error`] knows.
+pub(super) fn new_unix_socket() -> io::Result<Socket> {
+    transport::unix_socket().map_err(local)
+}
+
+/// Marks an error of connecting to a Unix socket as local, if it is, for [`local_error`].
+pub(super) fn classified_unix(error: io::Error) -> io::Error {
+    if is_shortage(&error) {
+        local(error)
+    } else {
+        error
+    }
 }
 
 /// Marks an error of connecting to an address as local, if it is, for [`local_error`].
@@ -132,10 +151,16 @@ fn local(error: io::Error) -> io::Error {
 // EPERM and EACCES are not local here: a firewall forbids the connection to this endpoint.
 fn is_local(error: &io::Error, address: SocketAddr) -> bool {
     match Errno::from_io_error(error) {
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC) => true,
         Some(Errno::ADDRNOTAVAIL) => has_source_address(address),
-        Some(_) | None => false,
+        Some(_) | None => is_shortage(error),
     }
+}
+
+fn is_shortage(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::NOSPC)
+    )
 }
 
 /// Whether this machine has an address that reaches another one. Connecting a UDP socket sends

@@ -49,7 +49,7 @@ pub use error::UpstreamError;
 pub use forwarded_body::ForwardedBody;
 pub use request_body::{RequestBody, RequestBodyFault, RequestBodyProgress};
 pub use resolver::Resolver;
-pub use settings::{HealthCheck, HostHeader, Outlier, Target, UpstreamSettings};
+pub use settings::{HealthCheck, HostHeader, Outlier, Target, TargetAddress, UpstreamSettings};
 pub use shared::SharedUpstream;
 pub use stats::{TargetReport, UpstreamReport};
 pub use upstream::{UpgradeResponse, UpgradedConnection, Upstream};

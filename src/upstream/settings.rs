@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,16 +46,28 @@ pub struct UpstreamSettings {
 /// One server of an upstream, or several behind one name.
 #[derive(Debug)]
 pub struct Target {
-    /// A name or an IP address, as a resolver takes it.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
+    /// Where it listens.
+    pub address: TargetAddress,
     /// The `Host` of requests to it, for [`HostHeader::Target`].
     pub authority: HeaderValue,
     /// The name that its certificate must contain; `None` for `http`.
     pub tls_name: Option<ServerName<'static>>,
     /// How many requests each of its addresses gets for each one of an address with weight 1.
     pub weight: u32,
+}
+
+/// Where a target listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetAddress {
+    /// On the network.
+    Network {
+        /// A name or an IP address, as a resolver takes it.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
+    /// On a Unix socket.
+    Unix(Arc<Path>),
 }
 
 /// Which `Host` an upstream sees.
@@ -118,12 +131,18 @@ impl Target {
 
     /// Whether its host is a name, which DNS has to resolve.
     pub(super) fn is_name(&self) -> bool {
-        self.host.parse::<IpAddr>().is_err()
+        match &self.address {
+            TargetAddress::Network { host, .. } => host.parse::<IpAddr>().is_err(),
+            TargetAddress::Unix(_) => false,
+        }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        match &self.address {
+            TargetAddress::Network { host, port } => write!(f, "{host}:{port}"),
+            TargetAddress::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
     }
 }

@@ -12,6 +12,7 @@ mod recording_upstream;
 mod server;
 mod test_bed;
 mod tls;
+mod unix;
 
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ pub use recording_upstream::recording_upstream;
 pub use server::{Received, Reply, Server};
 pub use test_bed::TestBed;
 pub use tls::Authority;
+pub use unix::UnixRelay;
 
 /// Maximum time that a test waits for one condition.
 pub const TIMEOUT: Duration = Duration::from_secs(10);

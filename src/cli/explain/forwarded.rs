@@ -62,7 +62,7 @@ impl ForwardedSummary {
             written
                 .targets
                 .iter()
-                .map(|target| target.value.url.to_string())
+                .map(|target| target.value.address.to_string())
         });
         Self {
             upstream: upstream.to_string(),

@@ -10,7 +10,9 @@ use super::RootCertificates;
 use crate::config::{self, Config, Fault, Spanned};
 use crate::transport::Reloadable;
 use crate::transport::tls::{self, TlsError};
-use crate::upstream::{HealthCheck, HostHeader, Outlier, SharedUpstream, Target, UpstreamSettings};
+use crate::upstream::{
+    HealthCheck, HostHeader, Outlier, SharedUpstream, Target, TargetAddress, UpstreamSettings,
+};
 use crate::values::Protocol;
 
 /// Compiles each upstream, unless `same` has it already. A faulty one is left out.
@@ -143,7 +145,18 @@ fn compile_target(
     target: &Spanned<config::Target>,
     tls_name: Option<&Spanned<String>>,
 ) -> Result<Target, Box<Fault>> {
-    let url = &target.value.url;
+    let weight = target.value.weight;
+    let url = match &target.value.address {
+        config::TargetAddress::Url(url) => url,
+        config::TargetAddress::Unix(path) => {
+            return Ok(Target {
+                address: TargetAddress::Unix(path.as_path().into()),
+                authority: HeaderValue::from_static("localhost"),
+                tls_name: None,
+                weight,
+            });
+        }
+    };
     // Reading the file has checked both.
     let (host, port) = (
         url.host_str().unwrap_or_default(),
@@ -166,11 +179,10 @@ fn compile_target(
         _ => None,
     };
     Ok(Target {
-        host,
-        port,
+        address: TargetAddress::Network { host, port },
         authority,
         tls_name,
-        weight: target.value.weight,
+        weight,
     })
 }
 

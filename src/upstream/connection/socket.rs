@@ -1,7 +1,8 @@
-//! Opens a TCP connection, with TLS where the upstream has it.
+//! Opens a connection over TCP or a Unix socket, with TLS where the upstream has it.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use crate::clock::Ticker;
-use crate::transport::{ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};
-use crate::upstream::local_error::{classified, socket_for};
+use crate::transport::{self, ConnectionState, ConnectionTimeouts, Stream, TimeoutStream};
+use crate::upstream::local_error::{classified, classified_unix, new_unix_socket, socket_for};
 use crate::values::Protocol;
 
 /// Connects to an address.
@@ -32,6 +33,14 @@ pub(in crate::upstream) async fn connect_tcp(
         .connect(address)
         .await
         .map_err(|error| classified(error, address))
+}
+
+/// Connects to a Unix socket.
+///
+/// # Errors
+/// As [`connect_tcp`].
+pub(in crate::upstream) fn connect_unix(path: &Path) -> io::Result<TcpStream> {
+    transport::connect_unix(new_unix_socket()?, path).map_err(classified_unix)
 }
 
 /// Completes a TLS handshake.

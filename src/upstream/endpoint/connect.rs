@@ -7,14 +7,14 @@ use std::rc::Rc;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::Endpoint;
 use super::state::EndpointState;
+use super::{Endpoint, EndpointAddress};
 use crate::clock::{self, Ticker};
 use crate::transport::{ConnectionTimeouts, Stream};
 use crate::upstream::connection::http1::Http1Connection;
 use crate::upstream::connection::http2::{self, Http2Connection};
-use crate::upstream::connection::socket::{connect_tcp, start_tls};
-use crate::upstream::settings::UpstreamSettings;
+use crate::upstream::connection::socket::{connect_tcp, connect_unix, start_tls};
+use crate::upstream::settings::{TargetAddress, UpstreamSettings};
 use crate::upstream::shared::SharedUpstream;
 use crate::upstream::stats::EndpointStats;
 use crate::values::Protocol;
@@ -75,7 +75,6 @@ pub(in crate::upstream) async fn open(
 ) -> io::Result<Stream> {
     let settings = shared.settings();
     let socket = connect_endpoint(shared, endpoint).await?;
-    socket.set_nodelay(true)?;
     match &settings.targets[endpoint.target].tls_name {
         None => Ok(Stream::Plain(socket)),
         Some(name) => {
@@ -96,12 +95,15 @@ pub(in crate::upstream) fn connection_timeouts(settings: &UpstreamSettings) -> C
 
 async fn connect_endpoint(shared: &SharedUpstream, endpoint: &Endpoint) -> io::Result<TcpStream> {
     let settings = shared.settings();
-    if let Some(address) = endpoint.address {
+    if let EndpointAddress::Network(address) = endpoint.address {
         return connect_address(settings.protocol, endpoint, address).await;
     }
-    let target = &settings.targets[endpoint.target];
+    let (host, port) = match &settings.targets[endpoint.target].address {
+        TargetAddress::Unix(path) => return connect_unix(path),
+        TargetAddress::Network { host, port } => (host, *port),
+    };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in shared.resolver.look_up(&target.host, target.port).await? {
+    for address in shared.resolver.look_up(host, port).await? {
         match connect_address(settings.protocol, endpoint, address).await {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
@@ -120,6 +122,7 @@ async fn connect_address(
     let began = clock::now();
     let socket = connect_tcp(address, is_bounded.then_some(NEAR_RECEIVE_BUFFER)).await?;
     endpoint.record_connect_time(clock::since(began));
+    socket.set_nodelay(true)?;
     Ok(socket)
 }
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-use super::Endpoint;
+use super::{Endpoint, EndpointAddress};
 use crate::sync::lock;
-use crate::upstream::settings::Target;
+use crate::upstream::settings::{Target, TargetAddress};
 
 /// The current endpoints of an upstream.
 #[derive(Debug)]
@@ -26,11 +26,13 @@ impl Endpoints {
     /// The endpoints that are known without DNS. A name is one endpoint without an address.
     pub(in crate::upstream) fn of(targets: &[Target]) -> Self {
         let endpoint = |(index, target): (usize, &Target)| {
-            let address = target
-                .host
-                .parse()
-                .ok()
-                .map(|address: IpAddr| SocketAddr::new(address, target.port));
+            let address = match &target.address {
+                TargetAddress::Unix(_) => EndpointAddress::Unix,
+                TargetAddress::Network { host, port } => match host.parse::<IpAddr>() {
+                    Ok(address) => EndpointAddress::Network(SocketAddr::new(address, *port)),
+                    Err(_) => EndpointAddress::Unresolved,
+                },
+            };
             Endpoint::new(index, target, address)
         };
         let current = ArcSwap::from_pointee(targets.iter().enumerate().map(endpoint).collect());
@@ -66,12 +68,12 @@ impl Endpoints {
             previous
                 .iter()
                 .filter(of_target)
-                .find(|endpoint| endpoint.address == Some(address))
+                .find(|endpoint| endpoint.address == EndpointAddress::Network(address))
         };
         let added: Vec<_> = addresses
             .iter()
             .filter(|&&address| known(address).is_none())
-            .map(|&address| Endpoint::new(index, target, Some(address)))
+            .map(|&address| Endpoint::new(index, target, EndpointAddress::Network(address)))
             .collect();
         let kept: Vec<_> = addresses
             .iter()
@@ -104,8 +106,10 @@ mod tests {
 
     fn target(host: &str) -> Target {
         Target {
-            host: host.to_owned(),
-            port: 80,
+            address: TargetAddress::Network {
+                host: host.to_owned(),
+                port: 80,
+            },
             authority: HeaderValue::from_static("a"),
             tls_name: None,
             weight: 1,
@@ -133,7 +137,7 @@ mod tests {
             endpoints
                 .current()
                 .iter()
-                .filter(|endpoint| endpoint.address.is_none())
+                .filter(|endpoint| endpoint.address == EndpointAddress::Unresolved)
                 .count(),
             1
         );

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::upstream::health_check;
+use crate::upstream::settings::TargetAddress;
 use crate::upstream::shared::SharedUpstream;
 
 /// Starts to look up every target that has a name, until the upstream is dropped.
@@ -25,7 +26,10 @@ pub(in crate::upstream) fn start(upstream: &Arc<SharedUpstream>) {
 async fn look_up(shared: &Arc<SharedUpstream>, index: usize, has_failed: &mut bool) {
     let settings = shared.settings();
     let (upstream, target) = (&settings.name, &settings.targets[index]);
-    match shared.resolver.look_up(&target.host, target.port).await {
+    let TargetAddress::Network { host, port } = &target.address else {
+        return;
+    };
+    match shared.resolver.look_up(host, *port).await {
         Ok(addresses) => {
             *has_failed = false;
             let added = shared.endpoints.replace(index, target, &addresses);

@@ -4,6 +4,7 @@ mod failover;
 mod health_checks;
 mod outlier;
 mod resolved_names;
+mod unix_targets;
 mod weights;
 
 use std::net::SocketAddr;

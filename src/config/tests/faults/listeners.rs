@@ -57,3 +57,42 @@ fn redirect_with_one_tls_listener_or_an_external_url_is_accepted() {
         assert!(super::read(&text).is_ok(), "{text}");
     }
 }
+
+#[test]
+fn path_of_a_unix_socket_is_short_and_names_a_file() {
+    let long = format!("/{}", "x".repeat(107));
+    let fault = |found: &str| {
+        format!(
+            "gateway.toml:2: upstreams.up.targets: expected unix: and the path of a socket, but found {found:?}"
+        )
+    };
+    for (target, report) in [
+        ("unix:", fault("unix:")),
+        ("unix:/", fault("unix:/")),
+        (
+            "unix:///run/a.sock",
+            fault("unix:///run/a.sock") + " (did you mean \"unix:/run/a.sock\"?)",
+        ),
+        (
+            "unix:@a",
+            fault("unix:@a") + " (sockets without a file are not supported)",
+        ),
+        (
+            &format!("unix:{long}"),
+            format!(
+                "gateway.toml:2: upstreams.up.targets: expected a path of at most 107 bytes after unix:, but found 108 bytes in {long:?}"
+            ),
+        ),
+    ] {
+        let text = format!("[upstreams.up]\ntargets = {target:?}\n");
+        assert_faults(&[(&text, &report)]);
+    }
+    for target in [
+        "unix:/run/a.sock",
+        "unix:run/a.sock",
+        &format!("unix:/{}", "x".repeat(106)),
+    ] {
+        let text = format!("[upstreams.up]\ntargets = [{target:?}]\n");
+        assert!(super::read(&text).is_ok(), "{target}");
+    }
+}

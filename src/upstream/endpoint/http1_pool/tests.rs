@@ -15,7 +15,7 @@ use super::*;
 use crate::telemetry::metrics::Gauge;
 use crate::transport::{Stream, tls};
 use crate::upstream::endpoint::list::Endpoints;
-use crate::upstream::settings::Target;
+use crate::upstream::settings::{Target, TargetAddress};
 
 const WITHIN: Duration = Duration::from_secs(10);
 const UNSOLICITED: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
@@ -136,8 +136,10 @@ fn sessions() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
 fn endpoint() -> Arc<Endpoint> {
     let authority = HeaderValue::from_static("a.test");
     let target = Target {
-        host: "127.0.0.1".to_owned(),
-        port: 80,
+        address: TargetAddress::Network {
+            host: "127.0.0.1".to_owned(),
+            port: 80,
+        },
         authority,
         tls_name: None,
         weight: 1,
