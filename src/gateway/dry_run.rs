@@ -124,12 +124,8 @@ impl DryRun {
         let snapshot = &self.snapshot;
         let client = self.connection.client(snapshot);
         let (parts, incoming) = request.into_parts();
-        let mut body = RequestBody::new(
-            incoming,
-            &snapshot.reserved,
-            snapshot.body_idle_timeout,
-            &self.ticker,
-        );
+        let idle_timeout = snapshot.body_idle_timeout;
+        let mut body = RequestBody::new(incoming, &snapshot.reserved, idle_timeout, &self.ticker);
         let protocol = ClientProtocol::of(&parts.headers);
         let request_ids = snapshot.request_ids.then(RequestIds::new);
         let request_id = request_ids.map(|ids| ids.select(&parts.headers, client.is_trusted));
