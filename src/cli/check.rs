@@ -139,7 +139,7 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
             } else {
                 join_or(&route.issuers, "all")
             },
-            written.upstream.value.clone(),
+            upstream_text(written),
             source
                 .line_of(path)
                 .map(|line| line.to_string())
@@ -172,6 +172,14 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
         table.push_str("\n! requires no token, requires no scope, or is not enforced (shadow)");
     }
     table
+}
+
+fn upstream_text(route: &config::Route) -> String {
+    let upstream = &route.upstream.value;
+    match &route.rewrite {
+        Some(path) => format!("{upstream} as {}", path.value),
+        None => upstream.clone(),
+    }
 }
 
 fn from_networks(route: &config::Route) -> String {

@@ -65,6 +65,8 @@ table! {
         /// that another route protects, and that route's checks do not apply. Without it, none.
         /// Example: `strip_prefix = "/v1"`
         pub strip_prefix: Option<Spanned<String>> = optional(text()),
+        /// The path that goes upstream.
+        pub rewrite: Option<Spanned<String>> = computed(rewrite(table)),
         /// Whether the upstream receives the access token.
         /// Example: `forward_token = "strip"`
         pub forward_token: ForwardToken = or(keyword(), "keep"),
@@ -242,6 +244,19 @@ fn access(table: &mut Table<'_>) -> Access {
         .map(Access::Scope)
         .or(any_scope.map(Access::AnyScope))
         .unwrap_or(Access::AnyToken)
+}
+
+fn rewrite(table: &mut Table<'_>) -> Option<Spanned<String>> {
+    let key = key(
+        "rewrite",
+        "The path that goes upstream, in place of the requested one. `{name}` and `{*rest}` are those of `path`. \
+         The rewritten path may be one that another route protects, and that route's checks do not apply. \
+         Excludes `strip_prefix`. Without it, the requested path goes upstream. \
+         Example: `rewrite = \"/v2/orders/{id}\"`",
+    );
+    let path = table.optional(key, text());
+    table.refuse_both("strip_prefix", "rewrite");
+    path
 }
 
 fn scopes_in_one() -> impl ValueType<String> {

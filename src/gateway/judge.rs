@@ -30,6 +30,7 @@ use crate::oauth::bearer::BearerError;
 use crate::policy::cors;
 use crate::policy::decision::{self, Permit};
 use crate::policy::path::NormalPath;
+use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::{MatchedRoute, NoRoute};
 use crate::policy::token_sources::TokenError;
 use crate::telemetry::Trace;
@@ -136,9 +137,8 @@ pub(super) async fn judge<'h>(
             Ok(Flow::Permit(permit)) => {
                 apply_body_rules(context, permit.route(), head, body)?;
                 let token = facts.verified.take();
-                return Ok(Judgement::Forward(Judged::new(
-                    permit, token, context, head, facts,
-                )));
+                let judged = Judged::new(permit, token, context, head, facts)?;
+                return Ok(Judgement::Forward(judged));
             }
             Ok(Flow::Reply(response)) => {
                 facts.decision = Decision::Replied;
@@ -151,9 +151,8 @@ pub(super) async fn judge<'h>(
                 };
                 apply_body_rules(context, permit.route(), head, body)?;
                 facts.decision = Decision::Shadowed(refusal);
-                return Ok(Judgement::Forward(Judged::new(
-                    permit, None, context, head, facts,
-                )));
+                let judged = Judged::new(permit, None, context, head, facts)?;
+                return Ok(Judgement::Forward(judged));
             }
         }
     }
@@ -167,17 +166,36 @@ impl Judged {
         context: &RequestContext<'_>,
         head: &RequestHead<'_>,
         facts: &Facts<'_>,
-    ) -> Self {
-        let came = head.parts.uri.path();
-        let judged = facts.path.map_or(came, NormalPath::as_str);
-        let stripped = context.snapshot.forwarding[permit.route()].strip_segments;
-        let sent = without_first_segments(judged, stripped);
-        Self {
+    ) -> Result<Self, Refusal> {
+        let forwarding = &context.snapshot.forwarding[permit.route()];
+        let path = match &forwarding.rewrite {
+            None => {
+                let came = head.parts.uri.path();
+                let judged = facts.path.map_or(came, NormalPath::as_str);
+                let sent = without_first_segments(judged, forwarding.strip_segments);
+                (sent != came).then(|| sent.to_owned())
+            }
+            Some(rewrite) => Some(rewritten(rewrite, context, facts)?),
+        };
+        Ok(Self {
             permit,
             token,
-            path: (sent != came).then(|| sent.to_owned()),
-        }
+            path,
+        })
     }
+}
+
+#[cold]
+fn rewritten(
+    rewrite: &PathRewrite,
+    context: &RequestContext<'_>,
+    facts: &Facts<'_>,
+) -> Result<String, Refusal> {
+    let (Some(path), Some(found)) = (facts.path, &facts.found) else {
+        return Err(Refusal::Panicked);
+    };
+    let rules = context.snapshot.path_parameters;
+    Ok(rewrite.apply(path, &found.parameters, rules)?)
 }
 
 /// Refuses requests that servers could read in different ways, and methods that are never forwarded.

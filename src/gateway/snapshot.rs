@@ -17,6 +17,7 @@ use crate::config::{self, Config, Spanned};
 use crate::oauth::bearer::{self, BearerToken};
 use crate::policy::cors::CorsPolicy;
 use crate::policy::known_hosts::KnownHosts;
+use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::RouteTable;
 use crate::policy::token_sources::{DecodedToken, TokenError, TokenSources};
 use crate::telemetry::{RequestLog, SampleRatio};
@@ -92,6 +93,8 @@ pub struct Forwarding {
     pub token_from: Option<TokenSources>,
     /// How many segments are removed from the front of the path.
     pub strip_segments: usize,
+    /// What replaces the path.
+    pub rewrite: Option<Box<PathRewrite>>,
     /// Whether the upstream gets the access token.
     pub forward_token: bool,
     /// Whether a stream ends when its token expires.

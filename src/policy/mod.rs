@@ -11,6 +11,7 @@ pub mod parameters;
 pub mod path;
 pub mod pattern;
 pub mod requirement;
+pub mod rewrite;
 pub mod route;
 pub mod route_table;
 mod skeleton;

@@ -25,6 +25,15 @@ impl<'t, 'p> Parameters<'t, 'p> {
             .zip(self.values.as_slice().to_vec().into_iter().map(decoded))
     }
 
+    /// The value of a parameter by its position in the path, as it is in the normal path.
+    pub(super) fn encoded(&self, position: usize) -> &'p str {
+        self.values
+            .as_slice()
+            .get(position)
+            .copied()
+            .unwrap_or_default()
+    }
+
     /// The value of a parameter, decoded once. Borrows a value without encoding.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Cow<'p, str>> {

@@ -111,6 +111,19 @@ impl Requirement {
     pub fn is_public(&self) -> bool {
         matches!(self, Self::Public)
     }
+
+    /// The same requirement for a rewritten path, which has each parameter at another `segment`.
+    pub(super) fn moved(&self, segment: &impl Fn(&str) -> usize) -> Self {
+        match self {
+            Self::Public => Self::Public,
+            Self::Token { any_of } => {
+                let moved = any_of.iter().map(|set| set.moved(segment));
+                Self::Token {
+                    any_of: moved.collect(),
+                }
+            }
+        }
+    }
 }
 
 impl ScopeRequirement {
@@ -165,6 +178,23 @@ impl ScopeRequirement {
                 .map(ScopePattern::as_str),
         };
         self.0.iter().map(check).collect()
+    }
+
+    fn moved(&self, segment: &impl Fn(&str) -> usize) -> Self {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) => Piece::Text(text.clone()),
+            Piece::Parameter { name, .. } => Piece::Parameter {
+                name: name.clone(),
+                segment: segment(name),
+            },
+        };
+        let scope = |scope: &RequiredScope| match scope {
+            RequiredScope::Fixed(pattern) => RequiredScope::Fixed(pattern.clone()),
+            RequiredScope::WithParameters(pieces) => {
+                RequiredScope::WithParameters(pieces.iter().map(piece).collect())
+            }
+        };
+        Self(self.0.iter().map(scope).collect())
     }
 
     /// The scopes with parameters filled in, in the written order, separated by spaces.

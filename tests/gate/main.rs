@@ -38,6 +38,7 @@ mod reload;
 mod request_headers;
 mod request_id;
 mod response_headers;
+mod rewrite;
 mod route_timeouts;
 mod routes;
 mod scopes;

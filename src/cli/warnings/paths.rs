@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
-use crate::config::{Config, Fault};
+use crate::config::{Config, Fault, Route, Spanned};
 use crate::gateway::Snapshot;
+use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::{Bypass, RefusedLookalikes, UpstreamRewrite};
 use crate::upstream::HostHeader;
 
@@ -58,6 +59,7 @@ fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         .map(|forwarding| UpstreamRewrite {
             upstream: forwarding.upstream,
             stripped: forwarding.strip_segments,
+            rewritten: forwarding.rewrite.as_deref().map(PathRewrite::as_pattern),
             is_host_passed: matches!(
                 snapshot.upstreams[forwarding.upstream].settings().host,
                 HostHeader::Pass
@@ -69,22 +71,24 @@ fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
         .iter()
         .map(|bypass| bypass_fault(config, snapshot, bypass))
         .collect();
-    let rewritten = config
-        .routes
-        .iter()
-        .find_map(|route| route.strip_prefix.as_ref());
+    let rewritten = config.routes.iter().find_map(changed_by);
     if let Some(prefix) = rewritten.filter(|_| found.is_incomplete) {
         let fault =
-            prefix.fault("too many paths overlap after strip_prefix to compare them all: some bypasses may not be reported");
+            prefix.fault("too many paths overlap at the upstream to compare them all: some bypasses may not be reported");
         faults.push(fault.with_help("check parts of the file separately"));
     }
     faults
 }
 
+// The key that changes the paths of a route before they go upstream.
+fn changed_by(route: &Route) -> Option<&Spanned<String>> {
+    route.strip_prefix.as_ref().or(route.rewrite.as_ref())
+}
+
 fn bypass_fault(config: &Config, snapshot: &Snapshot, bypass: &Bypass) -> Fault {
     let [(through, path), (to, path_of_other)] =
         [bypass.through, bypass.to].map(|index| snapshot.declaration(index, config));
-    let place = through.strip_prefix.as_ref().unwrap_or(path);
+    let place = changed_by(through).unwrap_or(path);
     let more = if bypass.has_more { ", and others" } else { "" };
     let fault = place.fault(format!(
         "bypass: {:?} reaches upstream {:?} as {:?}, as do requests for {:?} at {}{more}, but {:?} does not require \
@@ -220,6 +224,14 @@ mod tests {
         assert!(warnings[0].starts_with(
             "gateway.toml:7: routes[0].path: bypass: \"/{*rest}\" reaches upstream \"up\" as \"/{*rest}\", as do requests \
              for \"/api/{*rest}\" at routes[1].path, but \"/{*rest}\" does not require"
+        ));
+        let (warnings, _) = findings(&[
+            ("/old/{*rest}", "read", "rewrite = \"/{*rest}\""),
+            ("/reports", "admin", ""),
+        ]);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].starts_with(
+            "gateway.toml:10: routes[0].rewrite: bypass: \"/old/reports\" reaches upstream \"up\" as \"/reports\""
         ));
         for scope in ["admin", "admin read"] {
             let (warnings, _) = findings(&[

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{self, Fault, Spanned};
+use crate::config::{self, Config, Fault, Spanned};
 use crate::policy::pattern::RoutePattern;
+use crate::policy::rewrite::{PathRewrite, RewriteError};
 
 /// The paths of a route, with their numbers. A faulty one is left out.
 pub(super) fn paths(
@@ -102,6 +103,33 @@ pub(super) fn segments_to_strip(
     Ok(text.matches('/').count())
 }
 
+/// What replaces the paths of a route; none if it keeps them.
+pub(super) fn rewrite(
+    written: &config::Route,
+    path: &RoutePattern,
+    config: &Config,
+) -> Result<Option<PathRewrite>, Box<Fault>> {
+    let Some(text) = &written.rewrite else {
+        return Ok(None);
+    };
+    let rewrite = PathRewrite::new(pattern(text)?, path, config.server.path_parameters);
+    let hint = |error: &RewriteError| match error {
+        RewriteError::UnknownParameter { name, .. } => {
+            config::did_you_mean(name, path.parameters()).or_else(|| {
+                let has_some = path.parameters().len() > 0;
+                has_some.then(|| format!("the path has {}", listed(&parameters(path))))
+            })
+        }
+        RewriteError::OtherKind { .. } | RewriteError::Refused { .. } => None,
+    };
+    rewrite.map(Some).map_err(|error| {
+        Box::new(Fault {
+            help: hint(&error),
+            ..text.fault(error.to_string())
+        })
+    })
+}
+
 fn parsed<T, E: ToString>(
     text: &Spanned<String>,
     parse: impl FnOnce(&str) -> Result<T, E>,
@@ -162,6 +190,50 @@ mod tests {
                 )) && found_faults[0].contains(found),
                 "{found_faults:?}"
             );
+        }
+    }
+
+    #[test]
+    fn rewrite_takes_parameters_of_the_path_only() {
+        for (path, rewrite, fault) in [
+            ("/a/{id}", "/b/{id}", ""),
+            ("/a/{*rest}", "/{*rest}", ""),
+            (
+                "/a/{order}",
+                "/b/{ordr}",
+                "expected a parameter of the path \"/a/{order}\", but found {ordr} (did you mean \"order\"?)",
+            ),
+            (
+                "/a/{x}/{y}",
+                "/b/{id}",
+                "expected a parameter of the path \"/a/{x}/{y}\", but found {id} (the path has {x}, {y})",
+            ),
+            (
+                "/a",
+                "/b/{id}",
+                "expected a parameter of the path \"/a\", but found {id}",
+            ),
+            (
+                "/a",
+                "b",
+                "expected a path that starts with /, but found \"b\" (did you mean \"/b\"?)",
+            ),
+            (
+                "/a",
+                "/b/../c",
+                "expected a segment that a request can have, but found \"..\"",
+            ),
+            (
+                "/a",
+                "/b?c=d",
+                "expected a segment that a request can have, but found \"b?c=d\"",
+            ),
+            ("/a", "/b;c", "expected a path that obeys the rules"),
+        ] {
+            let found = of_route(&format!("path = \"{path}\"\nrewrite = \"{rewrite}\""));
+            let place = format!("routes[0].rewrite: {fault}");
+            assert_eq!(found.len(), usize::from(!fault.is_empty()), "{found:?}");
+            assert!(found.iter().all(|one| one.contains(&place)), "{found:?}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
-use super::paths::{paths, segments_to_strip};
+use super::paths::{self, paths, segments_to_strip};
 use super::{claims, cors, host_pattern, request_headers, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::networks::Networks;
@@ -194,6 +194,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
             if let Some(prefix) = &written.strip_prefix {
                 or_fault(faults, segments_to_strip(prefix, &path));
             }
+            or_fault(faults, paths::rewrite(written, &path, config));
             let route = compile_route(written, path, config, faults);
             if let Some(route) = route.filter(|_| is_whole && faults.is_empty()) {
                 routes.push(route);
@@ -299,6 +300,7 @@ fn compile_forwarding(
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,
         },
+        rewrite: paths::rewrite(written, path, config)?.map(Box::new),
         forward_token: matches!(written.forward_token, ForwardToken::Keep),
         close_at_expiry: written.close_at_expiry,
         max_body_size: written

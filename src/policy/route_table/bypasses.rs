@@ -1,7 +1,7 @@
 //! Bypasses: one route forwards paths that a stricter route protects.
 //!
-//! A route that strips the first segments of its paths forwards `/v1/reports` as `/reports`. Its
-//! own requirement applies, not that of the route for `/reports`.
+//! A route that strips the first segments of its paths, or rewrites them, forwards `/v1/reports` as
+//! `/reports`. Its own requirement applies, not that of the route for `/reports`.
 //!
 //! 1. Paths are compared as the upstream sees them, among routes of one upstream and one host. If
 //!    the upstream does not get the client's host, routes of all hosts are compared.
@@ -23,18 +23,26 @@ use std::ops::ControlFlow;
 use classes::RequirementClasses;
 use tree::{PathNode, PathSearch};
 
-use super::{Paths, Route, RouteTable};
-use crate::policy::pattern::Segment;
+use super::{Paths, RouteTable};
+use crate::policy::pattern::{RoutePattern, Segment};
 
 /// What the upstream sees of a route's requests.
 #[derive(Clone, Copy, Debug)]
-pub struct UpstreamRewrite {
+pub struct UpstreamRewrite<'r> {
     /// The number of the upstream.
     pub upstream: usize,
     /// How many first segments of the path are stripped.
     pub stripped: usize,
+    /// What replaces the path, with parameters of the same names.
+    pub rewritten: Option<&'r RoutePattern>,
     /// Whether the upstream gets the client's host.
     pub is_host_passed: bool,
+}
+
+impl UpstreamRewrite<'_> {
+    fn changes_paths(&self) -> bool {
+        self.stripped > 0 || self.rewritten.is_some()
+    }
 }
 
 /// Paths that avoid the requirement of a route.
@@ -68,8 +76,8 @@ const BASE_STEPS: usize = 100_000;
 impl RouteTable {
     /// Finds the bypasses; `rewrites` has one element for each route.
     #[must_use]
-    pub fn bypasses(&self, rewrites: &[UpstreamRewrite]) -> Bypasses {
-        if rewrites.iter().all(|rewrite| rewrite.stripped == 0) {
+    pub fn bypasses(&self, rewrites: &[UpstreamRewrite<'_>]) -> Bypasses {
+        if !rewrites.iter().any(UpstreamRewrite::changes_paths) {
             return Bypasses::default();
         }
         let mut groups: BTreeMap<(usize, Option<&str>), Vec<usize>> = BTreeMap::new();
@@ -118,7 +126,7 @@ struct BypassSearch<'t> {
 impl BypassSearch<'_> {
     // `host` is `None` for routes of any host, or of all hosts.
     fn search_host(&mut self, host: Option<&str>, group: &[usize]) {
-        let is_rewritten = |index: &&usize| self.paths.rewrites[**index].stripped > 0;
+        let is_rewritten = |index: &&usize| self.paths.rewrites[**index].changes_paths();
         let (rewritten, plain): (Vec<usize>, Vec<usize>) = group.iter().partition(is_rewritten);
         if rewritten.is_empty() {
             return;
@@ -195,15 +203,16 @@ impl BypassSearch<'_> {
             .entry(through)
             .and_modify(|bypass| bypass.has_more = true);
         bypass.or_insert_with(|| {
-            let upstream_path = paths
-                .overlap(through, to)
-                .iter()
-                .fold(String::new(), |path, (_, text)| path + "/" + text);
+            let text = |segments: Vec<(Segment, &str)>| {
+                segments
+                    .iter()
+                    .fold(String::new(), |path, (_, text)| path + "/" + text)
+            };
             Bypass {
                 through,
                 to,
-                requested_path: paths.stripped_prefix(through).to_owned() + &upstream_path,
-                upstream_path,
+                requested_path: text(paths.requested(through, to)),
+                upstream_path: text(paths.overlap(through, to)),
                 has_more: false,
             }
         });
@@ -214,7 +223,7 @@ impl BypassSearch<'_> {
 #[derive(Clone, Copy)]
 struct UpstreamPaths<'t> {
     table: &'t RouteTable,
-    rewrites: &'t [UpstreamRewrite],
+    rewrites: &'t [UpstreamRewrite<'t>],
 }
 
 impl<'t> UpstreamPaths<'t> {
@@ -227,13 +236,9 @@ impl<'t> UpstreamPaths<'t> {
 
     // Each segment with its text.
     fn written(self, index: usize) -> Vec<(Segment, &'t str)> {
-        let path = &self.table.routes[index].path;
-        let segments = path
-            .segments
-            .iter()
-            .cloned()
-            .zip(path.as_str().split('/').skip(1));
-        let remaining: Vec<_> = segments.skip(self.rewrites[index].stripped).collect();
+        let rewrite = self.rewrites[index];
+        let path = rewrite.rewritten.unwrap_or(&self.table.routes[index].path);
+        let remaining: Vec<_> = with_text(path).skip(rewrite.stripped).collect();
         if remaining.is_empty() {
             vec![(Segment::Literal(Box::default()), "")]
         } else {
@@ -241,13 +246,39 @@ impl<'t> UpstreamPaths<'t> {
         }
     }
 
-    fn stripped_prefix(self, index: usize) -> &'t str {
-        let path = self.table.routes[index].path.as_str();
-        let end = path
-            .match_indices('/')
-            .nth(self.rewrites[index].stripped)
-            .map_or(path.len(), |(slash, _)| slash);
-        &path[..end]
+    // As a client requests the paths that two routes share at the upstream.
+    fn requested(self, through: usize, to: usize) -> Vec<(Segment, &'t str)> {
+        let overlap = self.overlap(through, to);
+        let path = &self.table.routes[through].path;
+        let UpstreamRewrite {
+            stripped,
+            rewritten,
+            ..
+        } = self.rewrites[through];
+        let Some(rewritten) = rewritten else {
+            return with_text(path).take(stripped).chain(overlap).collect();
+        };
+        let mut names = path.parameters();
+        let mut requested = Vec::new();
+        for (segment, text) in with_text(path) {
+            let sent_at = match segment {
+                Segment::Literal(_) => None,
+                Segment::Parameter | Segment::Rest => {
+                    names.next().and_then(|name| rewritten.segment_of(name))
+                }
+            };
+            match (&segment, sent_at) {
+                (Segment::Rest, Some(index)) => {
+                    requested.extend_from_slice(overlap.get(index..).unwrap_or_default());
+                }
+                (_, Some(index)) => requested.extend(overlap.get(index).cloned()),
+                (_, None) => requested.push((segment, text)),
+            }
+        }
+        if requested.is_empty() {
+            requested.push((Segment::Literal(Box::default()), ""));
+        }
+        requested
     }
 
     // The most specific pattern that covers the paths which two routes share.
@@ -282,22 +313,11 @@ impl<'t> UpstreamPaths<'t> {
             hosts,
             any_host,
         } = self.table;
-        let Route {
-            hosts: of_route,
-            path,
-            ..
-        } = &routes[through];
-        let stripped_prefix = path
-            .segments
-            .iter()
-            .take(self.rewrites[through].stripped)
-            .cloned();
-        let requested: Vec<_> = stripped_prefix
-            .chain(
-                self.overlap(through, to)
-                    .into_iter()
-                    .map(|(segment, _)| segment),
-            )
+        let of_route = &routes[through].hosts;
+        let requested: Vec<_> = self
+            .requested(through, to)
+            .into_iter()
+            .map(|(segment, _)| segment)
             .collect();
         let finds_through = |paths: &Paths| {
             paths
@@ -314,6 +334,14 @@ impl<'t> UpstreamPaths<'t> {
                 .any(finds_through),
         }
     }
+}
+
+// The segments of a path, each with its text.
+fn with_text(path: &RoutePattern) -> impl Iterator<Item = (Segment, &str)> {
+    path.segments
+        .iter()
+        .cloned()
+        .zip(path.as_str().split('/').skip(1))
 }
 
 #[cfg(test)]

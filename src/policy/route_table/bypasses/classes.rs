@@ -1,17 +1,19 @@
 //! Classes of routes with the same requirement, so that each implication is computed once.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::UpstreamRewrite;
-use crate::policy::pattern::Segment;
+use crate::policy::pattern::{MAX_PARAMETERS, Segment};
 use crate::policy::requirement::SharedParameters;
 use crate::policy::route::Route;
 
 /// The class of each route.
 pub(super) struct RequirementClasses<'r> {
-    routes: &'r [Route],
-    rewrites: &'r [UpstreamRewrite],
+    /// The routes, with the parameters at their segments of the upstream path.
+    routes: Vec<Cow<'r, Route>>,
+    rewrites: &'r [UpstreamRewrite<'r>],
     of: Vec<u32>,
     /// The first route of each class.
     first: Vec<usize>,
@@ -20,7 +22,11 @@ pub(super) struct RequirementClasses<'r> {
 }
 
 impl<'r> RequirementClasses<'r> {
-    pub(super) fn new(routes: &'r [Route], rewrites: &'r [UpstreamRewrite]) -> Self {
+    pub(super) fn new(routes: &'r [Route], rewrites: &'r [UpstreamRewrite<'r>]) -> Self {
+        let seen = routes.iter().zip(rewrites).enumerate();
+        let routes: Vec<_> = seen
+            .map(|(index, (route, rewrite))| as_rewritten(index, route, *rewrite))
+            .collect();
         let mut of = Vec::new();
         let mut first = Vec::new();
         let mut by_text = HashMap::new();
@@ -59,7 +65,7 @@ impl<'r> RequirementClasses<'r> {
             stripped: self.rewrites[one].stripped,
             stripped_of_other: self.rewrites[two].stripped,
         };
-        let [one, two] = [one, two].map(|index| &self.routes[index]);
+        let [one, two] = [one, two].map(|index| &*self.routes[index]);
         let implies =
             one.methods.in_common(&two.methods).is_none() || one.is_as_strict_as(two, shared);
         self.known.borrow_mut().insert((class, other), implies);
@@ -67,9 +73,34 @@ impl<'r> RequirementClasses<'r> {
     }
 }
 
+/// The first segment that stands for a parameter without one in the rewritten path. No path has as
+/// many segments.
+const FIRST_UNKNOWN: usize = 0x1000;
+
+// A parameter that is not part of the rewritten path equals no parameter of another route.
+fn as_rewritten<'r>(
+    index: usize,
+    route: &'r Route,
+    rewrite: UpstreamRewrite<'_>,
+) -> Cow<'r, Route> {
+    let Some(rewritten) = rewrite.rewritten else {
+        return Cow::Borrowed(route);
+    };
+    let segment = |name: &str| {
+        let number = || route.path.parameters().position(|known| known == name);
+        rewritten.segment_of(name).unwrap_or_else(|| {
+            FIRST_UNKNOWN + index * MAX_PARAMETERS + number().unwrap_or_default()
+        })
+    };
+    Cow::Owned(Route {
+        requirement: route.requirement.moved(&segment),
+        ..route.clone()
+    })
+}
+
 // Everything that decides whether one route implies another. Scopes with parameters are equal only
 // if the parameters are the same segments of the upstream path.
-fn text(route: &Route, rewrite: UpstreamRewrite) -> String {
+fn text(route: &Route, rewrite: UpstreamRewrite<'_>) -> String {
     let Route {
         hosts: _,
         path,
@@ -88,6 +119,10 @@ fn text(route: &Route, rewrite: UpstreamRewrite) -> String {
         let positions: Vec<_> = path
             .parameters()
             .zip(placeholders.map(|(index, _)| index.checked_sub(rewrite.stripped)))
+            .map(|(name, index)| {
+                let rewritten = rewrite.rewritten.map(|path| path.segment_of(name));
+                (name, rewritten.unwrap_or(index))
+            })
             .collect();
         text += &format!(" {positions:?}");
     }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::requirement::{Requirement, ScopeRequirement};
+use crate::policy::route::Route;
 use crate::policy::route_table::tests::route;
 
 /// A route: its hosts, path, methods and scope, and the number of stripped segments.
@@ -25,6 +26,7 @@ fn search(routes: &[Written<'_>], is_host_passed: bool) -> Bypasses {
         .map(|route| UpstreamRewrite {
             upstream: 0,
             stripped: route.4,
+            rewritten: None,
             is_host_passed,
         })
         .collect();
@@ -183,6 +185,7 @@ fn path_without_a_reachable_stricter_route_is_no_bypass() {
     let routes = [("", "/v1/{*rest}", "", "read", 1), reports];
     let table = RouteTable::build(routes.iter().map(compiled).collect()).expect("no overlap");
     let rewrite = |upstream, stripped| UpstreamRewrite {
+        rewritten: None,
         upstream,
         stripped,
         is_host_passed: true,
@@ -266,4 +269,93 @@ fn search_time_is_proportional_to_the_routes() {
             );
         }
     }
+}
+
+/// The forwarding route, the avoided route, and the requested path. Each route has a path, a scope,
+/// and the path that replaces it; "" for none.
+fn rewritten(routes: &[(&str, &str, &str)]) -> Vec<(usize, usize, String)> {
+    let compiled = |&(path, scope, _): &(&str, &str, &str)| compiled(&("", path, "", scope, 0));
+    let table = RouteTable::build(routes.iter().map(compiled).collect()).expect("no overlap");
+    let to = |(_, _, to): &(&str, &str, &str)| {
+        (!to.is_empty()).then(|| RoutePattern::parse(to).expect("a pattern"))
+    };
+    let patterns: Vec<_> = routes.iter().map(to).collect();
+    let rewrites: Vec<_> = patterns
+        .iter()
+        .map(|pattern| UpstreamRewrite {
+            upstream: 0,
+            stripped: 0,
+            rewritten: pattern.as_ref(),
+            is_host_passed: true,
+        })
+        .collect();
+    let found = table.bypasses(&rewrites).bypasses.into_iter();
+    found
+        .map(|bypass| (bypass.through, bypass.to, bypass.requested_path))
+        .collect()
+}
+
+#[test]
+fn path_rewritten_to_one_that_another_route_protects_is_a_bypass() {
+    let reports = ("/reports", "read admin", "");
+    for (path, to, asked) in [
+        ("/old", "/reports", "/old"),
+        ("/old/{x}", "/{x}", "/old/reports"),
+        ("/old/{x}", "/reports", "/old/{x}"),
+        ("/old/{*rest}", "/{*rest}", "/old/reports"),
+        ("/{x}/of/{y}", "/{y}", "/{x}/of/reports"),
+        ("/{*rest}", "/reports/{*rest}", "/"),
+    ] {
+        assert_eq!(
+            rewritten(&[(path, "read", to), reports]),
+            bypass(0, 1, asked),
+            "{path} {to}"
+        );
+        assert_eq!(
+            rewritten(&[(path, "read admin", to), reports]),
+            [],
+            "{path} {to}"
+        );
+    }
+    let deep = ("/users/{id}/keys", "read keys", "");
+    assert_eq!(
+        rewritten(&[("/k/{*rest}", "read", "/users/{*rest}"), deep]),
+        bypass(0, 1, "/k/{id}/keys")
+    );
+    assert_eq!(
+        rewritten(&[("/k/{x}", "read", "/users/{x}/name"), deep]),
+        []
+    );
+    // A route without rewriting reaches what a rewriting one protects.
+    assert_eq!(
+        rewritten(&[("/{*rest}", "", ""), ("/api/{x}", "admin", "/users/{x}")]),
+        bypass(0, 1, "/users/{x}")
+    );
+}
+
+#[test]
+fn parameters_in_scopes_are_compared_where_the_upstream_sees_them() {
+    let users = ("/users/{id}", "user.{id}", "");
+    for (path, scope, to, found) in [
+        ("/u/x/{id}", "user.{id}", "/users/{id}", false),
+        ("/u/x/{id}", "user.{id} more", "/users/{id}", false),
+        ("/u/{a}/{b}", "user.{b} more", "/users/{b}", false),
+        ("/u/{a}/{b}", "user.{b} more", "/users/{a}", true),
+        // A more specific path is intended.
+        ("/u/{a}", "user.{a} more", "/users/7", false),
+        ("/u/{a}", "user.{a}.more", "/users/{a}", true),
+    ] {
+        let bypasses = rewritten(&[(path, scope, to), users]);
+        assert_eq!(
+            bypasses.iter().any(|(through, ..)| *through == 0),
+            found,
+            "{path} {scope} {to}"
+        );
+    }
+    let wide = ("/users", "user.*", "");
+    let bypasses = rewritten(&[("/u/{a}", "user.{a}", "/users"), wide]);
+    assert!(
+        bypasses.iter().all(|(through, ..)| *through == 1),
+        "{bypasses:?}"
+    );
 }
