@@ -84,8 +84,9 @@ fn serve_gateway(upstream: SocketAddr) -> SocketAddr {
     );
     let (config, _) = config::parse("flood.toml", &toml).expect("a valid file");
     let snapshot = gateway::compile(&config).expect("a valid file");
-    let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
-    let address = listeners.addresses()[0];
+    let listeners =
+        listen(&[config.listeners[0].address.value.clone()], 1, false).expect("a free port");
+    let address = listeners.addresses()[0].ip().expect("a port");
     let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     let server = Server::start(
         listeners,

@@ -17,7 +17,7 @@
 //! | [`values`] | closed sets of configuration values, and their spelling | nothing |
 //! | [`text`] | quotes and truncates untrusted text for messages | nothing |
 //! | [`sync`] | one policy for poisoned locks | nothing |
-//! | [`client_limits`] | which addresses count as one client, and a client's share of a limit | nothing |
+//! | [`client_limits`] | client addresses, which of them count as one client, and a client's share of a limit | nothing |
 //! | [`oauth`] | terms of the RFCs: bearer tokens, scopes, claims, JOSE, challenges | nothing |
 //! | [`files`] | reads files named by the operator, whole and bounded | nothing |
 //! | [`http_client`] | HTTP client for authorization servers and the span collector: bounded, no redirects | nothing |
@@ -144,7 +144,8 @@
 //! - **[challenge](oauth::challenge::Challenge)**: the value of `WWW-Authenticate`.
 //! - **circuit breaker**: suspends introspection requests to a server that fails.
 //! - **[claims](oauth::claims::Claims)**: the JSON object that a token or an introspection response holds.
-//! - **client address**: the peer, or what a [trusted proxy](gateway::Networks) forwarded.
+//! - **client address**: the peer, or what a [trusted proxy](gateway::Networks) forwarded; `unix` for a
+//!   [peer of a Unix socket](client_limits::ClientAddress).
 //! - **[ConnectionState](transport::ConnectionState)**: what a connection waits for, and thus which timeout holds.
 //! - **[deadline](clock::Deadline)**: one timeout in the table of a worker's [`Ticker`](clock::Ticker).
 //! - **[denial](policy::decision::Denial)**: why `decide` gave no permit.

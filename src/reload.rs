@@ -243,7 +243,7 @@ fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
         config
             .listeners
             .iter()
-            .map(|listener| listener.address.value)
+            .map(|listener| listener.address.value.clone())
             .collect::<Vec<_>>()
     };
     let changes = [

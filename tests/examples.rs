@@ -142,7 +142,7 @@ fn kubernetes_manifest_fits_its_configuration() {
     let listeners: Vec<_> = config
         .listeners
         .iter()
-        .map(|listener| listener.address.value.port())
+        .filter_map(|listener| Some(listener.address.value.ip()?.port()))
         .collect();
     let ports: Vec<u16> = values(&manifest, "containerPort:")
         .iter()

@@ -10,7 +10,6 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -275,7 +274,7 @@ impl Admin {
     #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     fn write_process(&self, page: &mut Page<'_>) -> fmt::Result {
         let listeners = self.telemetry.listeners();
-        let of = |address: &SocketAddr| vec![("listener", address.to_string())];
+        let of = |address: &str| vec![("listener", address.to_string())];
         page.gauge(
             "scopegate_connections",
             "Open client connections",

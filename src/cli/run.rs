@@ -16,7 +16,7 @@ use super::warnings::weak_choices;
 use super::{Options, service};
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{self, Config, Purpose};
+use crate::config::{self, Config, ListenAddress, Purpose};
 use crate::gateway::{self, SharedSnapshot, Snapshot};
 use crate::reload::{FileWatcher, Reloaded, Reloader};
 use crate::server::tls::{Certificates, CurrentCertificates};
@@ -100,7 +100,7 @@ impl Sockets {
         let addresses: Vec<_> = config
             .listeners
             .iter()
-            .map(|listener| listener.address.value)
+            .map(|listener| listener.address.value.clone())
             .collect();
         let server = &config.server;
         let admin = match config.admin_address() {
@@ -197,7 +197,12 @@ async fn control_plane(
     }
     #[cfg(feature = "development")]
     if let Some(development) = &development {
-        development.announce(&snapshot.load(), server.addresses());
+        let gateway: Vec<_> = server
+            .addresses()
+            .iter()
+            .filter_map(ListenAddress::ip)
+            .collect();
+        development.announce(&snapshot.load(), &gateway);
     }
 
     let mut reloader = Reloader::new(config, Arc::clone(&snapshot), certificates);

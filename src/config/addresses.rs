@@ -1,5 +1,6 @@
 //! Types of values: socket addresses, networks, hosts, URLs and files.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -11,10 +12,11 @@ use super::hints;
 use super::mismatch::{Mismatch, expected};
 use super::reference::Description;
 use super::scalars::read_text;
+use super::unix_path::{UNIX_PATH, read_unix_path, unix_text};
 use super::value_type::{ValueType, value_type};
 
 const SOCKET_ADDRESS: &str = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]{1,5}$";
-const NETWORK: &str = "^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$";
+const NETWORK: &str = "^([0-9A-Fa-f:.]+(/[0-9]{1,3})?|unix)$";
 const HOST_NAME: &str = "^[A-Za-z0-9._:-]+$";
 const ORIGIN: &str = r#"^[Hh][Tt][Tt][Pp][Ss]?://[^/?\s\\#@<>{}|^`"$]+/?$"#;
 pub(super) const URL: &str =
@@ -40,12 +42,82 @@ fn read_socket_address(value: &DeValue<'_>) -> Result<SocketAddr, Mismatch> {
         })
 }
 
-/// A network, or one address as a network of its own.
-pub(super) fn network() -> impl ValueType<IpNet> {
+/// Clients that a list of networks may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientNetwork {
+    /// A network, or one address as a network of its own.
+    Ip(IpNet),
+    /// Clients of Unix sockets.
+    Unix,
+}
+
+impl fmt::Display for ClientNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(network) => network.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+/// Where a listener accepts connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An IP address and a port.
+    Ip(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl ListenAddress {
+    /// IP address and port; none for a Unix socket.
+    #[must_use]
+    pub fn ip(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for ListenAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An IP address and a port, or `unix:` and a path; a relative one starts in `folder`.
+pub(super) fn listen_address(folder: &Path) -> impl ValueType<ListenAddress> {
+    let read = move |value: &DeValue<'_>| match value.as_str().and_then(unix_text) {
+        Some(path) => read_unix_path(path, folder).map(ListenAddress::Unix),
+        None => read_socket_address(value).map(ListenAddress::Ip),
+    };
+    value_type(read, || {
+        Description::pattern(
+            "IP address and port, or Unix socket",
+            &format!("{SOCKET_ADDRESS}|{UNIX_PATH}"),
+        )
+    })
+}
+
+/// A network, one address as a network of its own, or `unix`.
+pub(super) fn network() -> impl ValueType<ClientNetwork> {
     value_type(read_network, || Description::pattern("network", NETWORK))
 }
 
-fn read_network(value: &DeValue<'_>) -> Result<IpNet, Mismatch> {
+fn read_network(value: &DeValue<'_>) -> Result<ClientNetwork, Mismatch> {
+    if value.as_str() == Some("unix") {
+        return Ok(ClientNetwork::Unix);
+    }
     let parse = |text: &str| {
         text.parse()
             .ok()
@@ -55,6 +127,7 @@ fn read_network(value: &DeValue<'_>) -> Result<IpNet, Mismatch> {
     value
         .as_str()
         .and_then(parse)
+        .map(ClientNetwork::Ip)
         .ok_or_else(|| expected("a network such as \"10.0.0.0/8\"").or_help(hint()))
 }
 

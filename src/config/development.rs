@@ -78,11 +78,14 @@ impl Development {
         listeners: &[Listener],
         admin: Option<&Admin>,
     ) {
-        let addresses = listeners
-            .iter()
-            .map(|listener| &listener.address)
-            .chain(admin.map(|admin| &admin.listen));
-        for listener in addresses.chain([&self.listen, &self.echo]) {
+        // A Unix socket is reached from this machine only.
+        let listeners = listeners.iter().filter_map(|listener| {
+            let address = listener.address.value.ip()?;
+            Some(listener.address.with_value(address))
+        });
+        let own = [&self.listen, &self.echo].into_iter();
+        let own = admin.map(|admin| &admin.listen).into_iter().chain(own);
+        for listener in listeners.chain(own.cloned()) {
             if !listener.value.ip().is_loopback() {
                 let message = format!(
                     "expected a loopback address beside [development], but found \"{}\"",

@@ -3,10 +3,9 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use ipnet::IpNet;
 use url::Url;
 
-use super::addresses::{path, socket_address};
+use super::addresses::{ClientNetwork, ListenAddress, listen_address, path};
 use super::declare::table;
 use super::read::Table;
 use super::report::Spanned;
@@ -17,9 +16,11 @@ table! {
     pub struct Listener {
         fn read(table) -> Option<Self>;
 
-        /// IP address and port. Port 0 picks a free port.
+        /// IP address and port, or `unix:` and the path of a socket. Port 0 picks a free port. The
+        /// gateway creates the socket, for its own user and group.
         /// Example: `address = "0.0.0.0:8443"`
-        pub address: Spanned<SocketAddr> = required(socket_address(), "an IP address and a port"),
+        pub address: Spanned<ListenAddress> =
+            required(listen_address(table.folder()), "an IP address and a port"),
         /// TLS with clients. Without it, clients connect without TLS.
         /// Example: `tls = { certificates = [{ certificate = "server.crt", key = "server.key" }] }`
         pub tls: Option<ListenerTls> = optional_table(ListenerTls::read),
@@ -73,7 +74,7 @@ table! {
 }
 
 impl Listener {
-    pub(super) fn plain(address: Spanned<SocketAddr>) -> Self {
+    pub(super) fn plain(address: Spanned<ListenAddress>) -> Self {
         Self {
             address,
             tls: None,
@@ -103,16 +104,30 @@ impl ListenerTls {
 pub(super) fn refuse_untrusted_headers(
     table: &Table<'_>,
     listeners: &[Listener],
-    trusted_proxies: &[IpNet],
+    trusted_proxies: &[ClientNetwork],
 ) {
-    let required = listeners
-        .iter()
-        .filter_map(|listener| listener.proxy_protocol.as_ref());
-    for required in required.filter(|required| required.value && trusted_proxies.is_empty()) {
-        let message = "expected server.trusted_proxies, but found none";
+    for listener in listeners {
+        let is_unix = listener.address.value.ip().is_none();
+        let may_connect = |network: &ClientNetwork| (*network == ClientNetwork::Unix) == is_unix;
+        let required = listener.proxy_protocol.as_ref();
+        let Some(required) = required.filter(|required| required.value) else {
+            continue;
+        };
+        if trusted_proxies.iter().any(may_connect) {
+            continue;
+        }
+        let message = if is_unix {
+            "expected \"unix\" in server.trusted_proxies, but found no such element"
+        } else {
+            "expected server.trusted_proxies, but found none"
+        };
         let fault = required
             .fault(message)
-            .with_help("list the networks of the proxies that send the PROXY header, such as trusted_proxies = \"10.0.0.0/8\"");
+            .with_help(if is_unix {
+                "only trusted proxies may send the PROXY header"
+            } else {
+                "list the networks of the proxies that send the PROXY header, such as trusted_proxies = \"10.0.0.0/8\""
+            });
         table.push(fault);
     }
 }
@@ -123,7 +138,8 @@ pub(super) fn refuse_impossible_redirects(
     listeners: &[Listener],
     external_url: Option<&Spanned<Url>>,
 ) {
-    let tls = listeners.iter().filter(|one| one.tls.is_some()).count();
+    let has_port = |one: &&Listener| one.tls.is_some() && one.address.value.ip().is_some();
+    let tls = listeners.iter().filter(has_port).count();
     let nothing_is_served = listeners.iter().all(Listener::redirects_to_https);
     let redirecting = listeners.iter().filter(|one| one.redirects_to_https());
     for listener in redirecting {
@@ -159,11 +175,11 @@ pub(super) fn refuse_impossible_redirects(
 }
 
 /// Two listeners cannot share an address: the gateway would not start.
-pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<SocketAddr>]) {
+pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<ListenAddress>]) {
     for (index, address) in addresses.iter().enumerate() {
         if let Some(other) = addresses[..index]
             .iter()
-            .find(|other| collide(other.value, address.value))
+            .find(|other| collide(&other.value, &address.value))
         {
             let message = format!(
                 "expected an address of its own, but found that of {}",
@@ -174,8 +190,17 @@ pub(super) fn refuse_collisions(table: &Table<'_>, addresses: &[&Spanned<SocketA
     }
 }
 
+fn collide(one: &ListenAddress, other: &ListenAddress) -> bool {
+    match (one, other) {
+        (ListenAddress::Ip(one), ListenAddress::Ip(other)) => share_a_port(*one, *other),
+        (ListenAddress::Unix(one), ListenAddress::Unix(other)) => one == other,
+        (ListenAddress::Ip(_), ListenAddress::Unix(_))
+        | (ListenAddress::Unix(_), ListenAddress::Ip(_)) => false,
+    }
+}
+
 // Port 0 picks a free port each time. An unspecified address covers only its own address family.
-fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+fn share_a_port(one: SocketAddr, other: SocketAddr) -> bool {
     let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0
         && one.port() == other.port()

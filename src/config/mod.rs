@@ -58,6 +58,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use addresses::{ClientNetwork, ListenAddress};
 pub use admin::Admin;
 pub use cors::{Cors, RouteCors};
 pub use development::{Development, DevelopmentClient};
@@ -280,13 +281,16 @@ impl Config {
         if let Some(development) = development {
             development.refuse_public_addresses(table, &config.listeners, config.admin.as_ref());
         }
-        let addresses = config.listeners.iter().map(|listener| &listener.address);
-        let addresses = addresses.chain(config.admin.iter().map(|admin| &admin.listen));
-        let addresses = addresses.chain(
+        let own = config.admin.iter().map(|admin| &admin.listen).chain(
             development
                 .into_iter()
                 .flat_map(|one| [&one.listen, &one.echo]),
         );
+        let own: Vec<_> = own
+            .map(|address| address.with_value(ListenAddress::Ip(address.value)))
+            .collect();
+        let addresses = config.listeners.iter().map(|listener| &listener.address);
+        let addresses = addresses.chain(&own);
         listener::refuse_untrusted_headers(
             table,
             &config.listeners,

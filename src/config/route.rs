@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
-use ipnet::IpNet;
 use serde_json::{Value, json};
 use toml::de::DeValue;
 
-use super::addresses::network;
+use super::addresses::{ClientNetwork, network};
 use super::cors::{Cors, RouteCors};
 use super::declare::table;
 use super::header_rules::{RequestHeaders, ResponseHeaders};
@@ -49,7 +48,7 @@ table! {
         /// Networks of the clients that may use the route. Others get 403, with any token. Behind
         /// `trusted_proxies`, the address that they report counts. Without it, all clients may.
         /// Example: `allow_from = ["10.0.0.0/8", "2001:db8::/32"]`
-        pub allow_from: Vec<IpNet> = list_of_values(network(), 1),
+        pub allow_from: Vec<ClientNetwork> = list_of_values(network(), 1),
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),

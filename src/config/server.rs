@@ -1,14 +1,12 @@
 //! `[server]`, `[log]` and `[challenge]`: connections and requests, the log, and the text of
 //! refusals.
 
-use std::net::SocketAddr;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use url::Url;
 
-use super::addresses::{network, origin, socket_address};
+use super::addresses::{ClientNetwork, ListenAddress, listen_address, network, origin};
 use super::declare::table;
 use super::header_rules::ResponseHeaders;
 use super::mismatch::expected;
@@ -28,10 +26,11 @@ table! {
     pub struct Server {
         fn read(table) -> Self;
 
-        /// Addresses that accept connections without TLS. Port 0 picks a free port. If the file has
-        /// `[[listeners]]`, there is no default.
+        /// Addresses that accept connections without TLS: IP address and port, or `unix:` and a path.
+        /// Port 0 picks a free port. If the file has `[[listeners]]`, there is no default.
         /// Example: `listen = ["127.0.0.1:8080", "[::1]:8080"]`
-        pub(super) listen: Vec<Spanned<SocketAddr>> = list_or(socket_address(), 1, "127.0.0.1:8080"),
+        pub(super) listen: Vec<Spanned<ListenAddress>> =
+            list_or(listen_address(table.folder()), 1, "127.0.0.1:8080"),
         /// Whether requests without a valid and sufficient token are refused. `false` is shadow
         /// mode, for all routes without an `enforce` of their own. Without it, they are refused.
         /// Example: `enforce = false`
@@ -46,10 +45,10 @@ table! {
         /// in `X-Forwarded-Proto`. Without it, they come from the connection and the `Host` header.
         /// Example: `external_url = "https://api.example.com"`
         pub external_url: Option<Spanned<Url>> = optional(origin()),
-        /// Networks of the proxies in front of the gateway. `Forwarded` and `X-Forwarded-*` count
-        /// only from them. Without it, from none.
+        /// Networks of the proxies in front of the gateway; `unix` for clients of Unix sockets.
+        /// `Forwarded` and `X-Forwarded-*` count only from them. Without it, from none.
         /// Example: `trusted_proxies = ["10.0.0.0/8", "fd00::/8"]`
-        pub trusted_proxies: Vec<IpNet> = list_of_values(network(), 0),
+        pub trusted_proxies: Vec<ClientNetwork> = list_of_values(network(), 0),
         /// Time from the first byte of a request head to its end.
         /// Example: `header_timeout = "5s"`
         pub header_timeout: Duration = or(duration(MILLISECOND..=HOUR), "10s"),
@@ -73,7 +72,8 @@ table! {
         /// Example: `max_connections = 50000`
         pub max_connections: usize = or(count(1..=1_000_000), 16_384),
         /// Maximum number of connections of one client: one IPv4 address, or one /64 network of
-        /// IPv6. One more is closed at once. `0` means no limit. `trusted_proxies` are exempt.
+        /// IPv6. One more is closed at once. `0` means no limit. `trusted_proxies` and
+        /// clients of Unix sockets are exempt.
         /// Example: `max_connections_per_client = 100`
         pub max_connections_per_client: usize = or(count(0..=1_000_000), 0),
         /// Maximum size of a request head. A larger one gets 431.

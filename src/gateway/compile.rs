@@ -90,7 +90,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
         },
         path_parameters: config.server.path_parameters,
-        trusted_proxies: Networks::new(config.server.trusted_proxies.clone()),
+        trusted_proxies: Networks::new(&config.server.trusted_proxies),
         external_scheme: config.server.external_url.as_ref().map(|url| {
             let is_https = url.value.scheme() == "https";
             HeaderValue::from_static(if is_https { "https" } else { "http" })

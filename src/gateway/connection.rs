@@ -1,7 +1,6 @@
 //! A client connection, as the gateway knows it.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Weak};
@@ -11,15 +10,27 @@ use http::HeaderValue;
 use super::https_redirect::HttpsRedirect;
 use super::snapshot::Snapshot;
 use super::tunnel::Tunnel;
+use crate::client_limits::{ClientAddress, PeerCredentials};
 use crate::transport::{ConnectionState, Interim};
 use crate::upstream::headers::ClientInfo;
 use crate::verify::ConnectionCache;
 
+/// How a client has connected.
+#[derive(Clone, Debug)]
+pub struct ConnectionOrigin {
+    /// The peer, or the client that its PROXY header names.
+    pub client: ClientAddress,
+    /// The process of a peer of a Unix socket.
+    pub peer: Option<PeerCredentials>,
+    /// Whether over TLS.
+    pub is_tls: bool,
+    /// Where its listener redirects every request; none if it serves routes.
+    pub redirect: Option<HttpsRedirect>,
+}
+
 /// A client connection.
 pub struct Connection {
-    pub(super) address: IpAddr,
-    is_tls: bool,
-    pub(super) redirect: Option<HttpsRedirect>,
+    pub(super) origin: ConnectionOrigin,
     client: RefCell<Option<Known>>,
     pub(super) state: Rc<ConnectionState>,
     pub(super) interim: Interim,
@@ -37,22 +48,15 @@ struct Known {
 
 impl Connection {
     pub(super) fn new(
-        address: IpAddr,
-        is_tls: bool,
-        redirect: Option<HttpsRedirect>,
+        mut origin: ConnectionOrigin,
         state: Rc<ConnectionState>,
         interim: Interim,
         connection_cache: ConnectionCache,
     ) -> Self {
-        let (address, client, tunnel) = (
-            address.to_canonical(),
-            RefCell::default(),
-            RefCell::default(),
-        );
+        origin.client = origin.client.to_canonical();
+        let (client, tunnel) = (RefCell::default(), RefCell::default());
         Self {
-            address,
-            is_tls,
-            redirect,
+            origin,
             client,
             state,
             interim,
@@ -70,11 +74,11 @@ impl Connection {
         {
             return Rc::clone(&known.client);
         }
-        let scheme = HeaderValue::from_static(if self.is_tls { "https" } else { "http" });
+        let scheme = HeaderValue::from_static(if self.origin.is_tls { "https" } else { "http" });
         let scheme = snapshot.external_scheme.clone().unwrap_or(scheme);
         let client = Rc::new(ClientInfo::new(
-            self.address,
-            snapshot.trusted_proxies.contains(self.address),
+            self.origin.client,
+            snapshot.trusted_proxies.contains(self.origin.client),
             scheme,
         ));
         *known = Some(Known {

@@ -4,7 +4,6 @@
 //! what the gateway does. Neither of them knows of it.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -16,9 +15,8 @@ use http::{Request, Response};
 
 use super::admission;
 use super::claim_headers::OmittedClaim;
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionOrigin};
 use super::facts::{Decision, Facts, RequestHead};
-use super::https_redirect::HttpsRedirect;
 use super::judge::{Judgement, RequestContext, STEPS, judge};
 use super::panics::catch_panic;
 use super::prepare::{Prepared, prepare};
@@ -90,27 +88,17 @@ pub struct RequestTarget<'r> {
 }
 
 impl DryRun {
-    /// For a client that has connected from `address`, over TLS or not, to a listener that serves
-    /// routes or redirects.
+    /// For a client that has connected.
     #[must_use]
     pub fn new(
         snapshot: Arc<Snapshot>,
         ticker: Rc<Ticker>,
         telemetry: Rc<WorkerTelemetry>,
-        address: IpAddr,
-        is_tls: bool,
-        redirect: Option<HttpsRedirect>,
+        origin: ConnectionOrigin,
     ) -> Self {
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
         let (state, interim) = (ConnectionState::idle(), Interim::default());
-        let connection = Connection::new(
-            address,
-            is_tls,
-            redirect,
-            state,
-            interim,
-            ConnectionCache::new(tokens),
-        );
+        let connection = Connection::new(origin, state, interim, ConnectionCache::new(tokens));
         Self {
             snapshot,
             ticker,
@@ -139,7 +127,7 @@ impl DryRun {
             connection_cache: &self.connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
-            redirect: self.connection.redirect.as_ref(),
+            redirect: self.connection.origin.redirect.as_ref(),
         };
 
         let head = RequestHead::new(&parts, None);

@@ -1,7 +1,6 @@
 //! Takes one worker's requests through all steps: judge, prepare, forward, respond.
 
 use std::cell::RefCell;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,10 +10,9 @@ use http::request::Parts;
 use http::{HeaderValue, Request, Response, Version, header};
 
 use super::admission;
-use super::connection::Connection;
+use super::connection::{Connection, ConnectionOrigin};
 use super::facts::{RecordedFacts, RequestHead};
 use super::forward::{Forwarded, forward};
-use super::https_redirect::HttpsRedirect;
 use super::judge::{Judgement, RequestContext, STEPS, judge};
 use super::panics::catch_panic;
 use super::prepare::prepare;
@@ -80,25 +78,16 @@ impl Gate {
         }
     }
 
-    /// A client connection from `address`, over TLS or not. Its requests are redirected if there is a
-    /// `redirect`.
+    /// A client connection.
     #[must_use]
     pub fn connection(
         &self,
-        address: IpAddr,
-        is_tls: bool,
-        redirect: Option<HttpsRedirect>,
+        origin: ConnectionOrigin,
         state: Rc<ConnectionState>,
         interim: Interim,
     ) -> Connection {
-        Connection::new(
-            address,
-            is_tls,
-            redirect,
-            state,
-            interim,
-            ConnectionCache::new(Rc::clone(&self.tokens)),
-        )
+        let cache = ConnectionCache::new(Rc::clone(&self.tokens));
+        Connection::new(origin, state, interim, cache)
     }
 
     /// Judges a request, forwards it if it may pass, and responds.
@@ -132,7 +121,7 @@ impl Gate {
             connection_cache: &connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
-            redirect: connection.redirect.as_ref(),
+            redirect: connection.origin.redirect.as_ref(),
         };
 
         let origin = snapshot
@@ -237,11 +226,12 @@ impl Gate {
     ) -> Box<Record> {
         let mut record = Record::begin(
             &self.telemetry,
-            connection.address,
+            connection.origin.client,
             parts.method.clone(),
             snapshot.request_log,
         );
         record.version = parts.version;
+        record.peer = connection.origin.peer;
         if client.is_trusted {
             record.client = client.client_address(&parts.headers, |address| {
                 snapshot.trusted_proxies.contains(address)

@@ -33,7 +33,14 @@ impl HttpsRedirect {
         let external_url = config.server.external_url.as_ref();
         let external_url =
             external_url.map(|url| Arc::from(url.value.origin().ascii_serialization()));
-        let tls = config.listeners.iter().position(|one| one.tls.is_some());
+        let tls = config
+            .listeners
+            .iter()
+            .enumerate()
+            .find_map(|(index, one)| {
+                let address = one.tls.as_ref().and_then(|_| one.address.value.ip())?;
+                Some((index, address.port()))
+            });
         let redirect = |listener: &Listener| {
             if !listener.redirects_to_https() {
                 return None;
@@ -42,11 +49,8 @@ impl HttpsRedirect {
                 return Some(Self::ExternalUrl(Arc::clone(url)));
             }
             // Reading the file has refused a redirect without a TLS listener.
-            let index = tls?;
-            Some(Self::RequestedHost {
-                listener: index,
-                port: config.listeners[index].address.value.port(),
-            })
+            let (listener, port) = tls?;
+            Some(Self::RequestedHost { listener, port })
         };
         config.listeners.iter().map(redirect).collect()
     }

@@ -25,6 +25,7 @@ use super::facts::{Decision, Facts, RequestHead};
 use super::https_redirect::HttpsRedirect;
 use super::refusal::{OriginRule, Refusal};
 use super::snapshot::Snapshot;
+use crate::client_limits::ClientAddress;
 use crate::clock::Ticker;
 use crate::oauth::bearer::BearerError;
 use crate::policy::cors;
@@ -53,8 +54,8 @@ pub(super) struct RequestContext<'c> {
 
 impl RequestContext<'_> {
     /// The client address of a request: the peer's, or what trusted proxies report.
-    fn client_address(&self, headers: &HeaderMap) -> IpAddr {
-        let is_trusted = |address| self.snapshot.trusted_proxies.contains(address);
+    fn client_address(&self, headers: &HeaderMap) -> ClientAddress {
+        let is_trusted = |address: IpAddr| self.snapshot.trusted_proxies.contains(address);
         self.client.client_address(headers, is_trusted)
     }
 }
@@ -298,7 +299,7 @@ async fn verify_token<'h>(
         token,
         connection_cache: context.connection_cache,
         accepts: |issuer: &str| found.route.accepts_issuer(issuer),
-        client: || context.client_address(headers),
+        client: || context.client_address(headers).for_limits(),
         now: context.ticker.wall(),
         trace,
     };

@@ -1,6 +1,5 @@
 //! Every reason for which a client does not get its upstream's response.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use http::uri::InvalidUri;
 use http::{HeaderValue, Method};
 
 use super::admission::Inadmissible;
+use crate::client_limits::ClientAddress;
 use crate::oauth::bearer::BearerError;
 use crate::oauth::claims::ActiveToken;
 use crate::oauth::scope::ScopePattern;
@@ -52,7 +52,7 @@ pub enum Refusal {
     /// The client's address is not among those that may use the route.
     AddressNotAllowed {
         /// The client address.
-        found: IpAddr,
+        found: ClientAddress,
     },
     /// No bearer token was sent.
     NoToken {

@@ -198,7 +198,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for ResponseBody<B> 
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{IpAddr, Ipv4Addr};
     use std::task::Waker;
 
     use http::Method;
@@ -227,7 +227,7 @@ mod tests {
         let (state, counted) = (ConnectionState::idle(), telemetry::panicked_requests());
         let record = Record::begin(
             &Telemetry::new().worker(),
-            Ipv4Addr::LOCALHOST.into(),
+            IpAddr::from(Ipv4Addr::LOCALHOST).into(),
             Method::GET,
             RequestLog::default(),
         );

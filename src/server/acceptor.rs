@@ -1,7 +1,6 @@
 //! Accepts client connections for one worker, within the limits of the process and of each client.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,16 +10,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::clients::Clients;
-use super::closing::close;
-use super::connection::{AcceptedBy, ConnectionGuards, Identified, serve};
+use super::closing::{close, close_unix};
+use super::connection::{ConnectionGuards, Identified, Origin, serve};
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::eviction::Evictors;
 use super::listen::Sharing;
 use super::tls::CurrentCertificates;
 use super::worker_state::WorkerState;
+use crate::client_limits::ClientAddress;
 use crate::clock::TICK;
 use crate::telemetry::Connections;
-use crate::transport::accept;
+use crate::transport::{ListeningSocket, Peer, accept_peer};
 
 /// How often an idle connection is evicted while a client waits for a permit.
 const EVICTION_INTERVAL: Duration = TICK;
@@ -57,19 +57,15 @@ impl Acceptor {
     /// permit in hand would withhold it from the other loops. An accepted connection is always
     /// served. If no permit is free when the worker begins to drain, it is served without one, as
     /// the last.
-    pub(super) async fn accept_until(
-        &self,
-        draining: impl Future,
-        socket: &tokio::net::TcpListener,
-    ) {
+    pub(super) async fn accept_until(&self, draining: impl Future, socket: &ListeningSocket) {
         let mut draining = pin!(draining);
         loop {
             let (socket, peer) = tokio::select! {
                 biased;
                 _ = &mut draining => return,
-                accepted = accept(socket, async |error| self.make_room(&error).await) => accepted,
+                accepted = accept_peer(socket, async |error| self.make_room(&error).await) => accepted,
             };
-            let Ok(identified) = self.identify(peer.ip()) else {
+            let Ok(identified) = self.identify(peer.client()) else {
                 continue;
             };
             let permit = tokio::select! {
@@ -93,21 +89,33 @@ impl Acceptor {
     }
 
     /// Accepts what the kernel still holds for the socket, and closes it.
-    pub(super) async fn accept_remaining(&self, socket: tokio::net::TcpListener) {
-        close(socket, self.listener.sharing, |socket, peer| {
-            // Without a permit it is closed, as it would have been a moment later.
-            if let (Ok(identified), Some(permit)) =
-                (self.identify(peer.ip()), self.limit.try_take())
-            {
-                self.serve(socket, peer, Some(permit), identified);
+    pub(super) async fn accept_remaining(&self, socket: ListeningSocket) {
+        let sharing = self.listener.sharing;
+        match socket {
+            ListeningSocket::Tcp(socket) => {
+                let serve = |socket, peer| self.serve_remaining(socket, Peer::Ip(peer));
+                close(socket, sharing, serve).await;
             }
-        })
-        .await;
+            ListeningSocket::Unix(socket) => {
+                close_unix(socket, sharing, |socket, peer| {
+                    self.serve_remaining(socket, peer)
+                });
+            }
+        }
+    }
+
+    fn serve_remaining(&self, socket: TcpStream, peer: Peer) {
+        // Without a permit it is closed, as it would have been a moment later.
+        if let (Ok(identified), Some(permit)) =
+            (self.identify(peer.client()), self.limit.try_take())
+        {
+            self.serve(socket, peer, Some(permit), identified);
+        }
     }
 
     /// Counts the connection of a client, or has its PROXY header read where the listener requires
     /// one. `Err` if it is refused.
-    fn identify(&self, peer: IpAddr) -> Result<Identified, ()> {
+    fn identify(&self, peer: ClientAddress) -> Result<Identified, ()> {
         let settings = self.worker.settings();
         let requires_header = settings.proxy_protocol.get(self.listener.index);
         if !requires_header.is_some_and(|requires_header| *requires_header) {
@@ -150,7 +158,7 @@ impl Acceptor {
     fn serve(
         &self,
         socket: TcpStream,
-        peer: SocketAddr,
+        peer: Peer,
         permit: Option<ConnectionPermit>,
         identified: Identified,
     ) {
@@ -161,10 +169,11 @@ impl Acceptor {
             _gauge: connections.open.enter(),
             connections,
         };
-        let listener = AcceptedBy {
-            index: self.listener.index,
+        let origin = Origin {
+            listener: self.listener.index,
             tls: self.listener.certificates.current(),
+            peer,
         };
-        serve(&self.worker, socket, peer, identified, listener, guards);
+        serve(&self.worker, socket, identified, origin, guards);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::worker_state::WorkerState;
-use crate::client_limits::client_network;
+use crate::client_limits::{ClientAddress, client_network};
 use crate::sync::lock;
 use crate::telemetry::{Connections, Throttle};
 
@@ -58,12 +58,16 @@ impl Clients {
     /// counted and logged, if the client has too many.
     pub(super) fn admit(
         self: &Arc<Self>,
-        client: IpAddr,
+        client: ClientAddress,
         worker: &WorkerState,
         connections: &Connections,
     ) -> Result<Option<CountedConnection>, ()> {
         let settings = worker.settings();
         let max = settings.max_connections_per_client;
+        // Clients of Unix sockets have no address: one of them may be a proxy with many clients.
+        let ClientAddress::Ip(client) = client else {
+            return Ok(None);
+        };
         if max == 0 || settings.trusted_proxies.contains(client) {
             return Ok(None);
         }
@@ -76,7 +80,7 @@ impl Clients {
     }
 
     /// Logs a connection without a valid PROXY header, at most once in [`LOG_INTERVAL`].
-    pub(super) fn log_invalid_header(&self, peer: IpAddr, found: &str, now: Instant) {
+    pub(super) fn log_invalid_header(&self, peer: ClientAddress, found: &str, now: Instant) {
         if let Some(left_out) = self.invalid_header.admit(now) {
             tracing::warn!(%peer, found, left_out, "connection refused: no valid PROXY header");
         }

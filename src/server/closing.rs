@@ -21,10 +21,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockFilter, SockRef};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::listen::{BACKLOG, Sharing};
-use crate::transport::is_connection_error;
+use crate::transport::{Peer, accepted_unix, is_connection_error};
 
 /// How long handshakes that have begun are waited for: a round trip to a client.
 ///
@@ -72,6 +72,33 @@ pub(crate) async fn close(
             }
             Err(error) if is_connection_error(&error) => {}
             Err(_) => break,
+        }
+    }
+}
+
+/// As [`close`], for a Unix socket. It has no handshake. The sockets of all workers are one: its queue
+/// is closed with the last of them.
+pub(super) fn close_unix(
+    listener: UnixListener,
+    sharing: Sharing,
+    mut accepted: impl FnMut(TcpStream, Peer),
+) {
+    let Some(listener) = listener
+        .into_std()
+        .ok()
+        .filter(|_| sharing != Sharing::Inherited)
+    else {
+        return;
+    };
+    for _ in 0..BACKLOG {
+        let Ok((socket, _)) = listener.accept() else {
+            break;
+        };
+        let stream = socket
+            .set_nonblocking(true)
+            .and_then(|()| UnixStream::from_std(socket));
+        if let Ok((socket, peer)) = stream.and_then(accepted_unix) {
+            accepted(socket, peer);
         }
     }
 }
@@ -133,12 +160,9 @@ mod tests {
 
     fn shared(address: SocketAddr) -> (TcpListener, SocketAddr) {
         let listeners = listen(&[address], 1, true).expect("a free port");
-        let bound = listeners.addresses()[0];
-        let mut sockets = listeners.into_workers().remove(0);
-        (
-            TcpListener::from_std(sockets.remove(0)).expect("a runtime"),
-            bound,
-        )
+        let bound = listeners.addresses()[0].ip().expect("a port");
+        let (socket, _) = listeners.into_first().expect("a socket");
+        (TcpListener::from_std(socket).expect("a runtime"), bound)
     }
 
     #[test]

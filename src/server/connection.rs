@@ -1,7 +1,6 @@
 //! One client connection, from accept to close.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +16,10 @@ use super::clients::{Clients, CountedConnection};
 use super::connection_limit::ConnectionPermit;
 use super::worker_state::{AcceptedConnection, FIRST_READ, WorkerState};
 use super::{http1, http2, proxy_protocol};
+use crate::client_limits::ClientAddress;
 use crate::telemetry::Connections;
 use crate::telemetry::metrics::GaugeGuard;
-use crate::transport::{ConnectionState, Stream, TimeoutStream};
+use crate::transport::{ConnectionState, Peer, Stream, TimeoutStream};
 
 /// The first bytes of a client that speaks HTTP/2 with prior knowledge (RFC 9113 §3.4).
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -32,41 +32,34 @@ pub(super) enum Identified {
     ByProxyHeader(Arc<Clients>),
 }
 
-/// The listener that accepted a connection.
-pub(super) struct AcceptedBy {
-    /// Its place among the listeners.
-    pub(super) index: usize,
+/// Where a connection comes from.
+pub(super) struct Origin {
+    /// The index of the listener that accepted it.
+    pub(super) listener: usize,
     /// For a client that speaks TLS.
     pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) peer: Peer,
 }
 
 /// Serves one connection in a task of its own.
 pub(super) fn serve(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
-    peer: SocketAddr,
     identified: Identified,
-    listener: AcceptedBy,
+    origin: Origin,
     guards: ConnectionGuards,
 ) {
     let open = OpenGuard::new(Rc::clone(worker), guards);
+    let peer = origin.peer;
     tokio::task::spawn_local(async move {
         let state = ConnectionState::idle();
         let ended = match identified {
             Identified::Peer(_counted) => {
-                serve_accepted(&open.worker, socket, peer.ip(), listener, &state).await
+                serve_accepted(&open.worker, socket, peer.client(), origin, &state).await
             }
             // Boxed: a connection without a header must not take more memory for it.
             Identified::ByProxyHeader(clients) => {
-                Box::pin(serve_proxied(
-                    &open,
-                    &clients,
-                    socket,
-                    peer.ip(),
-                    listener,
-                    &state,
-                ))
-                .await
+                Box::pin(serve_proxied(&open, &clients, socket, origin, &state)).await
             }
         };
         if state.is_evicted() {
@@ -83,11 +76,11 @@ async fn serve_proxied(
     open: &OpenGuard,
     clients: &Arc<Clients>,
     mut socket: TcpStream,
-    peer: IpAddr,
-    listener: AcceptedBy,
+    origin: Origin,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
     let (worker, connections) = (&open.worker, &open.guards.connections);
+    let peer = origin.peer.client();
     let timeouts = worker.connection_config().timeouts;
     // It is idle, and can be evicted, until the header is complete.
     state.start_timeouts(timeouts, &worker.ticker);
@@ -106,7 +99,7 @@ async fn serve_proxied(
     };
     let client = match reading.await {
         None | Some(Ok(Ok(None))) => return Ok(()),
-        Some(Ok(Ok(Some(client)))) => client.unwrap_or(peer),
+        Some(Ok(Ok(Some(client)))) => client.map_or(peer, ClientAddress::Ip),
         Some(invalid) => {
             let error = invalid.map_or_else(io::Error::from, |read| {
                 read.err().unwrap_or(io::ErrorKind::TimedOut.into())
@@ -120,20 +113,24 @@ async fn serve_proxied(
     let Ok(_counted) = clients.admit(client, worker, connections) else {
         return Ok(());
     };
-    serve_accepted(worker, socket, client, listener, state).await
+    serve_accepted(worker, socket, client, origin, state).await
 }
 
 async fn serve_accepted(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
-    client: IpAddr,
-    listener: AcceptedBy,
+    client: ClientAddress,
+    origin: Origin,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
-    // Otherwise small responses wait for the client's acknowledgement. It fails only on a closed
-    // socket.
+    // Otherwise small responses wait for the client's acknowledgement. It fails on a closed socket,
+    // and on a Unix socket, which does not wait.
     let _ = socket.set_nodelay(true);
-    let AcceptedBy { index, tls } = listener;
+    let Origin {
+        listener,
+        tls,
+        peer,
+    } = origin;
     let is_tls = tls.is_some();
     let config = worker.connection_config();
     state.start_timeouts(config.timeouts, &worker.ticker);
@@ -162,8 +159,9 @@ async fn serve_accepted(
         state: Rc::clone(state),
         connection_config: config,
         client,
+        peer: peer.credentials(),
         is_tls,
-        listener: index,
+        listener,
     };
     if is_http2 {
         http2::serve(worker, accepted)

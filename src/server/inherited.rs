@@ -7,12 +7,13 @@
 //! 3. A socket that no listener takes is an error: the kernel would accept its clients, and they
 //!    would wait for ever.
 
-use std::env;
-use std::io;
-use std::net::{SocketAddr, TcpListener};
-
 use listenfd::ListenFd;
 use socket2::SockRef;
+use std::env;
+use std::io;
+
+use super::bound_socket::BoundSocket;
+use crate::config::ListenAddress;
 
 const FIRST_DESCRIPTOR: usize = 3;
 
@@ -25,8 +26,8 @@ pub struct Inherited {
 #[derive(Debug)]
 struct InheritedSocket {
     label: String,
-    address: SocketAddr,
-    socket: TcpListener,
+    address: ListenAddress,
+    socket: BoundSocket,
 }
 
 /// Why the inherited sockets cannot be used.
@@ -38,8 +39,8 @@ pub enum InheritError {
         /// The value.
         found: String,
     },
-    /// A descriptor is no listening TCP socket.
-    #[error("inherited {label}: expected a listening TCP socket, but found {found}")]
+    /// A descriptor is no listening TCP or Unix socket.
+    #[error("inherited {label}: expected a listening TCP or Unix socket, but found {found}")]
     NotListening {
         /// The descriptor.
         label: String,
@@ -52,7 +53,7 @@ pub enum InheritError {
         /// The descriptor.
         label: String,
         /// The address of the socket.
-        address: SocketAddr,
+        address: ListenAddress,
     },
     /// No listener has the address of the socket.
     #[error(
@@ -64,9 +65,9 @@ pub enum InheritError {
         /// The descriptor.
         label: String,
         /// The address of the socket.
-        address: SocketAddr,
+        address: ListenAddress,
         /// The addresses of the listeners.
-        listeners: Vec<SocketAddr>,
+        listeners: Vec<ListenAddress>,
     },
 }
 
@@ -76,7 +77,7 @@ impl Inherited {
     /// Call it once, before any thread is started: it removes the variables from the environment.
     ///
     /// # Errors
-    /// When one of them is not a listening TCP socket, or two have the same address.
+    /// When one of them is not a listening socket, or two have the same address.
     pub fn from_environment() -> Result<Self, InheritError> {
         // Checked here: `ListenFd` also accepts descriptors without `LISTEN_PID`.
         if env::var("LISTEN_PID").ok().as_deref() != Some(&*std::process::id().to_string()) {
@@ -111,11 +112,11 @@ impl Inherited {
     }
 
     /// The socket that is bound to `address`.
-    pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
+    pub(super) fn take(&mut self, address: &ListenAddress) -> Option<BoundSocket> {
         let index = self
             .sockets
             .iter()
-            .position(|inherited| inherited.address == address)?;
+            .position(|inherited| inherited.address == *address)?;
         Some(self.sockets.swap_remove(index).socket)
     }
 
@@ -123,7 +124,7 @@ impl Inherited {
     ///
     /// # Errors
     /// [`InheritError::Unclaimed`] for a socket that none of `listeners` has taken.
-    pub fn check_all_taken(self, listeners: &[SocketAddr]) -> Result<(), InheritError> {
+    pub fn check_all_taken(self, listeners: &[ListenAddress]) -> Result<(), InheritError> {
         match self.sockets.into_iter().next() {
             Some(InheritedSocket { label, address, .. }) => Err(InheritError::Unclaimed {
                 label,
@@ -137,8 +138,8 @@ impl Inherited {
     fn add(
         &mut self,
         label: String,
-        address: SocketAddr,
-        socket: TcpListener,
+        address: ListenAddress,
+        socket: BoundSocket,
     ) -> Result<(), InheritError> {
         if self
             .sockets
@@ -156,18 +157,40 @@ impl Inherited {
     }
 }
 
-fn take_listener(given: &mut ListenFd, index: usize) -> io::Result<(SocketAddr, TcpListener)> {
-    let socket = given
-        .take_tcp_listener(index)?
-        .ok_or_else(|| io::Error::other("nothing"))?;
-    if !SockRef::from(&socket).is_listener()? {
-        return Err(io::Error::other("a socket that does not listen"));
+fn take_listener(given: &mut ListenFd, index: usize) -> io::Result<(ListenAddress, BoundSocket)> {
+    let nothing = || io::Error::other("nothing");
+    // A socket of the other kind stays where it is.
+    let socket = match given.take_unix_listener(index) {
+        Ok(socket) => BoundSocket::Unix(socket.ok_or_else(nothing)?),
+        Err(_) => BoundSocket::Tcp(given.take_tcp_listener(index)?.ok_or_else(nothing)?),
+    };
+    let (is_listener, address) = match &socket {
+        BoundSocket::Tcp(socket) => {
+            socket.set_nonblocking(true)?;
+            (
+                SockRef::from(socket).is_listener()?,
+                socket.local_addr()?.into(),
+            )
+        }
+        BoundSocket::Unix(socket) => {
+            socket.set_nonblocking(true)?;
+            let address = socket.local_addr()?;
+            let path = address.as_pathname();
+            let path = path.ok_or_else(|| io::Error::other("a Unix socket without a path"))?;
+            (
+                SockRef::from(socket).is_listener()?,
+                ListenAddress::Unix(path.to_owned()),
+            )
+        }
+    };
+    if is_listener {
+        Ok((address, socket))
+    } else {
+        Err(io::Error::other("a socket that does not listen"))
     }
-    socket.set_nonblocking(true)?;
-    Ok((socket.local_addr()?, socket))
 }
 
-fn listed(addresses: &[SocketAddr]) -> String {
+fn listed(addresses: &[ListenAddress]) -> String {
     addresses
         .iter()
         .map(ToString::to_string)
@@ -177,16 +200,18 @@ fn listed(addresses: &[SocketAddr]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
     use super::*;
 
-    fn with(addresses: &[&str]) -> (Inherited, Vec<SocketAddr>) {
+    fn with(addresses: &[&str]) -> (Inherited, Vec<ListenAddress>) {
         let (mut inherited, mut bound) = (Inherited::default(), Vec::new());
         for (index, address) in addresses.iter().enumerate() {
             let socket = TcpListener::bind(address).expect("a free port");
-            let address = socket.local_addr().expect("a bound socket");
-            bound.push(address);
+            let address = ListenAddress::Ip(socket.local_addr().expect("a bound socket"));
+            bound.push(address.clone());
             inherited
-                .add(format!("fd {index}"), address, socket)
+                .add(format!("fd {index}"), address, BoundSocket::Tcp(socket))
                 .expect("an address of its own");
         }
         (inherited, bound)
@@ -195,23 +220,31 @@ mod tests {
     #[test]
     fn listener_takes_the_socket_with_its_address_and_no_other() {
         let (mut inherited, bound) = with(&["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"]);
-        let port = bound[1].port();
+        let port = |index: usize| bound[index].ip().expect("a port").port();
         for other in [
-            format!("127.0.0.1:{port}"),
-            format!("[::]:{port}"),
-            format!("127.0.0.2:{}", bound[0].port()),
+            format!("127.0.0.1:{}", port(1)),
+            format!("[::]:{}", port(1)),
+            format!("127.0.0.2:{}", port(0)),
             "127.0.0.1:0".to_owned(),
             "0.0.0.0:0".to_owned(),
         ] {
             assert!(
-                inherited.take(other.parse().expect("an address")).is_none(),
+                inherited
+                    .take(&ListenAddress::Ip(
+                        other.parse::<SocketAddr>().expect("an address")
+                    ))
+                    .is_none(),
                 "{other}"
             );
         }
         for address in bound {
-            let socket = inherited.take(address).expect("the socket");
-            assert_eq!(socket.local_addr().expect("a bound socket"), address);
-            assert!(inherited.take(address).is_none(), "taken once");
+            let socket = inherited.take(&address).expect("the socket");
+            let BoundSocket::Tcp(socket) = socket else {
+                panic!("it has a port");
+            };
+            let own = ListenAddress::Ip(socket.local_addr().expect("a bound socket"));
+            assert_eq!(own, address);
+            assert!(inherited.take(&address).is_none(), "taken once");
         }
         assert!(inherited.check_all_taken(&[]).is_ok());
     }
@@ -221,14 +254,14 @@ mod tests {
         let (mut inherited, bound) = with(&["127.0.0.1:0"]);
         let again = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let error = inherited
-            .add("fd 4".to_owned(), bound[0], again)
+            .add("fd 4".to_owned(), bound[0].clone(), BoundSocket::Tcp(again))
             .expect_err("it is there already");
         assert!(error.to_string().contains(&format!(
             "fd 4: expected an address of its own, but found {}",
             bound[0]
         )));
         let error = inherited
-            .check_all_taken(&["0.0.0.0:80".parse().expect("an address")])
+            .check_all_taken(&[ListenAddress::Ip("0.0.0.0:80".parse().expect("an address"))])
             .expect_err("one is left");
         let expected = format!(
             "inherited fd 0: expected the address of a listener of the file (0.0.0.0:80), but found {}; connections to it \

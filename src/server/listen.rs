@@ -6,7 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::bound_socket::BoundSocket;
 use super::inherited::Inherited;
+use super::socket_file::{SocketFile, listen_at};
+use crate::config::ListenAddress;
 
 /// The length of the accept queue; the kernel caps it at `net.core.somaxconn`.
 pub(super) const BACKLOG: i32 = 4096;
@@ -21,9 +24,10 @@ const MAX_UNSENT: u32 = 128 * 1024;
 /// Listening sockets: for each worker, one on each address.
 #[derive(Debug)]
 pub struct Listeners {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<ListenAddress>,
     sharing: Vec<Sharing>,
-    workers: Vec<Vec<TcpListener>>,
+    workers: Vec<Vec<BoundSocket>>,
+    files: Vec<SocketFile>,
 }
 
 /// Which process besides this one may accept connections to a listener's address.
@@ -39,10 +43,10 @@ pub enum Sharing {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {}", explanation(.source))]
+#[error("cannot listen on {address}: {}", explanation(.address, .source))]
 pub struct ListenError {
     /// The address.
-    pub address: SocketAddr,
+    pub address: ListenAddress,
     /// Why.
     pub source: io::Error,
 }
@@ -54,12 +58,13 @@ pub struct ListenError {
 ///
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
-pub fn listen(
-    addresses: &[SocketAddr],
+pub fn listen<A: Clone + Into<ListenAddress>>(
+    addresses: &[A],
     workers: usize,
     share_port: bool,
 ) -> Result<Listeners, ListenError> {
-    listen_or_inherit(addresses, workers, share_port, &mut Inherited::default())
+    let addresses: Vec<_> = addresses.iter().cloned().map(Into::into).collect();
+    listen_or_inherit(&addresses, workers, share_port, &mut Inherited::default())
 }
 
 /// As [`listen`], but uses the socket that was inherited for an address, if there is one.
@@ -70,7 +75,7 @@ pub fn listen(
 /// # Errors
 /// [`ListenError`] for the first address that cannot be listened on.
 pub fn listen_or_inherit(
-    addresses: &[SocketAddr],
+    addresses: &[ListenAddress],
     workers: usize,
     share_port: bool,
     inherited: &mut Inherited,
@@ -80,49 +85,77 @@ pub fn listen_or_inherit(
         addresses: Vec::new(),
         sharing: Vec::new(),
         workers,
+        files: Vec::new(),
     };
-    for &address in addresses {
-        let at = |source| ListenError { address, source };
-        if let Some(socket) = inherited.take(address) {
-            limit_unsent(&SockRef::from(&socket));
-            for sockets in &mut listeners.workers {
-                sockets.push(socket.try_clone().map_err(at)?);
+    for address in addresses {
+        let bound = match (inherited.take(address), address) {
+            (Some(socket), _) => listeners.inherit(address, &socket),
+            (None, ListenAddress::Ip(address)) => listeners.bind(*address, share_port),
+            (None, ListenAddress::Unix(path)) => {
+                listen_at(path, BACKLOG, share_port).and_then(|(socket, file)| {
+                    listeners.files.push(file);
+                    listeners.share(address, &BoundSocket::Unix(socket), Sharing::Nobody)
+                })
             }
-            listeners.addresses.push(address);
-            listeners.sharing.push(Sharing::Inherited);
-            continue;
-        }
-        // Without SO_REUSEPORT, this bind fails if any other socket listens on the port. The probe
-        // is closed right before the workers' sockets are bound.
-        let probe = socket(address, share_port).map_err(at)?;
-        let bound = probe
-            .local_addr()
-            .map_err(at)?
-            .as_socket()
-            .unwrap_or(address);
-        if !share_port {
-            drop(probe);
-        }
-        for sockets in &mut listeners.workers {
-            let socket = socket(bound, true).map_err(at)?;
-            limit_unsent(&SockRef::from(&socket));
-            socket.listen(BACKLOG).map_err(at)?;
-            sockets.push(socket.into());
-        }
-        listeners.addresses.push(bound);
-        listeners.sharing.push(if share_port {
-            Sharing::Port
-        } else {
-            Sharing::Nobody
-        });
+        };
+        bound.map_err(|source| ListenError {
+            address: address.clone(),
+            source,
+        })?;
     }
     Ok(listeners)
 }
 
 impl Listeners {
+    fn inherit(&mut self, address: &ListenAddress, socket: &BoundSocket) -> io::Result<()> {
+        if let BoundSocket::Tcp(socket) = socket {
+            limit_unsent(&SockRef::from(socket));
+        }
+        self.share(address, socket, Sharing::Inherited)
+    }
+
+    // All workers accept from one socket.
+    fn share(
+        &mut self,
+        address: &ListenAddress,
+        socket: &BoundSocket,
+        sharing: Sharing,
+    ) -> io::Result<()> {
+        for sockets in &mut self.workers {
+            sockets.push(socket.try_clone()?);
+        }
+        self.addresses.push(address.clone());
+        self.sharing.push(sharing);
+        Ok(())
+    }
+
+    // Each worker has a socket of its own.
+    fn bind(&mut self, address: SocketAddr, share_port: bool) -> io::Result<()> {
+        // Without SO_REUSEPORT, this bind fails if any other socket listens on the port. The probe
+        // is closed right before the workers' sockets are bound.
+        let probe = socket(address, share_port)?;
+        let bound = probe.local_addr()?.as_socket().unwrap_or(address);
+        if !share_port {
+            drop(probe);
+        }
+        for sockets in &mut self.workers {
+            let socket = socket(bound, true)?;
+            limit_unsent(&SockRef::from(&socket));
+            socket.listen(BACKLOG)?;
+            sockets.push(BoundSocket::Tcp(socket.into()));
+        }
+        self.addresses.push(bound.into());
+        self.sharing.push(if share_port {
+            Sharing::Port
+        } else {
+            Sharing::Nobody
+        });
+        Ok(())
+    }
+
     /// The addresses, with the ports that were picked for port 0.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
@@ -131,15 +164,18 @@ impl Listeners {
         &self.sharing
     }
 
-    /// The first socket of the first worker and its sharing, for a listener with one address and
+    /// The first socket of the first worker and its sharing, for a listener with one TCP address and
     /// one worker.
     pub(crate) fn into_first(self) -> Option<(TcpListener, Sharing)> {
-        let socket = self.workers.into_iter().next()?.into_iter().next()?;
-        Some((socket, *self.sharing.first()?))
+        match self.workers.into_iter().next()?.into_iter().next()? {
+            BoundSocket::Tcp(socket) => Some((socket, *self.sharing.first()?)),
+            BoundSocket::Unix(_) => None,
+        }
     }
 
-    pub(super) fn into_workers(self) -> Vec<Vec<TcpListener>> {
-        self.workers
+    /// The sockets of each worker, and the files of those that are Unix sockets.
+    pub(super) fn into_workers(self) -> (Vec<Vec<BoundSocket>>, Vec<SocketFile>) {
+        (self.workers, self.files)
     }
 }
 
@@ -166,7 +202,10 @@ fn limit_unsent(socket: &SockRef<'_>) {
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
 }
 
-fn explanation(error: &io::Error) -> String {
+fn explanation(address: &ListenAddress, error: &io::Error) -> String {
+    if address.ip().is_none() {
+        return error.to_string();
+    }
     let known = [
         (
             io::ErrorKind::AddrInUse,
@@ -198,7 +237,7 @@ mod tests {
     #[test]
     fn port_in_use_is_an_error_unless_it_may_be_shared() {
         let first = listen(&[ANY_PORT], 2, true).expect("a free port");
-        let taken = first.addresses()[0];
+        let taken = first.addresses()[0].ip().expect("a port");
         let error = listen(&[taken], 2, false).expect_err("the port is taken");
         assert_eq!(error.source.kind(), io::ErrorKind::AddrInUse);
         assert!(
@@ -213,8 +252,9 @@ mod tests {
     #[test]
     fn accepted_connection_inherits_the_limit_of_unsent_bytes() {
         let listeners = listen(&[ANY_PORT], 1, false).expect("a free port");
-        let _client = std::net::TcpStream::connect(listeners.addresses()[0]).expect("it listens");
-        let socket = &listeners.workers[0][0];
+        let address = listeners.addresses()[0].ip().expect("a port");
+        let _client = std::net::TcpStream::connect(address).expect("it listens");
+        let (socket, _) = listeners.into_first().expect("a socket");
         socket.set_nonblocking(false).expect("a socket");
         let (accepted, _) = socket.accept().expect("the client");
         assert_eq!(
@@ -228,10 +268,16 @@ mod tests {
     #[test]
     fn every_worker_listens_on_the_port_that_was_picked() {
         let listeners = listen(&[ANY_PORT], 3, false).expect("a free port");
-        assert_ne!(listeners.addresses()[0].port(), 0);
+        assert_ne!(
+            listeners.addresses()[0].ip().map(|bound| bound.port()),
+            Some(0)
+        );
         for sockets in listeners.workers {
-            let bound = sockets[0].local_addr().expect("a bound socket");
-            assert_eq!(bound, listeners.addresses[0]);
+            let bound = match &sockets[0] {
+                BoundSocket::Tcp(socket) => socket.local_addr().expect("a bound socket"),
+                BoundSocket::Unix(_) => panic!("it has a port"),
+            };
+            assert_eq!(listeners.addresses[0], bound.into());
         }
     }
 }

@@ -5,6 +5,7 @@
 //! The locks that a request can meet are listed in the [crate's documentation](crate#locks).
 
 mod acceptor;
+mod bound_socket;
 mod clients;
 mod closing;
 mod connection;
@@ -17,12 +18,12 @@ mod inherited;
 mod listen;
 mod liveness;
 mod proxy_protocol;
+mod socket_file;
 pub mod tls;
 mod worker;
 mod worker_state;
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -33,7 +34,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::clock::{self, Clock};
-use crate::config::{Config, Listener};
+use crate::config::{Config, ListenAddress, Listener};
 use crate::gateway::{HttpsRedirect, Networks, SharedSnapshot};
 use crate::telemetry::{InFlight, Telemetry};
 
@@ -47,6 +48,7 @@ use acceptor::ListenerState;
 use clients::Clients;
 use connection_limit::ConnectionLimit;
 use eviction::Evictors;
+use socket_file::SocketFile;
 use tls::CurrentCertificates;
 use worker::Worker;
 
@@ -91,7 +93,7 @@ impl From<&Config> for Settings {
             workers: server.workers,
             max_connections: server.max_connections,
             max_connections_per_client: server.max_connections_per_client,
-            trusted_proxies: Networks::new(server.trusted_proxies.clone()),
+            trusted_proxies: Networks::new(&server.trusted_proxies),
             header_timeout: server.header_timeout,
             body_idle_timeout: server.body_idle_timeout,
             keep_alive_timeout: server.keep_alive_timeout,
@@ -109,8 +111,8 @@ const AFTER_HEAD_BUFFER: usize = 8 * 1024;
 
 impl Settings {
     // With the ports that were picked for listeners with port 0.
-    fn with_ports(mut self, addresses: &[SocketAddr]) -> Self {
-        let port_of = |index: usize| addresses.get(index).map(SocketAddr::port);
+    fn with_ports(mut self, addresses: &[ListenAddress]) -> Self {
+        let port_of = |index: usize| Some(addresses.get(index)?.ip()?.port());
         for redirect in &mut self.redirects {
             *redirect = redirect.take().map(|one| one.with_ports(port_of));
         }
@@ -168,7 +170,9 @@ struct DescriptorLimit {
 
 /// The running data plane.
 pub struct Server {
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<ListenAddress>,
+    /// Removed before the server stops to accept.
+    socket_files: Vec<SocketFile>,
     settings: Arc<ArcSwap<Settings>>,
     limit: ConnectionLimit,
     /// `None` until [`fit_into`](Self::fit_into) is called.
@@ -202,7 +206,7 @@ impl Server {
         let bound = settings.clone().with_ports(&addresses);
         let shared = Arc::new(ArcSwap::from_pointee(bound));
         let listener_states = listener_states(&listeners, certificates, telemetry);
-        let workers = listeners.into_workers();
+        let (workers, socket_files) = listeners.into_workers();
         let liveness = Liveness::new(workers.len(), clock::now());
         let (evictors, evictions) = Evictors::new(workers.len());
         let clients = Clients::new();
@@ -242,6 +246,7 @@ impl Server {
         let _ = phase.send(Phase::Serve);
         Ok(Self {
             addresses,
+            socket_files,
             settings: shared,
             limit,
             descriptor_limit: None,
@@ -253,7 +258,7 @@ impl Server {
 
     /// The addresses of the listeners, with the ports that were picked for port 0.
     #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &[ListenAddress] {
         &self.addresses
     }
 
@@ -311,6 +316,8 @@ impl Server {
     /// Stops the server: accepts no more, closes idle connections, waits up to `timeout` for
     /// requests in flight, and cuts off the remaining ones.
     pub async fn drain(self, timeout: Duration) -> Drained {
+        // First: a client that finds no file is told at once that nobody listens.
+        drop(self.socket_files);
         // An error means that no worker is left.
         let _ = self.phase.send(Phase::Drain);
         let mut joining = JoinSet::new();
@@ -358,7 +365,7 @@ fn listener_states(
                 index,
                 certificates,
                 sharing: *sharing,
-                connections: telemetry.connections(*address),
+                connections: telemetry.connections(&address.to_string()),
             },
         )
         .collect()

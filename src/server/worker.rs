@@ -1,7 +1,6 @@
 //! One worker: a thread, a runtime, its sockets.
 
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::acceptor::{Acceptor, ListenerState};
+use super::bound_socket::BoundSocket;
 use super::clients::Clients;
 use super::connection_limit::ConnectionLimit;
 use super::eviction::{EvictionRequest, Evictors};
@@ -20,10 +20,11 @@ use super::{Phase, Settings};
 use crate::clock::{Clock, Ticker};
 use crate::gateway::{Gate, SharedSnapshot};
 use crate::telemetry::{InFlight, Telemetry};
+use crate::transport::ListeningSocket;
 
 /// Everything that one worker thread needs.
 pub(super) struct Worker {
-    pub(super) sockets: Vec<(TcpListener, ListenerState)>,
+    pub(super) sockets: Vec<(BoundSocket, ListenerState)>,
     pub(super) settings: Arc<ArcSwap<Settings>>,
     pub(super) snapshot: SharedSnapshot,
     pub(super) clock: Clock,
@@ -143,7 +144,7 @@ async fn drain(
 
 async fn accept_until_drain(
     acceptor: Acceptor,
-    socket: tokio::net::TcpListener,
+    socket: ListeningSocket,
     mut phase: watch::Receiver<Phase>,
 ) {
     // An error means that the server is gone, and drains as well.
@@ -156,11 +157,11 @@ async fn accept_until_drain(
 }
 
 fn with_runtime(
-    sockets: Vec<(TcpListener, ListenerState)>,
-) -> io::Result<Vec<(tokio::net::TcpListener, ListenerState)>> {
+    sockets: Vec<(BoundSocket, ListenerState)>,
+) -> io::Result<Vec<(ListeningSocket, ListenerState)>> {
     sockets
         .into_iter()
-        .map(|(socket, listener)| Ok((tokio::net::TcpListener::from_std(socket)?, listener)))
+        .map(|(socket, listener)| Ok((socket.with_runtime()?, listener)))
         .collect()
 }
 

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,8 +18,9 @@ use tokio::time::timeout;
 
 use super::Settings;
 use super::eviction::{OpenConnections, is_idle};
+use crate::client_limits::{ClientAddress, PeerCredentials};
 use crate::clock::Ticker;
-use crate::gateway::{Connection, Gate};
+use crate::gateway::{Connection, ConnectionOrigin, Gate};
 use crate::transport::{
     ConnectionState, ConnectionTimeouts, Interim, Stream, TimeoutStream, UNREAD_TIMEOUT,
 };
@@ -57,7 +57,8 @@ pub(super) struct AcceptedConnection {
     pub(super) state: Rc<ConnectionState>,
     pub(super) connection_config: Rc<ConnectionConfig>,
     /// The peer, or the client that its PROXY header names.
-    pub(super) client: IpAddr,
+    pub(super) client: ClientAddress,
+    pub(super) peer: Option<PeerCredentials>,
     pub(super) is_tls: bool,
     /// The index of the listener that accepted it.
     pub(super) listener: usize,
@@ -219,9 +220,13 @@ impl AcceptedConnection {
     pub(super) fn connection(&self, worker: &WorkerState, interim: Interim) -> Connection {
         let redirects = &self.connection_config.settings.redirects;
         let redirect = redirects.get(self.listener).cloned().flatten();
+        let origin = ConnectionOrigin {
+            client: self.client,
+            peer: self.peer,
+            is_tls: self.is_tls,
+            redirect,
+        };
         let state = Rc::clone(&self.state);
-        worker
-            .gate
-            .connection(self.client, self.is_tls, redirect, state, interim)
+        worker.gate.connection(origin, state, interim)
     }
 }

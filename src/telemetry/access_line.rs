@@ -43,6 +43,13 @@ pub(super) fn write(line: &mut Line<'_>, record: &Record, duration: Duration) {
             .and_then(ActiveToken::subject),
     );
     line.address(name!("client"), record.client);
+    if let Some(peer) = record.peer {
+        line.number(name!("peer_uid"), peer.uid.into());
+        line.number(name!("peer_gid"), peer.gid.into());
+        if let Some(pid) = peer.pid {
+            line.number(name!("peer_pid"), pid.into());
+        }
+    }
     if record.is_forwarded {
         line.optional(name!("upstream"), names.map(|names| &*names.upstream));
     }

@@ -8,6 +8,8 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::client_limits::ClientAddress;
+
 /// The format of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
@@ -124,7 +126,7 @@ impl<'l> Line<'l> {
     }
 
     /// Writes a field with an address.
-    pub(super) fn address(&mut self, name: Name, address: IpAddr) {
+    pub(super) fn address(&mut self, name: Name, address: ClientAddress) {
         self.name(name);
         let quote: &[u8] = if self.style == Style::Json {
             b"\""
@@ -133,7 +135,7 @@ impl<'l> Line<'l> {
         };
         self.bytes.extend_from_slice(quote);
         match address {
-            IpAddr::V4(address) => {
+            ClientAddress::Ip(IpAddr::V4(address)) => {
                 for (index, octet) in address.octets().into_iter().enumerate() {
                     if index > 0 {
                         self.bytes.push(b'.');
@@ -141,7 +143,8 @@ impl<'l> Line<'l> {
                     self.decimal(octet.into());
                 }
             }
-            IpAddr::V6(address) => self.display(address),
+            ClientAddress::Ip(IpAddr::V6(address)) => self.display(address),
+            ClientAddress::Unix => self.bytes.extend_from_slice(b"unix"),
         }
         self.bytes.extend_from_slice(quote);
     }
@@ -217,7 +220,7 @@ mod tests {
         line.word(name!("method"), "GET");
         line.text(name!("route"), "/a/{b}");
         line.number(name!("status"), 200);
-        line.address(name!("client"), [127, 0, 0, 1].into());
+        line.address(name!("client"), IpAddr::from([127, 0, 0, 1]).into());
     }
 
     #[test]
@@ -248,14 +251,16 @@ mod tests {
     fn address_has_its_standard_form() {
         for address in ["0.0.0.0", "255.10.0.9", "::1", "2001:db8::ff00:42:8329"] {
             let parsed: IpAddr = address.parse().expect("an address");
-            let line = written(Style::Plain, |line| line.address(name!("client"), parsed));
+            let line = written(Style::Plain, |line| {
+                line.address(name!("client"), parsed.into())
+            });
             assert!(
                 line.ends_with(&format!("request client={address}\n")),
                 "{line}"
             );
         }
         let json = written(Style::Json, |line| {
-            line.address(name!("client"), Ipv6Addr::LOCALHOST.into())
+            line.address(name!("client"), IpAddr::from(Ipv6Addr::LOCALHOST).into())
         });
         assert!(json.ends_with("\"client\":\"::1\"}\n"), "{json}");
     }

@@ -26,7 +26,6 @@ mod trace;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -57,7 +56,7 @@ pub struct Telemetry {
     access: Option<AccessLog>,
     spans: Option<Spans>,
     workers: Mutex<Vec<WorkerMetrics>>,
-    listeners: Mutex<Vec<(SocketAddr, Arc<Connections>)>>,
+    listeners: Mutex<Vec<(Arc<str>, Arc<Connections>)>>,
 }
 
 /// The metrics of one worker: it writes, and any thread reads.
@@ -205,13 +204,13 @@ impl Telemetry {
 
     /// The connection counts of the listener at `address`.
     #[must_use]
-    pub fn connections(&self, address: SocketAddr) -> Arc<Connections> {
+    pub fn connections(&self, address: &str) -> Arc<Connections> {
         let mut listeners = lock(&self.listeners);
-        if let Some((_, connections)) = listeners.iter().find(|(known, _)| *known == address) {
+        if let Some((_, connections)) = listeners.iter().find(|(known, _)| **known == *address) {
             return Arc::clone(connections);
         }
         let connections = Arc::default();
-        listeners.push((address, Arc::clone(&connections)));
+        listeners.push((address.into(), Arc::clone(&connections)));
         connections
     }
 
@@ -236,7 +235,7 @@ impl Telemetry {
 
     /// Every listener with its connection counts.
     #[must_use]
-    pub fn listeners(&self) -> Vec<(SocketAddr, Arc<Connections>)> {
+    pub fn listeners(&self) -> Vec<(Arc<str>, Arc<Connections>)> {
         lock(&self.listeners).clone()
     }
 

@@ -1,6 +1,5 @@
 //! The record of one request.
 
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use super::outcome::Outcome;
 use super::spans::FinishedRequest;
 use super::trace::Trace;
 use super::{InFlight, RequestLog, RouteRequests, WorkerTelemetry};
+use crate::client_limits::{ClientAddress, PeerCredentials};
 use crate::clock;
 use crate::oauth::claims::ActiveToken;
 
@@ -32,7 +32,9 @@ pub struct Record {
     /// What is logged.
     pub(super) log: RequestLog,
     /// The client address.
-    pub client: IpAddr,
+    pub client: ClientAddress,
+    /// The process of the peer, if it has connected to a Unix socket.
+    pub peer: Option<PeerCredentials>,
     /// The request's method.
     pub method: Method,
     /// The HTTP version of the request.
@@ -93,7 +95,7 @@ impl Record {
     #[must_use]
     pub fn begin(
         worker: &Rc<WorkerTelemetry>,
-        client: IpAddr,
+        client: ClientAddress,
         method: Method,
         log: RequestLog,
     ) -> Box<Self> {
@@ -109,6 +111,7 @@ impl Record {
             is_stream: false,
             log: RequestLog { is_on, ..log },
             client,
+            peer: None,
             method,
             version: Version::HTTP_11,
             request_id: None,

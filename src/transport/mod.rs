@@ -17,7 +17,7 @@ mod tunnel;
 mod unix;
 mod unread_body;
 
-pub use accept::{accept, is_connection_error};
+pub use accept::{ListeningSocket, Peer, accept, accept_peer, accepted_unix, is_connection_error};
 pub use body::{DetachedBody, IncomingBody};
 pub use connection_state::{ConnectionState, ConnectionTimeouts, Exchange};
 pub use frame_reader::{FrameBudget, FrameFlood, FrameReader};

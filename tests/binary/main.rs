@@ -19,3 +19,4 @@ mod reload;
 mod restart;
 mod rolling;
 mod systemd;
+mod unix_sockets;

@@ -59,7 +59,7 @@ fn inherited_socket_that_no_listener_names_is_an_error() {
 }
 
 #[test]
-fn inherited_descriptor_must_be_a_listening_tcp_socket() {
+fn inherited_descriptor_must_be_a_listening_socket() {
     let address = own_address();
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(
@@ -69,7 +69,7 @@ fn inherited_descriptor_must_be_a_listening_tcp_socket() {
     .expect("a file");
     let silent =
         socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
-    let others: [(OwnedFd, &str); 4] = [
+    let others: [(OwnedFd, &str); 3] = [
         (
             fs::File::open("/dev/null").expect("a file").into(),
             "fd 3 is not a socket",
@@ -78,22 +78,26 @@ fn inherited_descriptor_must_be_a_listening_tcp_socket() {
             UdpSocket::bind((address, 0)).expect("a port").into(),
             "fd 3 is not a valid tcp socket",
         ),
-        (
-            UnixListener::bind(folder.path().join("socket"))
-                .expect("a path")
-                .into(),
-            "fd 3 is not a valid tcp socket",
-        ),
         (silent.into(), "a socket that does not listen"),
     ];
     for (other, found) in others {
         let output = run_in(command_with_socket(other), folder.path());
         let stderr = String::from_utf8_lossy(&output.stderr);
         let expected = format!(
-            "scopegate: inherited fd 3 (\"web\"): expected a listening TCP socket, but found {found}\n"
+            "scopegate: inherited fd 3 (\"web\"): expected a listening TCP or Unix socket, but found {found}\n"
         );
         assert_eq!((output.status.code(), &*stderr), (Some(1), &*expected));
     }
+    let path = folder.path().join("socket");
+    let socket = UnixListener::bind(&path).expect("a path");
+    let output = run_in(command_with_socket(socket), folder.path());
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let expected = format!(
+        "scopegate: inherited fd 3 (\"web\"): expected the address of a listener of the file ({address}:8080), but found \
+         unix:{}; connections to it would wait for ever\n",
+        path.display()
+    );
+    assert_eq!((output.status.code(), &*stderr), (Some(1), &*expected));
 }
 
 #[test]

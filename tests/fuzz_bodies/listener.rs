@@ -121,8 +121,9 @@ fn start_gateway(toml: &str) -> SocketAddr {
         scopegate::config::parse("gateway.toml", toml).unwrap_or_else(|report| panic!("{report}"));
     let snapshot = compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
     let settings = Settings::from(&config);
-    let listeners = listen(&[config.listeners[0].address.value], 1, false).expect("a free port");
-    let address = listeners.addresses()[0];
+    let listeners =
+        listen(&[config.listeners[0].address.value.clone()], 1, false).expect("a free port");
+    let address = listeners.addresses()[0].ip().expect("a port");
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

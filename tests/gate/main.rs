@@ -50,6 +50,7 @@ mod tls;
 mod token_sources;
 mod tokens;
 mod traces;
+mod unix_listeners;
 mod upgrades;
 mod upstream_failures;
 mod upstreams;

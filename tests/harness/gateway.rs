@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use rustls::RootCertStore;
 use scopegate::admin::Admin;
 use scopegate::clock::Clock;
-use scopegate::config::{Config, Report, Source};
+use scopegate::config::{Config, ListenAddress, Report, Source};
 use scopegate::gateway::{SharedSnapshot, Snapshot, compile};
 use scopegate::oauth::UnixTime;
 use scopegate::reload::{Reloaded, Reloader};
@@ -28,7 +28,7 @@ use super::logs::Requests;
 /// A running gateway; it stops when dropped.
 pub struct Gateway {
     pub address: SocketAddr,
-    /// The addresses of all listeners; `address` is the first.
+    /// The addresses of all listeners with a port; `address` is the first.
     pub addresses: Vec<SocketAddr>,
     /// The address of the admin listener.
     pub admin: SocketAddr,
@@ -59,13 +59,14 @@ impl Gateway {
         let addresses: Vec<_> = config
             .listeners
             .iter()
-            .map(|listener| listener.address.value)
+            .map(|listener| listener.address.value.clone())
             .collect();
         let listeners = listen(&addresses, 1, false).expect("a free port");
-        let addresses = listeners.addresses().to_vec();
+        let bound = listeners.addresses().iter();
+        let addresses: Vec<_> = bound.filter_map(ListenAddress::ip).collect();
         let admin_listener =
             Admin::listen(SocketAddr::from(([127, 0, 0, 1], 0)), false).expect("a free port");
-        let admin = admin_listener.addresses()[0];
+        let admin = admin_listener.addresses()[0].ip().expect("a port");
         let clock = Clock::by_hand(UnixTime::from_seconds(NOW));
         let requests = Requests::capture();
         let access_log = requests.access_log();

@@ -1,11 +1,11 @@
 //! The command line of `scopegate explain`.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use crate::cli::inputs::{HeaderFrom, TextFrom};
+use crate::client_limits::ClientAddress;
 
 /// The arguments of `scopegate explain`.
 #[derive(Args, Debug)]
@@ -20,9 +20,9 @@ pub(in crate::cli) struct Arguments {
     /// A header of the request, such as 'X-Tenant: acme'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub(super) headers: Vec<HeaderFrom>,
-    /// The address of the client's connection
+    /// The address of the client's connection, or "unix" for a Unix socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub(super) from: IpAddr,
+    pub(super) from: ClientAddress,
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(super) json: bool,

@@ -19,7 +19,9 @@ use tokio::task::LocalSet;
 use super::sample_request::SampleRequest;
 use crate::clock::{Clock, Ticker};
 use crate::config::Config;
-use crate::gateway::{DryRun, DryRunReport, HttpsRedirect, RequestTarget, Snapshot};
+use crate::gateway::{
+    ConnectionOrigin, DryRun, DryRunReport, HttpsRedirect, RequestTarget, Snapshot,
+};
 use crate::oauth::UnixTime;
 use crate::policy::token_sources::DecodedToken;
 use crate::server::Settings;
@@ -77,9 +79,12 @@ async fn exchange(
         Arc::clone(&snapshot),
         Rc::clone(&ticker),
         telemetry,
-        sample.from,
-        sample.is_tls,
-        redirect.clone(),
+        ConnectionOrigin {
+            client: sample.from,
+            peer: None,
+            is_tls: sample.is_tls,
+            redirect: redirect.clone(),
+        },
     );
     let (seen, reported) = (RefCell::new(None), RefCell::new(None));
 

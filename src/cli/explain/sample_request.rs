@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use zeroize::Zeroizing;
 
 use super::arguments::Arguments;
+use crate::client_limits::ClientAddress;
 use crate::config::{Config, Listener};
 use crate::oauth::bearer;
 
@@ -26,7 +27,7 @@ pub(super) struct SampleRequest {
     pub(super) headers: HeaderMap,
     pub(super) offline: bool,
     /// The address that the client has connected from.
-    pub(super) from: IpAddr,
+    pub(super) from: ClientAddress,
 }
 
 impl SampleRequest {
@@ -186,12 +187,16 @@ fn plain_listener(host: &str, config: &Config) -> Option<usize> {
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse().ok());
     let port = port.unwrap_or(HTTP_PORT);
+    let has_port = |listener: &Listener| {
+        let address = listener.address.value.ip();
+        address.is_some_and(|address| address.port() == port)
+    };
     let plain = || {
         let listeners = config.listeners.iter().enumerate();
         listeners.filter(|(_, listener)| listener.tls.is_none())
     };
     plain()
-        .find(|(_, listener)| listener.address.value.port() == port)
+        .find(|(_, listener)| has_port(listener))
         .or_else(|| plain().find(|(_, listener)| !listener.redirects_to_https()))
         .or_else(|| plain().next())
         .map(|(index, _)| index)
@@ -215,7 +220,9 @@ fn default_host(config: &Config) -> (bool, String) {
     let Some(first) = first.or(config.listeners.first()) else {
         return (false, "localhost".to_owned());
     };
-    let mut address = first.address.value;
+    let Some(mut address) = first.address.value.ip() else {
+        return (first.tls.is_some(), "localhost".to_owned());
+    };
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),

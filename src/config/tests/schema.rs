@@ -26,7 +26,7 @@ const REMEDY: &str = "a key is declared in its table, stands in src/config/tests
 
 /// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
 /// Every other fault is one of shape, and the schema must refuse it too.
-const BY_MEANING: [&str; 26] = [
+const BY_MEANING: [&str; 27] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
@@ -53,6 +53,7 @@ const BY_MEANING: [&str; 26] = [
     "server.external_url or one listener with tls, but found",
     "another listener that serves the routes, but found none",
     "a path of at most 107 bytes after unix:, but found ",
+    "\"unix\" in server.trusted_proxies, but found no such element",
 ];
 
 /// Well-formed quantities out of bounds.

@@ -293,8 +293,7 @@ fn compile_forwarding(
         })?,
         label: path.as_str().into(),
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
-        allow_from: (!written.allow_from.is_empty())
-            .then(|| Networks::new(written.allow_from.clone())),
+        allow_from: (!written.allow_from.is_empty()).then(|| Networks::new(&written.allow_from)),
         token_from: shared.token_from.clone(),
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,

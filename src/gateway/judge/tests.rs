@@ -86,7 +86,7 @@ async fn judge_one(
         &ticker,
     );
     let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let client = ClientInfo::new(address, false, HeaderValue::from_static("http"));
+    let client = ClientInfo::new(address.into(), false, HeaderValue::from_static("http"));
     let connection_cache = ConnectionCache::new(WorkerCache::new(Arc::default()));
     let context = RequestContext {
         snapshot,

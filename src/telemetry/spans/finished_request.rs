@@ -1,6 +1,5 @@
 //! The spans of a finished request, with the names of OpenTelemetry's HTTP conventions.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -11,6 +10,7 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use crate::client_limits::ClientAddress;
 use crate::telemetry::labels::version_label;
 use crate::telemetry::outcome::Outcome;
 use crate::telemetry::trace::{Interval, Trace};
@@ -27,7 +27,7 @@ pub(in crate::telemetry) struct FinishedRequest {
     pub(in crate::telemetry) status: Option<u16>,
     pub(in crate::telemetry) outcome: Outcome,
     pub(in crate::telemetry) issuer: Option<Box<str>>,
-    pub(in crate::telemetry) client: IpAddr,
+    pub(in crate::telemetry) client: ClientAddress,
     pub(in crate::telemetry) version: Version,
     pub(in crate::telemetry) request_id: Option<HeaderValue>,
 }

@@ -8,19 +8,22 @@ use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::{proxy_fields, via};
+use crate::client_limits::ClientAddress;
 
 /// The header with the identifier of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// An address that cannot be stated (RFC 7239 §6.2).
+const UNKNOWN: &str = "unknown";
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// What is known of a client by its connection.
 #[derive(Debug)]
 pub struct ClientInfo {
-    address: IpAddr,
-    /// The address as a header value.
+    address: ClientAddress,
+    /// The address as a header value; `unknown` for a client of a Unix socket (RFC 7239 §6.2).
     address_text: HeaderValue,
     /// Whether it is a trusted proxy, whose description of the clients behind it counts.
     pub is_trusted: bool,
@@ -50,9 +53,13 @@ struct ClientFields {
 impl ClientInfo {
     /// A client that connected from `address`, by `scheme` as it sees it.
     #[must_use]
-    pub fn new(address: IpAddr, is_trusted: bool, scheme: HeaderValue) -> Self {
-        let text = HeaderValue::from_str(&address.to_string());
-        let address_text = text.unwrap_or(HeaderValue::from_static("unknown"));
+    pub fn new(address: ClientAddress, is_trusted: bool, scheme: HeaderValue) -> Self {
+        let text = match address {
+            ClientAddress::Ip(address) => HeaderValue::from_str(&address.to_string()).ok(),
+            // Without a value, an upstream would take the gateway for the client.
+            ClientAddress::Unix => None,
+        };
+        let address_text = text.unwrap_or(HeaderValue::from_static(UNKNOWN));
         Self {
             address,
             address_text,
@@ -68,7 +75,7 @@ impl ClientInfo {
         &self,
         headers: &HeaderMap,
         is_trusted: impl Fn(IpAddr) -> bool,
-    ) -> IpAddr {
+    ) -> ClientAddress {
         let mut nearest = self.address;
         if !self.is_trusted {
             return nearest;
@@ -78,7 +85,7 @@ impl ClientInfo {
         for address in elements.map(proxy_fields::address) {
             // Anybody may have written what is to the left of a malformed element.
             let Some(address) = address else { break };
-            nearest = address;
+            nearest = address.into();
             if !is_trusted(address) {
                 break;
             }
@@ -208,8 +215,9 @@ fn forwarded(
     proto: &HeaderValue,
 ) -> Option<HeaderValue> {
     let mut element = match client.address {
-        IpAddr::V4(address) => format!("for={address}"),
-        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+        ClientAddress::Ip(IpAddr::V4(address)) => format!("for={address}"),
+        ClientAddress::Ip(IpAddr::V6(address)) => format!("for=\"[{address}]\""),
+        ClientAddress::Unix => format!("for={UNKNOWN}"),
     };
     // An admitted host has neither quote nor backslash. That of a trusted proxy might.
     if let Some(host) = host

@@ -7,7 +7,7 @@ use super::*;
 
 fn client(trusted: bool) -> ClientInfo {
     ClientInfo::new(
-        IpAddr::from([192, 0, 2, 7]),
+        IpAddr::from([192, 0, 2, 7]).into(),
         trusted,
         HeaderValue::from_static("http"),
     )

@@ -96,3 +96,40 @@ fn path_of_a_unix_socket_is_short_and_names_a_file() {
         assert!(super::read(&text).is_ok(), "{target}");
     }
 }
+
+#[test]
+fn unix_listeners_have_paths_of_their_own_and_proxies_that_are_trusted() {
+    let unix = "[[listeners]]\naddress = \"unix:/run/a.sock\"\n";
+    let place = "listeners[0].proxy_protocol: ";
+    for (text, report) in [
+        (
+            "[[listeners]]\naddress = \"unix:@a\"\n".to_owned(),
+            "gateway.toml:2: listeners[0].address: expected unix: and the path of a socket, but found \"unix:@a\" (sockets without a file are not supported)".to_owned(),
+        ),
+        (
+            format!("{unix}{unix}"),
+            "gateway.toml:4: listeners[1].address: expected an address of its own, but found that of listeners[0].address".to_owned(),
+        ),
+        (
+            format!("[server]\ntrusted_proxies = \"10.0.0.0/8\"\n{unix}proxy_protocol = true\n"),
+            format!("gateway.toml:5: {place}expected \"unix\" in server.trusted_proxies, but found no such element (only trusted proxies may send the PROXY header)"),
+        ),
+        (
+            "[server]\ntrusted_proxies = \"unix\"\n[[listeners]]\naddress = \"127.0.0.1:1\"\nproxy_protocol = true\n".to_owned(),
+            format!("gateway.toml:5: {place}expected server.trusted_proxies, but found none (list the networks of the proxies that send the PROXY header, such as trusted_proxies = \"10.0.0.0/8\")"),
+        ),
+        (
+            format!("{unix}{TLS}\n[[listeners]]\naddress = \"127.0.0.1:80\"\nredirect_to_https = true\n"),
+            "gateway.toml:6: listeners[1].redirect_to_https: expected server.external_url or one listener with tls, but found no URL and 0 such listeners (set external_url to the https URL that clients use, such as \"https://api.example.com\")".to_owned(),
+        ),
+    ] {
+        assert_faults(&[(&text, &report)]);
+    }
+    for text in [
+        format!("[development]\n{unix}"),
+        format!("[server]\nlisten = [\"127.0.0.1:80\", \"unix:s\"]\n{unix}"),
+        format!("[server]\ntrusted_proxies = \"unix\"\n{unix}proxy_protocol = true\n"),
+    ] {
+        assert!(super::read(&text).is_ok(), "{text}");
+    }
+}
