@@ -1,7 +1,7 @@
 //! The data plane: listeners, and the workers that serve them.
 //!
-//! Each worker is a thread with its own runtime, its own listening socket on each address, and its
-//! own connections to the upstreams. A request stays on the thread that accepted its connection.
+//! Each worker is a thread with its own runtime, its own listening socket on each port, and its own
+//! connections to the upstreams. A Unix socket is shared by all workers. A request stays on the thread that accepted its connection.
 //! The locks that a request can meet are listed in the [crate's documentation](crate#locks).
 
 mod acceptor;

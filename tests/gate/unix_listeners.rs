@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use harness::{Authority, Gateway, Reply, Server, TIMEOUT, eventually};
+use harness::{Authority, Gateway, Reply, Server, TIMEOUT, UnixRelay, eventually};
 use rustls::{ClientConnection, StreamOwned};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -271,4 +271,35 @@ fn proxy_header_on_a_unix_socket_names_the_client() {
     let line = bed.line();
     assert_eq!(line["client"], "192.0.2.7");
     assert_eq!(line["peer_pid"], std::process::id());
+}
+
+#[test]
+fn tunnel_runs_from_a_unix_socket_to_a_unix_socket() {
+    let folder = TempDir::new().expect("a folder");
+    let (path, up) = (folder.path().join("s"), folder.path().join("up"));
+    let upstream = Server::start(|_| {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+        Reply::RawThenHang(format!("{head}hello").into_bytes())
+    });
+    let _relay = UnixRelay::start(&up, upstream.address);
+    let text = toml(&path, "", "", "", &upstream);
+    let target = format!("http://{}", upstream.address);
+    let target_path = format!("unix:{}", up.display());
+    let gateway = Gateway::start(&text.replace(&target, &target_path));
+    let mut socket = connect(&path);
+    let upgrade = "GET /x HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
+    socket.write_all(upgrade.as_bytes()).expect("it reads");
+    let mut response = Vec::new();
+    while !response.ends_with(b"hello") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("more of the response");
+        response.push(byte[0]);
+    }
+    let response = String::from_utf8_lossy(&response);
+    assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+    drop(socket);
+    eventually("the tunnel ends", || {
+        let lines = gateway.requests.lines();
+        lines.last().is_some_and(|line| line["status"] == 101)
+    });
 }

@@ -265,6 +265,8 @@ mod tests {
         let named = config("listen = \"[::]:8080\"\nexternal_url = \"https://api.test\"");
         let Target { is_tls, host, .. } = Target::parse("/a", &named).expect("a URL");
         assert_eq!((is_tls, &*host), (true, "api.test"));
+        let unix = config("listen = [\"unix:s\", \"127.0.0.1:80\"]");
+        assert_eq!(Target::parse("/a", &unix).expect("a URL").host, "localhost");
         let unspecified = config("listen = \"[::]:8080\"");
         assert_eq!(
             Target::parse("/a", &unspecified).expect("a URL").host,

@@ -43,6 +43,16 @@ fn request_to_a_listener_that_redirects_is_explained_without_a_route() {
     ] {
         assert!(plain.contains(line), "{line:?} in {plain}");
     }
+    let with_networks = FILE.replace("public = true", "public = true\nallow_from = \"unix\"");
+    fs::write(folder.path().join("gateway.toml"), with_networks).expect("a writable folder");
+    let url = "http://api.test:8080/a";
+    assert!(explain(&["GET", url, "--from", "unix"]).status.success());
+    let refused = text(&explain(&["GET", url]).stdout);
+    assert!(
+        refused.contains("expected a client address in allow_from, but found 127.0.0.1"),
+        "{refused}"
+    );
+    fs::write(folder.path().join("gateway.toml"), FILE).expect("a writable folder");
     let json = |url: &str| -> Value {
         let printed = explain(&["GET", url, "--json"]).stdout;
         serde_json::from_slice(&printed).expect("JSON")
