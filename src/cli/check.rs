@@ -206,7 +206,9 @@ pub(super) fn token_sources(route: &config::Route) -> Vec<&TokenSource> {
 fn is_open(route: &Route) -> bool {
     match &route.requirement {
         Requirement::Public => true,
-        Requirement::Token { any_of } => any_of.is_empty() || !route.is_enforced,
+        Requirement::Token { any_of } => {
+            any_of.is_empty() && route.claims.is_empty() || !route.is_enforced
+        }
     }
 }
 
@@ -224,7 +226,7 @@ pub(super) fn join_or<T: ToString>(items: &[T], none: &str) -> String {
 
 /// What a route requires of a request's token.
 pub(super) fn requirement_text(route: &Route) -> String {
-    match &route.requirement {
+    let scopes = match &route.requirement {
         Requirement::Public => "nothing (public)".to_owned(),
         Requirement::Token { any_of } if any_of.is_empty() => "any valid token".to_owned(),
         Requirement::Token { any_of } => any_of
@@ -232,5 +234,10 @@ pub(super) fn requirement_text(route: &Route) -> String {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" | "),
+    };
+    let rules: Vec<_> = route.claims.iter().map(ToString::to_string).collect();
+    if rules.is_empty() {
+        return scopes;
     }
+    format!("{scopes}, with {}", rules.join(", "))
 }

@@ -8,6 +8,7 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::addresses::path;
+use super::claim_rule::ClaimRule;
 use super::declare::table;
 use super::endpoints::{self, Discovery, KeySource};
 use super::introspection::{Authentication, Introspection};
@@ -78,6 +79,10 @@ table! {
         /// Example: `scope_claims = ["scope", "/realm_access/roles", { claim = "/resource_access/app/roles", prefix = "app:" }]`
         pub scope_claims: Vec<Spanned<ScopeClaim>> =
             list_or(scope_claim(), 1, json!(["scope", "scp"])),
+        /// Rules over the claims of a token, in addition to the checks of this table. A token that does
+        /// not meet all of them is invalid (401). Without it, there are none.
+        /// Example: `claims = [{ claim = "token_use", is = "access" }]`
+        pub claims: Vec<ClaimRule> = tables(ClaimRule::read),
         /// Unit of `exp`, `nbf` and `iat`.
         /// Example: `expiry_unit = "milliseconds"`
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),

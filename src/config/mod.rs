@@ -20,6 +20,7 @@
 
 mod addresses;
 mod admin;
+mod claim_rule;
 mod cors;
 mod declare;
 mod development;
@@ -60,6 +61,7 @@ use toml::de::DeTable;
 
 pub use addresses::{ClientNetwork, ListenAddress};
 pub use admin::Admin;
+pub use claim_rule::{ClaimRule, ClaimTest};
 pub use cors::{Cors, RouteCors};
 pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};

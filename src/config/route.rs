@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::addresses::{ClientNetwork, network};
+use super::claim_rule::ClaimRule;
 use super::cors::{Cors, RouteCors};
 use super::declare::table;
 use super::header_rules::{RequestHeaders, ResponseHeaders};
@@ -49,6 +50,10 @@ table! {
         /// `trusted_proxies`, the address that they report counts. Without it, all clients may.
         /// Example: `allow_from = ["10.0.0.0/8", "2001:db8::/32"]`
         pub allow_from: Vec<ClientNetwork> = list_of_values(network(), 1),
+        /// Rules over the claims of the token. A token that does not meet all of them gets 403 without a
+        /// challenge. Without it, there are none.
+        /// Example: `claims = [{ claim = "azp", one_of = ["web", "cli"] }]`
+        pub claims: Vec<ClaimRule> = tables(ClaimRule::read),
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
@@ -204,12 +209,19 @@ impl DeclaredNames {
 }
 
 /// Keys about tokens, which a public route excludes.
-const TOKEN_KEYS: [&str; 5] = ["scope", "any_scope", "issuers", "enforce", "token_from"];
+const TOKEN_KEYS: [&str; 6] = [
+    "scope",
+    "any_scope",
+    "claims",
+    "issuers",
+    "enforce",
+    "token_from",
+];
 
 fn access(table: &mut Table<'_>) -> Access {
     let public = key(
         "public",
-        "Whether requests need no token. Excludes `scope`, `any_scope`, `issuers`, `enforce` and `token_from`. \
+        "Whether requests need no token. Excludes `scope`, `any_scope`, `claims`, `issuers`, `enforce` and `token_from`. \
          Example: `public = true`",
     );
     let scope = key(

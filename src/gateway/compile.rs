@@ -32,7 +32,9 @@ use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
 use super::snapshot::Snapshot;
 use crate::config::{self, Config, Fault, Spanned};
+use crate::oauth::claims::RuleSet;
 use crate::policy::host::HostPattern;
+use crate::policy::route_table::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError};
 use crate::upstream::headers::X_REQUEST_ID;
@@ -71,10 +73,11 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .into(),
     };
     let (table, mut forwarding) = routes::compile(config, &unrouted_response, &mut faults);
-    let Some(routes) = table.filter(|_| faults.is_empty()) else {
+    let Some(mut routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
     };
 
+    let rules = remember_rules(&mut routes, earlier);
     Ok(Snapshot {
         has_cors: unrouted_response.cors.is_some()
             || forwarding.iter().any(|route| route.response.cors.is_some()),
@@ -82,7 +85,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         routes,
         forwarding,
         unrouted_response,
-        verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size),
+        verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size, rules),
         upstreams,
         challenge: ChallengeSettings {
             realm: config.challenge.realm.clone(),
@@ -122,6 +125,18 @@ fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>,
         Some((_, epoch)) => (Arc::new(TokenCache::new(budget)), epoch),
         None => (Arc::new(TokenCache::new(budget)), Epoch::default()),
     }
+}
+
+// Cached tokens remember the outcomes of the earlier rules. They still count if the rules are the same.
+fn remember_rules(routes: &mut RouteTable, earlier: Option<&Snapshot>) -> Arc<RuleSet> {
+    let rules = routes.routes().iter().flat_map(|route| route.claims.iter());
+    let compiled = RuleSet::of(rules);
+    let earlier = earlier.map(|earlier| earlier.verifier.rules());
+    let rules = earlier
+        .filter(|rules| ***rules == compiled)
+        .map_or_else(|| Arc::new(compiled), Arc::clone);
+    routes.remember(&rules);
+    rules
 }
 
 // The names that no client may send on any route.

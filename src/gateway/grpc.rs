@@ -52,6 +52,7 @@ fn code(refusal: &Refusal) -> u16 {
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
         Refusal::InsufficientScope { .. }
+        | Refusal::ClaimNotMet(_)
         | Refusal::OriginNotAllowed { .. }
         | Refusal::AddressNotAllowed { .. } => PERMISSION_DENIED,
         Refusal::Conflict => UNKNOWN,

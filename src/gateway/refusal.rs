@@ -9,7 +9,7 @@ use http::{HeaderValue, Method};
 use super::admission::Inadmissible;
 use crate::client_limits::ClientAddress;
 use crate::oauth::bearer::BearerError;
-use crate::oauth::claims::ActiveToken;
+use crate::oauth::claims::{ActiveToken, UnmetRule};
 use crate::oauth::scope::ScopePattern;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
@@ -86,6 +86,8 @@ pub enum Refusal {
         /// The token that lacks it.
         token: Arc<ActiveToken>,
     },
+    /// The token does not meet a rule of the route over its claims.
+    ClaimNotMet(UnmetRule),
     /// The issuer's keys or introspection responses are unavailable.
     IssuerUnavailable {
         /// The issuer's name in gateway.toml.
@@ -169,6 +171,7 @@ impl Refusal {
             Self::InvalidToken { reason, .. } => reason,
             Self::TokenTooLarge { .. } => "too_long",
             Self::InsufficientScope { .. } => "insufficient_scope",
+            Self::ClaimNotMet(_) => "claim_not_met",
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
             Self::Overloaded { .. } => "overloaded",
             Self::Conflict => "conflict",
@@ -196,6 +199,7 @@ impl Refusal {
             | Self::InvalidToken { .. }
             | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
+            | Self::ClaimNotMet(_)
             | Self::IssuerUnavailable { .. }
             | Self::Overloaded { .. } => true,
             Self::Ambiguous(_)
@@ -226,6 +230,7 @@ impl Refusal {
             | Self::BadAuthorization(_)
             | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
+            | Self::ClaimNotMet(_)
             | Self::Overloaded { .. }
             | Self::Conflict
             | Self::BodyFault(_)
@@ -307,6 +312,7 @@ impl Refusal {
                     token.scopes().to_string()
                 )
             }),
+            Self::ClaimNotMet(unmet) => Some(Denial::ClaimNotMet(unmet.clone()).to_string()),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server responded with 409".to_owned()),
@@ -417,6 +423,7 @@ impl Refusal {
                     error: BearerError::Missing.into(),
                 },
             },
+            Denial::ClaimNotMet(unmet) => Self::ClaimNotMet(unmet),
             Denial::UnusableParameter(unusable) => unusable.into(),
         }
     }

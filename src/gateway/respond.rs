@@ -76,6 +76,7 @@ macro_rules! problem {
 }
 
 /// The response to a refused request.
+#[expect(clippy::too_many_lines, reason = "an exhaustive table")]
 pub(super) fn respond(
     refusal: &Refusal,
     settings: &ChallengeSettings,
@@ -136,6 +137,7 @@ pub(super) fn respond(
         | Refusal::InvalidToken { .. }
         | Refusal::TokenTooLarge { .. }
         | Refusal::InsufficientScope { .. }
+        | Refusal::ClaimNotMet(_)
         | Refusal::Upstream(
             UpstreamError::Connect { .. }
             | UpstreamError::ConnectTimedOut { .. }
@@ -221,6 +223,13 @@ fn problem(refusal: &Refusal) -> Problem {
                 403,
                 "Forbidden",
                 "The access token lacks scope; the WWW-Authenticate header names what is needed."
+            )
+        }
+        Refusal::ClaimNotMet(_) => {
+            problem!(
+                403,
+                "Forbidden",
+                "The access token is valid, but may not be used for this."
             )
         }
         Refusal::IssuerUnavailable { .. } => {
@@ -330,6 +339,7 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         | Refusal::OriginNotAllowed { .. }
         | Refusal::AddressNotAllowed { .. }
         | Refusal::TokenTooLarge { .. }
+        | Refusal::ClaimNotMet(_)
         | Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Conflict

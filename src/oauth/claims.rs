@@ -13,15 +13,20 @@
 //! 6. A scope that cannot be parsed is not granted.
 //!
 //! `reference` refers to a claim, or to a value within one. `scope_claims` finds the scopes.
+//! `claim_rule` and `rule_value` are the rules that an operator writes, `rule_set` remembers their
+//! outcomes.
 //! `rules` checks each rule by itself. `checks` uses that to report all of them to `explain`,
 //! and `unread` names the other claims.
 
 mod active;
 mod checks;
+mod claim_rule;
 mod error;
 mod exact;
 mod memory;
 mod reference;
+mod rule_set;
+mod rule_value;
 mod rules;
 mod scope_claims;
 mod unread;
@@ -38,10 +43,15 @@ use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
 pub use checks::{ClaimCheck, FoundValue, LeewayUse};
+pub use claim_rule::{ClaimRule, ClaimTest, UnmetRule};
 pub use error::ClaimsError;
 pub use exact::InexactClaim;
 pub(crate) use memory::{allocated, allocated_arc};
 pub use reference::{ClaimReference, ClaimReferenceError};
+pub use rule_set::RuleSet;
+pub use rule_value::{
+    NoParameters, ParameterValues, RuleValue, Template, TextPattern, UnpairedBrace,
+};
 pub use scope_claims::{AdditionalScopes, ScopeClaims};
 pub use unread::{UnreadClaims, UnreadScopeClaim};
 
@@ -72,6 +82,8 @@ pub struct Expectation {
     pub required_claims: Vec<String>,
     /// The claims that hold the scopes.
     pub scope_claims: ScopeClaims,
+    /// Rules that the claims must all meet. They have no parameters.
+    pub claim_rules: Vec<ClaimRule>,
     /// The unit of `exp`, `nbf` and `iat`.
     pub expiry_unit: ExpiryUnit,
     /// Whether `exp` must be present.
@@ -163,6 +175,7 @@ impl Claims {
             size: self.size,
             scopes,
             expires_at,
+            outcomes: None,
         })
     }
 

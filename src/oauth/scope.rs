@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use super::wildcard;
+
 /// Maximum number of scope-tokens that one access token may grant.
 pub const MAX_GRANTED_SCOPES: usize = 1024;
 
@@ -78,7 +80,7 @@ impl ScopePattern {
     #[must_use]
     pub fn fits(&self, scope: &str) -> bool {
         if self.has_wildcard {
-            wildcard_fits(&self.text, scope)
+            wildcard::fits(&self.text, scope)
         } else {
             *self.text == *scope
         }
@@ -256,39 +258,11 @@ pub fn check_scope_token(text: &str) -> Result<(), ScopeTokenError> {
 /// A `*` in `narrower` is matched as an ordinary character, which only a `*` in `wider` can match.
 #[must_use]
 pub fn covers(wider: &str, narrower: &str) -> bool {
-    wildcard_fits(wider, narrower)
+    wildcard::fits(wider, narrower)
 }
 
 fn is_scope_character(character: char) -> bool {
     matches!(character, '\x21' | '\x23'..='\x5B' | '\x5D'..='\x7E')
-}
-
-// Each literal piece is matched at its first occurrence. A later one would only leave less text for
-// the following pieces, so backtracking is never needed.
-fn wildcard_fits(pattern: &str, scope: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else {
-        return pattern == scope;
-    };
-    let Some(mut rest) = scope.strip_prefix(head) else {
-        return false;
-    };
-    let mut pieces = tail.split('*').peekable();
-    while let Some(piece) = pieces.next() {
-        // The wildcard before this piece takes at least one character.
-        let mut characters = rest.chars();
-        if characters.next().is_none() {
-            return false;
-        }
-        rest = characters.as_str();
-        if pieces.peek().is_none() {
-            return rest.ends_with(piece);
-        }
-        match rest.find(piece) {
-            Some(start) => rest = &rest[start + piece.len()..],
-            None => return false,
-        }
-    }
-    rest.is_empty()
 }
 
 // Two patterns with wildcards overlap if their literal heads and tails agree. A scope that fits

@@ -4,7 +4,7 @@
 
 use super::requirement::{Requirement, UnusableParameter};
 use super::route_table::MatchedRoute;
-use crate::oauth::claims::ActiveToken;
+use crate::oauth::claims::{ActiveToken, UnmetRule};
 
 /// Proof that a request may be forwarded; forwarding consumes it.
 ///
@@ -38,6 +38,9 @@ pub enum Denial {
         /// The scopes that this request needs; of several sets, the first.
         needed: String,
     },
+    /// The token does not meet a rule over its claims: 403 without a challenge.
+    #[error("{0} (see claims of the route)")]
+    ClaimNotMet(UnmetRule),
     /// The value of a path parameter is not allowed in a scope: 400.
     #[error(transparent)]
     UnusableParameter(#[from] UnusableParameter),
@@ -60,11 +63,14 @@ pub fn decide(found: &MatchedRoute<'_, '_>, token: Option<&ActiveToken>) -> Resu
     for required in any_of {
         is_met |= required.is_met_by(token.scopes(), &found.parameters)?;
     }
-    match any_of.first() {
-        Some(first) if !is_met => Err(Denial::InsufficientScope {
+    if let Some(first) = any_of.first().filter(|_| !is_met) {
+        return Err(Denial::InsufficientScope {
             needed: first.filled(&found.parameters)?,
-        }),
-        _ => Ok(Permit { route: found.index }),
+        });
+    }
+    match found.route.claims.first_unmet(token, &found.parameters) {
+        Some(unmet) => Err(Denial::ClaimNotMet(unmet)),
+        None => Ok(Permit { route: found.index }),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Normalizes path and host, finds the route, and decides whether a token meets its requirement.
 //! Pure: no IO, clock or log.
 
+pub mod claim_rules;
 pub mod cors;
 pub mod decision;
 pub mod host;

@@ -190,6 +190,7 @@ mod tests {
             methods: Methods::all(),
             requirement: Requirement::Public,
             issuers: Vec::new(),
+            claims: Default::default(),
             is_enforced: true,
         }])
         .expect("no overlap");

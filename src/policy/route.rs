@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::claim_rules::ClaimRules;
 use super::host::HostPattern;
 use super::methods::Methods;
 use super::pattern::RoutePattern;
@@ -18,6 +19,8 @@ pub struct Route {
     pub methods: Methods,
     /// What a token must grant.
     pub requirement: Requirement,
+    /// What the claims of a token must be.
+    pub claims: ClaimRules,
     /// The names of the accepted issuers; empty for all.
     pub issuers: Vec<Arc<str>>,
     /// Whether it refuses requests without a sufficient token. If not, it only records what it
@@ -43,6 +46,7 @@ impl Route {
             path: _,
             methods: _,
             requirement,
+            claims,
             issuers,
             is_enforced,
         } = other;
@@ -55,5 +59,6 @@ impl Route {
         self.is_enforced
             && (issuers.is_empty() || accepts_ours())
             && self.requirement.implies(requirement, shared)
+            && self.claims.imply(claims, shared)
     }
 }

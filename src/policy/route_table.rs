@@ -12,6 +12,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use http::{HeaderValue, Method};
 
@@ -21,6 +22,7 @@ use super::parameters::{Parameters, Values};
 use super::path::NormalPath;
 use super::route::Route;
 use super::tree::Node;
+use crate::oauth::claims::RuleSet;
 
 /// All routes of a gateway.
 #[derive(Debug)]
@@ -178,6 +180,13 @@ impl RouteTable {
     #[must_use]
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// Uses the outcomes of these rules over claims, where a token has them.
+    pub fn remember(&mut self, rules: &Arc<RuleSet>) {
+        for route in &mut self.routes {
+            route.claims.remember(rules);
+        }
     }
 
     /// The routes in shadow mode.

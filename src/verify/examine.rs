@@ -36,6 +36,8 @@ pub struct Examined {
     pub granted: Option<ScopeSet>,
     /// The claims that no rule reads.
     pub unread: UnreadClaims,
+    /// Its claims, verified or not.
+    pub claims: Option<Claims>,
 }
 
 /// The form of a token.
@@ -99,6 +101,7 @@ impl Verifier {
             checks: Vec::new(),
             granted: None,
             unread: UnreadClaims::default(),
+            claims: None,
         };
         if token.len() > self.max_token_size {
             examined.shape = Shape::TooLong {
@@ -148,6 +151,7 @@ impl Verifier {
         examined.checks = claims.checks(expected, now);
         examined.granted = Some(claims.granted(expected));
         examined.unread = claims.unread(Some(expected));
+        examined.claims = Some(claims);
     }
 }
 

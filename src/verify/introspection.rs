@@ -44,7 +44,7 @@ use super::settings::IssuerSettings;
 use super::verified_token::VerifiedToken;
 use crate::clock;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience};
+use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience, RuleSet};
 use crate::telemetry::metrics::{Counter, Histogram};
 
 pub use client::IntrospectionClient;
@@ -100,6 +100,8 @@ pub(super) struct IntrospectionRequest {
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
+    /// The rules whose outcomes the token remembers.
+    pub(super) rules: Arc<RuleSet>,
 }
 
 /// What became of renewing a cache entry.
@@ -293,6 +295,7 @@ fn without_optional_claims(expectation: Expectation) -> Expectation {
     Expectation {
         audience,
         required_claims: Vec::new(),
+        claim_rules: Vec::new(),
         ..expectation
     }
 }

@@ -19,7 +19,7 @@ use super::introspection::{Introspection, IntrospectionRequest, LocalVerificatio
 use super::issuer::Issuer;
 use super::verified_token::VerifiedToken;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::Claims;
+use crate::oauth::claims::{Claims, RuleSet};
 use crate::oauth::jose::{TokenShape, classify};
 
 /// The delay after a renewal that the limits did not permit.
@@ -33,6 +33,7 @@ pub(super) struct Renewal {
     pub(super) epoch: u64,
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
+    pub(super) rules: Arc<RuleSet>,
 }
 
 impl Renewal {
@@ -69,6 +70,7 @@ impl Renewal {
             epoch,
             now,
             cache,
+            rules,
             ..
         } = self;
         Some(IntrospectionRequest {
@@ -78,6 +80,7 @@ impl Renewal {
             epoch: *epoch,
             now: *now,
             cache: Arc::clone(cache),
+            rules: Arc::clone(rules),
         })
     }
 

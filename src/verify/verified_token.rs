@@ -13,7 +13,7 @@ use super::error::VerifyError;
 use super::jwt::Signer;
 use super::settings::IssuerSettings;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, ClaimsError, allocated, allocated_arc};
+use crate::oauth::claims::{ActiveToken, ClaimsError, RuleSet, allocated, allocated_arc};
 
 /// A token that is active: its issuer vouches for it, and its claims passed every check.
 pub struct VerifiedToken {
@@ -47,6 +47,8 @@ pub(super) struct VerificationBasis {
     pub(super) max_age: Duration,
     /// Whether it is renewed before it ends.
     pub(super) refresh_ahead: bool,
+    /// The rules whose outcomes the token remembers.
+    pub(super) rules: Arc<RuleSet>,
 }
 
 /// The memory in which `Bytes` holds the owner of its bytes: a counter, two functions, the owner.
@@ -78,7 +80,9 @@ impl VerifiedToken {
             epoch,
             max_age,
             refresh_ahead,
+            rules,
         } = basis;
+        let token = token.with_outcomes_of(&rules);
         let max_age = max_age.min(issuer.cache_max_age);
         let reverify_at = now.later_by(max_age);
         let valid_until = token

@@ -19,7 +19,7 @@ use super::verified_token::{VerificationBasis, VerifiedToken};
 use crate::client_limits::client_network;
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
-use crate::oauth::claims::Claims;
+use crate::oauth::claims::{Claims, RuleSet};
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
 use crate::telemetry::Trace;
 
@@ -29,6 +29,8 @@ pub struct Verifier {
     cache: Arc<TokenCache>,
     epoch: Epoch,
     pub(super) max_token_size: usize,
+    /// The rules of routes whose outcomes verified tokens remember.
+    rules: Arc<RuleSet>,
 }
 
 /// A token to verify, and its context.
@@ -63,6 +65,7 @@ impl Verifier {
         cache: Arc<TokenCache>,
         epoch: Epoch,
         max_token_size: usize,
+        rules: Arc<RuleSet>,
     ) -> Self {
         epoch.advance();
         Self {
@@ -70,7 +73,14 @@ impl Verifier {
             cache,
             epoch,
             max_token_size,
+            rules,
         }
+    }
+
+    /// The rules whose outcomes verified tokens remember.
+    #[must_use]
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
     }
 
     /// The cache and its epoch, for the verifier of the next configuration.
@@ -183,6 +193,7 @@ impl Verifier {
                 epoch: self.epoch.now(),
                 now,
                 cache: Arc::clone(&self.cache),
+                rules: Arc::clone(&self.rules),
             };
             renewal.start();
         }
@@ -302,6 +313,7 @@ impl Verifier {
                     epoch,
                     max_age: Duration::MAX,
                     refresh_ahead: false,
+                    rules: Arc::clone(&self.rules),
                 };
                 let verified =
                     VerifiedToken::new(request.token.as_str(), token, None, basis, request.now);
@@ -388,6 +400,7 @@ impl Verifier {
             epoch,
             now: request.now,
             cache: Arc::clone(&self.cache),
+            rules: Arc::clone(&self.rules),
         };
         let began = request.trace.and_then(Trace::now);
         let result = server

@@ -77,7 +77,7 @@ fn table_at<'t>(file: &'t mut toml::Table, path: &str) -> &'t mut toml::Table {
     path.split('.').fold(file, |table, name| {
         let new = toml::Value::Table(toml::Table::new());
         let value = table.entry(name).or_insert(match name {
-            "listeners" | "certificates" | "clients" => toml::Value::Array(vec![new]),
+            "listeners" | "certificates" | "clients" | "claims" => toml::Value::Array(vec![new]),
             _ => new,
         });
         let value = if value.is_array() {
@@ -101,6 +101,9 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         }
         ("admin", _) => "listen = \"127.0.0.1:9090\"",
         ("cors" | "routes.cors", _) => "origins = [\"https://app.example.com\"]",
+        ("issuers.corp.claims" | "routes.claims", "claim") => "exists = true",
+        ("issuers.corp.claims" | "routes.claims", "") => "",
+        ("issuers.corp.claims" | "routes.claims", _) => "claim = \"azp\"",
         ("upstreams.orders.health", _) => "path = \"/healthz\"",
         ("issuers.corp", "validation") => INTROSPECTION,
         ("issuers.corp", "introspection") => "validation = \"jwks+introspection\"",

@@ -99,6 +99,7 @@ fn route(words: &[&str]) -> Option<Route> {
         methods,
         requirement,
         issuers: Vec::new(),
+        claims: Default::default(),
         is_enforced: true,
     })
 }

@@ -12,6 +12,7 @@ mod body_limits;
 mod bypass;
 mod cached_tokens;
 mod challenges;
+mod claim_rules;
 mod concurrency;
 mod connection_limits;
 mod cors;

@@ -14,7 +14,7 @@ use super::sample_request::SampleRequest;
 use crate::config::{Config, KeySource, Source};
 use crate::gateway::{Preflight, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
-use crate::oauth::claims::ClaimCheck;
+use crate::oauth::claims::{ClaimCheck, Claims};
 use crate::oauth::scope::ScopeSet;
 use crate::policy::requirement::Requirement;
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
@@ -51,6 +51,8 @@ pub(super) struct Explanation {
     pub(super) response_checks: Vec<ClaimCheck>,
     /// The required sets of scopes, of which one suffices.
     pub(super) sets: Vec<Vec<ScopeFinding>>,
+    /// The rules of the route over claims, which must all be met.
+    pub(super) rules: Vec<RuleFinding>,
     /// The granted scopes, if known.
     pub(super) granted: Option<Vec<String>>,
     /// The head of the response, if the gateway responds itself.
@@ -107,6 +109,15 @@ pub(super) struct ScopeFinding {
     /// With parameters filled in, or why that is impossible.
     pub(super) filled: Result<String, String>,
     pub(super) met_by: Option<String>,
+}
+
+pub(super) struct RuleFinding {
+    pub(super) claim: String,
+    pub(super) operator: &'static str,
+    /// Whether it is met, if there are claims.
+    pub(super) is_met: Option<bool>,
+    /// The type of the value, which is not shown.
+    pub(super) found: Option<&'static str>,
 }
 
 impl Explanation {
@@ -179,6 +190,7 @@ impl Explanation {
             token: TokenFinding::NotChecked,
             response_checks: Vec::new(),
             sets: Vec::new(),
+            rules: Vec::new(),
             granted: None,
             head: matches!(verdict, Verdict::Refused | Verdict::Replied)
                 .then(|| result.head.clone()),
@@ -241,6 +253,12 @@ impl Explanation {
             granted = granted.or_else(|| examined.granted.clone());
         }
         self.sets = sets(&found, granted.as_ref());
+        let claims = active.map(|token| Claims::from_token(token));
+        let claims = claims.as_ref().or(match &self.token {
+            TokenFinding::Examined(examined) => examined.claims.as_ref(),
+            TokenFinding::NotChecked | TokenFinding::NotRequired | TokenFinding::None(_) => None,
+        });
+        self.rules = rules(&found, claims);
         self.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
     }
 
@@ -335,11 +353,12 @@ fn token(
     match snapshot.forwarding[found.index].token(request, &decoded, None) {
         Ok(token) => {
             let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
-            TokenFinding::Examined(Box::new(snapshot.verifier.examine(
-                token.as_str(),
-                &accepts,
-                now,
-            )))
+            let mut examined = snapshot.verifier.examine(token.as_str(), &accepts, now);
+            let rules = found.route.claims.iter();
+            examined
+                .unread
+                .remove(rules.map(|rule| rule.claim().claim()));
+            TokenFinding::Examined(Box::new(examined))
         }
         Err(error) => TokenFinding::None(error),
     }
@@ -364,6 +383,18 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
             .collect()
     };
     any_of.iter().map(each).collect()
+}
+
+fn rules(found: &MatchedRoute<'_, '_>, claims: Option<&Claims>) -> Vec<RuleFinding> {
+    let rules = found.route.claims.iter();
+    rules
+        .map(|rule| RuleFinding {
+            claim: rule.claim().to_string(),
+            operator: rule.operator(),
+            is_met: claims.map(|claims| rule.fits(claims, &found.parameters)),
+            found: claims.map(|claims| rule.kind_in(claims)),
+        })
+        .collect()
 }
 
 // How many leading segments of a route's path match the request's.

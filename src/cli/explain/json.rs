@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::cors::CorsFinding;
-use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
+use super::explanation::{
+    Explanation, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
+};
 use super::unread;
 use crate::gateway::OmittedClaim;
 use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse, UnreadClaims};
@@ -33,13 +35,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "reason": explanation.reason,
         "cause": explanation.cause,
         "remedy": explanation.remedy,
-        "request": {
-            "method": explanation.request.method,
-            "url": explanation.request.url,
-            "host": explanation.request.host,
-            "path": explanation.request.path,
-            "time": explanation.now.as_seconds(),
-        },
+        "request": request(explanation),
         "redirected_to_https": explanation.is_redirected,
         "route": explanation.route.as_ref().map(route),
         "other_routes": others.collect::<Vec<_>>(),
@@ -53,6 +49,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "scope_claims_not_read": unread.map_or_else(|| json!([]), scope_claims_not_read),
         "claims_of_answer": checks(&explanation.response_checks),
         "required_scopes": explanation.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
+        "required_claims": explanation.rules.iter().map(rule).collect::<Vec<_>>(),
         "granted_scopes": explanation.granted,
         "answer": explanation.head.as_ref().map(|head| json!({ "status": status(head), "head": head })),
         "response_headers": {
@@ -72,6 +69,17 @@ pub(super) fn render(explanation: &Explanation) -> String {
         })),
     });
     format!("{document:#}\n")
+}
+
+fn request(explanation: &Explanation) -> Value {
+    let request = &explanation.request;
+    json!({
+        "method": request.method,
+        "url": request.url,
+        "host": request.host,
+        "path": request.path,
+        "time": explanation.now.as_seconds(),
+    })
 }
 
 fn omitted_claims(omitted_claims: &OmittedClaim) -> Value {
@@ -169,6 +177,7 @@ fn checks(checks: &[ClaimCheck]) -> Value {
         let (found, seconds, leeway) = match &check.found {
             FoundValue::Nothing => (None, None, None),
             FoundValue::Json(text) => (Some(text.clone()), None, None),
+            FoundValue::Kind(kind) => (Some((*kind).to_owned()), None, None),
             FoundValue::Time {
                 at: time, leeway, ..
             } => (
@@ -207,6 +216,15 @@ fn scope(scope: &ScopeFinding) -> Value {
         "scope": scope.filled.as_ref().ok(),
         "unusable": scope.filled.as_ref().err(),
         "met_by": scope.met_by,
+    })
+}
+
+fn rule(rule: &RuleFinding) -> Value {
+    json!({
+        "claim": rule.claim,
+        "operator": rule.operator,
+        "met": rule.is_met,
+        "found": rule.found,
     })
 }
 

@@ -9,7 +9,9 @@ use std::fmt::Write;
 
 use super::cors::CorsFinding;
 use super::duration::format_duration;
-use super::explanation::{Explanation, RouteSummary, ScopeFinding, TokenFinding, Verdict};
+use super::explanation::{
+    Explanation, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
+};
 use super::response_headers::ResponseHeaderRules;
 use super::unread;
 use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse};
@@ -47,6 +49,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
     report.token(&explanation.token);
     report.checks("response", &explanation.response_checks);
     report.scopes(explanation);
+    report.rules(&explanation.rules);
     report.end(explanation);
     printable(&report.0)
 }
@@ -210,6 +213,21 @@ impl TextReport {
         }
     }
 
+    // A value is not shown: it may name a person. `claims` has those of the token.
+    fn rules(&mut self, rules: &[RuleFinding]) {
+        let mut about = "rules";
+        for rule in rules {
+            let name = format!("{} {}", rule.claim, rule.operator);
+            let text = match (rule.is_met, rule.found) {
+                (Some(true), _) => format!("ok  {name}: met"),
+                (Some(false), Some(found)) => format!("NO  {name}: not met, found {found}"),
+                (Some(false), None) => format!("NO  {name}: not met"),
+                (None, _) => format!("--  {name}: needed"),
+            };
+            self.line(std::mem::take(&mut about), text);
+        }
+    }
+
     fn end(&mut self, explanation: &Explanation) {
         let reason = explanation.reason.unwrap_or("not read");
         self.0.push('\n');
@@ -301,6 +319,7 @@ fn format_value(found: &FoundValue) -> String {
     match found {
         FoundValue::Nothing => "none".to_owned(),
         FoundValue::Json(text) => text.clone(),
+        FoundValue::Kind(kind) => (*kind).to_owned(),
         FoundValue::Time {
             at: time,
             ahead,
@@ -330,7 +349,10 @@ fn excess(found: &FoundValue) -> String {
             leeway: LeewayUse::Exceeded { by },
             ..
         } => format!(", exceeded by {}", format_duration(*by)),
-        FoundValue::Time { .. } | FoundValue::Nothing | FoundValue::Json(_) => String::new(),
+        FoundValue::Time { .. }
+        | FoundValue::Nothing
+        | FoundValue::Json(_)
+        | FoundValue::Kind(_) => String::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The report of a faulty file, byte for byte.
 
+mod claim_rules;
 mod issuers;
 mod keys;
 mod listeners;

@@ -26,7 +26,7 @@ const REMEDY: &str = "a key is declared in its table, stands in src/config/tests
 
 /// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
 /// Every other fault is one of shape, and the schema must refuse it too.
-const BY_MEANING: [&str; 27] = [
+const BY_MEANING: [&str; 28] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
@@ -42,6 +42,7 @@ const BY_MEANING: [&str; 27] = [
     "every header once",
     "no keys where no signature is verified",
     "a duration of whole seconds",
+    "a number that is exact in JSON",
     "\"any\" to stand alone",
     "an IP address and a port, but found \"",
     "the path of a file, but found \"",

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::authorization_server::AuthorizationServer;
+use super::claims::RuleParameters;
 use super::{RootCertificates, claims, introspection};
 use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
-use crate::oauth::claims::{Expectation, ExpectedAudience};
+use crate::oauth::claims::{ClaimRule, Expectation, ExpectedAudience};
 use crate::oauth::jose::Jwks;
 use crate::oauth::scope::GrantedWildcards;
 use crate::values::Validation;
@@ -274,8 +275,17 @@ pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item =
 pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
     issuers.iter().filter_map(|issuer| {
         let compiled = claims::scope_claims(&issuer.scope_claims);
-        compiled.err().map(|fault| *fault)
+        let rules = claim_rules(issuer);
+        compiled.err().or(rules.err()).map(|fault| *fault)
     })
+}
+
+fn claim_rules(issuer: &config::Issuer) -> Result<Vec<ClaimRule>, Box<Fault>> {
+    let (rules, faults) = claims::rules(&issuer.claims, &RuleParameters::None);
+    faults
+        .into_iter()
+        .next()
+        .map_or(Ok(rules), |fault| Err(Box::new(fault)))
 }
 
 fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, Box<Fault>> {
@@ -292,6 +302,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
         },
         required_claims: texts(&issuer.required_claims),
         scope_claims: claims::scope_claims(&issuer.scope_claims)?,
+        claim_rules: claim_rules(issuer)?,
         expiry_unit: issuer.expiry_unit,
         expiry_required: true,
         accept_unbounded_expiry: issuer.accept_unbounded_expiry,

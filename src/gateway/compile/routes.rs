@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::claims::RuleParameters;
 use super::paths::{self, paths, segments_to_strip};
 use super::{claims, cors, host_pattern, request_headers, response_headers, token_sources};
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
 use crate::gateway::snapshot::{Declaration, Forwarding};
+use crate::policy::claim_rules::ClaimRules;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
@@ -251,6 +253,9 @@ fn compile_route(
         Access::Public => Requirement::Public,
         Access::AnyToken | Access::Scope(_) | Access::AnyScope(_) => Requirement::Token { any_of },
     };
+    let (rules, unusable) = claims::rules(&written.claims, &RuleParameters::OfPath(&path));
+    faults.extend(unusable);
+    let rules = ClaimRules::new(rules, &path);
     let issuers = written
         .issuers
         .iter()
@@ -262,6 +267,7 @@ fn compile_route(
         path,
         methods: methods?,
         requirement,
+        claims: rules,
         issuers,
         is_enforced,
     })

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::rule_set::{RuleOutcomes, RuleSet};
+use super::{ClaimRule, ParameterValues, UnmetRule};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::ScopeSet;
 
@@ -19,6 +21,7 @@ pub struct ActiveToken {
     pub(super) size: usize,
     pub(super) scopes: ScopeSet,
     pub(super) expires_at: Option<UnixTime>,
+    pub(super) outcomes: Option<RuleOutcomes>,
 }
 
 impl ActiveToken {
@@ -72,6 +75,34 @@ impl ActiveToken {
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
+    }
+
+    /// Whether the token meets a rule.
+    #[must_use]
+    pub fn meets(&self, rule: &ClaimRule, parameters: &impl ParameterValues) -> bool {
+        rule.holds_for(&self.claims, parameters)
+    }
+
+    /// Reports that the token does not meet the rule at this position of its list.
+    #[must_use]
+    pub fn unmet(&self, rule: &ClaimRule, position: usize) -> UnmetRule {
+        rule.unmet(&self.claims, position)
+    }
+
+    /// The same token with the outcomes of these rules.
+    #[must_use]
+    pub fn with_outcomes_of(self, rules: &Arc<RuleSet>) -> Self {
+        if rules.is_empty() {
+            return self;
+        }
+        let outcomes = Some(RuleOutcomes::of(rules, &self.claims));
+        Self { outcomes, ..self }
+    }
+
+    /// A bit for each rule of this set that the token meets; `None` if they were not evaluated.
+    #[must_use]
+    pub fn outcomes_of(&self, rules: &Arc<RuleSet>) -> Option<u64> {
+        self.outcomes.as_ref()?.met(rules)
     }
 
     fn text(&self, name: &str) -> Option<&str> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::claim_rule::kind;
 use super::rules::{Rule, excerpt, one_of};
 use super::{ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience};
 use crate::oauth::UnixTime;
@@ -29,6 +30,8 @@ pub enum FoundValue {
     Nothing,
     /// The value as JSON, truncated.
     Json(String),
+    /// The type of the value, which is not shown.
+    Kind(&'static str),
     /// A time, and its distance from now.
     Time {
         /// The time.
@@ -63,13 +66,25 @@ impl Claims {
     /// succeeds.
     #[must_use]
     pub fn checks(&self, expected: &Expectation, now: UnixTime) -> Vec<ClaimCheck> {
-        let by_rule = Rule::ALL.into_iter().map(|rule| ClaimCheck {
+        let rules = Rule::ALL.into_iter();
+        // Each rule of the issuer has a check of its own below.
+        let by_rule = rules.filter(|rule| *rule != Rule::ClaimRules);
+        let by_rule = by_rule.map(|rule| ClaimCheck {
             claim: rule.claim_at_fault(self, expected).to_owned(),
             found: rule.found(self, expected, now),
             expected: rule.expected(expected),
             broken: rule.check(self, expected, now).err(),
         });
-        by_rule.chain(self.scope_checks(expected)).collect()
+        let claim_rules = self.unmet_rules(expected).map(|(rule, unmet)| ClaimCheck {
+            claim: rule.to_string(),
+            found: FoundValue::Kind(kind(rule.claim().find(&self.members))),
+            expected: format!("a value that meets {}", rule.operator()),
+            broken: unmet.map(ClaimsError::ClaimNotMet),
+        });
+        by_rule
+            .chain(claim_rules)
+            .chain(self.scope_checks(expected))
+            .collect()
     }
 
     // One check for the plain name that counts, and one for each further claim that is present.
@@ -137,6 +152,7 @@ impl Rule {
             Self::IssuedAt => "iat",
             Self::RequiredClaims => "required_claims",
             Self::Binding => "cnf",
+            Self::ClaimRules => "claims",
         }
     }
 
@@ -150,7 +166,8 @@ impl Rule {
             | Self::Expiry
             | Self::NotBefore
             | Self::IssuedAt
-            | Self::Binding => self.claim(),
+            | Self::Binding
+            | Self::ClaimRules => self.claim(),
         }
     }
 
@@ -173,7 +190,7 @@ impl Rule {
             Self::RequiredClaims => claims
                 .missing(expected)
                 .map_or(FoundValue::Nothing, |claim| claims.value_of(claim)),
-            Self::TokenType | Self::Issuer | Self::Audience | Self::Binding => {
+            Self::TokenType | Self::Issuer | Self::Audience | Self::Binding | Self::ClaimRules => {
                 claims.value_of(self.claim())
             }
         }
@@ -194,7 +211,8 @@ impl Rule {
             | Self::NotBefore
             | Self::IssuedAt
             | Self::RequiredClaims
-            | Self::Binding => {
+            | Self::Binding
+            | Self::ClaimRules => {
                 let ahead = at.since(now);
                 (at <= now, ahead, ahead <= leeway)
             }
@@ -244,6 +262,7 @@ impl Rule {
                 expected.required_claims.join(", ")
             ),
             Self::Binding if expected.ignore_cnf => "anything (insecure_ignore_cnf)".to_owned(),
+            Self::ClaimRules => "claims that meet each rule".to_owned(),
             Self::Binding => "none: scopegate cannot verify a proof of possession".to_owned(),
         }
     }

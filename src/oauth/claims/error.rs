@@ -1,5 +1,6 @@
 //! Why claims are refused.
 
+use super::UnmetRule;
 use crate::oauth::UnixTime;
 use crate::oauth::json::JsonError;
 use crate::text::quoted;
@@ -81,6 +82,9 @@ pub enum ClaimsError {
     /// `cnf` binds the token to a key, and nothing proves possession of that key.
     #[error("expected a bearer token, but found one bound to a key (cnf)")]
     SenderConstrained,
+    /// A rule of the issuer is not met.
+    #[error("{0} (see claims of the issuer)")]
+    ClaimNotMet(UnmetRule),
     /// More scopes than one token may grant.
     #[error("the token grants too many scopes")]
     TooManyScopes,
@@ -105,6 +109,7 @@ impl ClaimsError {
             | Self::UnboundedExpiry { .. }
             | Self::OtherKindOfToken { .. }
             | Self::SenderConstrained
+            | Self::ClaimNotMet(_)
             | Self::TooManyScopes => false,
         }
     }
@@ -126,6 +131,7 @@ impl ClaimsError {
             Self::UnboundedExpiry { .. } => "unbounded_expiry",
             Self::OtherKindOfToken { .. } => "other_kind_of_token",
             Self::SenderConstrained => "sender_constrained",
+            Self::ClaimNotMet(_) => "issuer_claim_not_met",
             Self::TooManyScopes => "too_many_scopes",
         }
     }

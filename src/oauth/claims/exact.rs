@@ -186,6 +186,7 @@ mod tests {
             size: 0,
             scopes: ScopeSet::empty(),
             expires_at: None,
+            outcomes: None,
         }
     }
 

@@ -3,7 +3,9 @@
 
 use serde_json::Value;
 
-use super::{Claims, ClaimsError, Expectation, ExpectedAudience};
+use super::{
+    ClaimRule, Claims, ClaimsError, Expectation, ExpectedAudience, NoParameters, UnmetRule,
+};
 use crate::oauth::{UnixTime, issuer_name};
 use crate::text::{alternatives, truncated};
 
@@ -19,6 +21,7 @@ pub(super) enum Rule {
     IssuedAt,
     RequiredClaims,
     Binding,
+    ClaimRules,
 }
 
 /// Claims that access tokens do not have, with the kind of token that does.
@@ -39,7 +42,7 @@ pub(super) const KIND_CLAIMS: [&str; 4] = ["token_use", "typ", "tokenName", "pur
 impl Rule {
     /// All rules in the order of their checks. The first broken one gives the reason of the
     /// refusal.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Kind,
         Self::TokenType,
         Self::Issuer,
@@ -49,6 +52,7 @@ impl Rule {
         Self::IssuedAt,
         Self::RequiredClaims,
         Self::Binding,
+        Self::ClaimRules,
     ];
 
     pub(super) fn check(
@@ -70,6 +74,7 @@ impl Rule {
                 Err(ClaimsError::SenderConstrained)
             }
             Self::Binding => Ok(()),
+            Self::ClaimRules => claims.check_claim_rules(expected),
         }
     }
 }
@@ -179,6 +184,25 @@ impl Claims {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    fn check_claim_rules(&self, expected: &Expectation) -> Result<(), ClaimsError> {
+        let mut unmet = self.unmet_rules(expected);
+        unmet
+            .find_map(|(_, unmet)| unmet)
+            .map_or(Ok(()), |unmet| Err(ClaimsError::ClaimNotMet(unmet)))
+    }
+
+    pub(super) fn unmet_rules<'e>(
+        &self,
+        expected: &'e Expectation,
+    ) -> impl Iterator<Item = (&'e ClaimRule, Option<UnmetRule>)> {
+        let rules = expected.claim_rules.iter().enumerate();
+        rules.map(|(position, rule)| {
+            let is_met = rule.holds_for(&self.members, &NoParameters);
+            let unmet = (!is_met).then(|| rule.unmet(&self.members, position));
+            (rule, unmet)
+        })
     }
 
     pub(super) fn missing<'e>(&self, expected: &'e Expectation) -> Option<&'e str> {

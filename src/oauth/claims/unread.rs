@@ -55,6 +55,15 @@ pub enum UnreadScopeClaim {
     },
 }
 
+impl UnreadClaims {
+    /// Removes claims that a route reads.
+    pub fn remove<'n>(&mut self, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            self.others.retain(|other| other != name);
+        }
+    }
+}
+
 impl Claims {
     /// What the rules of an issuer do not read. Without an expectation, no rule reads anything.
     #[must_use]
@@ -73,11 +82,13 @@ impl Claims {
         let (found, missed): (Vec<_>, Vec<_>) =
             additional.partition(|claim| claim.find(&self.members).is_some());
         let required = expected.required_claims.iter().map(String::as_str);
+        let compared = expected.claim_rules.iter();
         let known: HashSet<&str> = CHECKED_CLAIMS
             .into_iter()
             .chain(FOREIGN_CLAIMS)
             .chain(KIND_CLAIMS)
             .chain(required)
+            .chain(compared.map(|rule| rule.claim().claim()))
             .chain(found.iter().map(|claim| claim.claim()))
             .chain(read)
             .collect();

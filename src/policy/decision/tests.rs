@@ -25,6 +25,7 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         audience: ExpectedAudience::Any,
         required_claims: Vec::new(),
         scope_claims: ScopeClaims::first_of(["scope"]),
+        claim_rules: Vec::new(),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: false,
         accept_unbounded_expiry: false,
@@ -56,6 +57,7 @@ fn requiring(sets: &[&str]) -> Route {
         methods: Methods::all(),
         requirement,
         issuers: vec!["corp".into()],
+        claims: Default::default(),
         is_enforced: true,
     }
 }

@@ -28,6 +28,7 @@ fn on<T>(path: &str, check: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
         methods: Methods::all(),
         requirement: Requirement::Public,
         issuers: Vec::new(),
+        claims: Default::default(),
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("no overlap");

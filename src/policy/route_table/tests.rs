@@ -24,6 +24,7 @@ pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
         methods,
         requirement: Requirement::Public,
         issuers: Vec::new(),
+        claims: Default::default(),
         is_enforced: true,
     }
 }

@@ -65,6 +65,7 @@ impl Introspection {
             local,
             epoch,
             now,
+            rules,
             ..
         } = request;
         let mut max_age = self.settings.cache_ttl;
@@ -109,6 +110,7 @@ impl Introspection {
             epoch,
             max_age,
             refresh_ahead: self.settings.refresh_ahead,
+            rules,
         };
         Ok(VerifiedToken::new(&text, token, replacement, basis, now))
     }

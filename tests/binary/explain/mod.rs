@@ -2,6 +2,7 @@
 
 mod arguments;
 mod authorization_servers;
+mod claim_rules;
 mod header_rules;
 mod listeners;
 mod page;

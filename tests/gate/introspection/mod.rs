@@ -2,6 +2,7 @@
 
 mod cache_lifetimes;
 mod circuit_breaker;
+mod claim_rules;
 mod credentials;
 mod failures;
 mod lookups;

@@ -150,6 +150,7 @@ fn is_met(
         methods: Methods::all(),
         requirement: Requirement::Public,
         issuers: Vec::new(),
+        claims: Default::default(),
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("one route");

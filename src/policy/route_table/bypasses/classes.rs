@@ -94,11 +94,12 @@ fn as_rewritten<'r>(
     };
     Cow::Owned(Route {
         requirement: route.requirement.moved(&segment),
+        claims: route.claims.moved(&segment),
         ..route.clone()
     })
 }
 
-// Everything that decides whether one route implies another. Scopes with parameters are equal only
+// Everything that decides whether one route implies another. Scopes and rules with parameters are equal only
 // if the parameters are the same segments of the upstream path.
 fn text(route: &Route, rewrite: UpstreamRewrite<'_>) -> String {
     let Route {
@@ -106,10 +107,11 @@ fn text(route: &Route, rewrite: UpstreamRewrite<'_>) -> String {
         path,
         methods,
         requirement,
+        claims,
         issuers,
         is_enforced,
     } = route;
-    let mut text = format!("{requirement:?} {issuers:?} {is_enforced} {methods:?}");
+    let mut text = format!("{requirement:?} {claims:?} {issuers:?} {is_enforced} {methods:?}");
     if text.contains('{') {
         let placeholders = path
             .segments
