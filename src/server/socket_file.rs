@@ -84,13 +84,20 @@ fn refuse_occupied(path: &Path, may_replace: bool) -> io::Result<()> {
     }
     // It does not block: the queue of the other process may be full.
     let connected = unix_socket()?.connect(&SockAddr::unix(path)?);
-    match connected.map_err(|error| error.kind()) {
-        Err(io::ErrorKind::ConnectionRefused) => Ok(()),
-        Ok(()) | Err(io::ErrorKind::WouldBlock) if may_replace => Ok(()),
-        // Any other error, such as missing permission, does not show that nobody listens.
-        Ok(()) | Err(_) => Err(io::Error::new(
+    let kind = connected.as_ref().err().map(io::Error::kind);
+    match (kind, connected) {
+        (Some(io::ErrorKind::ConnectionRefused), _) => Ok(()),
+        (None | Some(io::ErrorKind::WouldBlock), _) if may_replace => Ok(()),
+        (Some(io::ErrorKind::WouldBlock), _) | (_, Ok(())) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
             "another process listens on this socket; stop it, choose another path, or set share_port",
+        )),
+        // Such as missing permission: it does not show that nobody listens.
+        (_, Err(error)) => Err(io::Error::new(
+            error.kind(),
+            format!(
+                "cannot find out whether another process listens on this socket ({error}); remove it if none does"
+            ),
         )),
     }
 }

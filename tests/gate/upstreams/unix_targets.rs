@@ -139,3 +139,28 @@ fn response_that_breaks_off_over_a_unix_socket_breaks_off_for_the_client() {
     let response = get(gateway.address, "/x", None);
     assert!(!response.complete);
 }
+
+#[test]
+fn socket_whose_responses_fail_is_ejected() {
+    let folder = TempDir::new().expect("a folder");
+    let (failing, working) = (folder.path().join("a"), folder.path().join("b"));
+    let (bad, good) = (
+        Server::start(|_| Reply::status(503)),
+        Server::start(|_| Reply::text("hello")),
+    );
+    let _relays = [
+        UnixRelay::start(&failing, bad.address),
+        UnixRelay::start(&working, good.address),
+    ];
+    let targets = format!("[{}, {}]", unix(&failing), unix(&working));
+    let keys = "balance = \"round_robin\"\noutlier = { consecutive = 2, ejection_time = \"1h\" }";
+    let gateway = gateway(&targets, keys);
+    let statuses: Vec<_> = (0..20).map(|_| status(&gateway)).collect();
+    assert_eq!(bad.hits(), 2, "{statuses:?}");
+    assert!(statuses[10..].iter().all(|status| *status == 200));
+    let ejections = format!(
+        "scopegate_upstream_target_ejections_total{{upstream=\"up\",target=\"unix:{}\"}}",
+        failing.display()
+    );
+    assert_eq!(gateway.metric(&ejections), Some(1.0));
+}
