@@ -9,6 +9,7 @@ mod page;
 mod preflights;
 mod refusals;
 mod report;
+mod routes;
 
 use std::fs;
 use std::io::{Read, Write};
