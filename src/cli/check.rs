@@ -175,10 +175,11 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
 }
 
 fn upstream_text(route: &config::Route) -> String {
-    let upstream = &route.upstream.value;
-    match &route.rewrite {
-        Some(path) => format!("{upstream} as {}", path.value),
-        None => upstream.clone(),
+    let upstream = route.upstream_name().unwrap_or_default();
+    match (&route.respond, &route.rewrite) {
+        (Some(respond), _) => format!("(responds {})", respond.status.value),
+        (None, Some(path)) => format!("{upstream} as {}", path.value),
+        (None, None) => upstream.to_owned(),
     }
 }
 

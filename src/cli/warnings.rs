@@ -39,7 +39,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     let used: HashSet<_> = config
         .routes
         .iter()
-        .map(|route| route.upstream.value.as_str())
+        .filter_map(|route| route.upstream_name())
         .collect();
     for upstream in config
         .upstreams

@@ -6,7 +6,7 @@
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
 //!   types that several tables share.
 //! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`,
-//!   `telemetry`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route`:
+//!   `telemetry`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route` with `respond`:
 //!   the tables. Each key is declared once.
 //! - `reference`: records the declarations while tables are read. `schema`, `markdown`: render the
 //!   record for editors and for people.
@@ -37,6 +37,7 @@ mod owned_headers;
 mod read;
 mod reference;
 mod report;
+mod respond;
 mod route;
 mod scalars;
 mod schema;
@@ -75,6 +76,7 @@ pub use owned_headers::{
     canonical_spelling, holds_credential, request_header_refusal, response_header_refusal,
 };
 pub use report::{Fault, Report, Source, Spanned};
+pub use respond::Respond;
 pub use route::{Access, ClaimHeader, Route};
 pub use scope_claim::{ScopeClaim, ScopeClaimTable};
 pub use secret::{Secret, SecretOrigin};

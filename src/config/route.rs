@@ -19,6 +19,7 @@ use super::owned_headers::{HEADER_NAME, canonical_spelling, claim_header_refusal
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
+use super::respond::Respond;
 use super::scalars::{boolean, keyword, read_keyword, read_text, text};
 use super::token_source::{TokenSource, token_source};
 use super::units::{DAY, MILLISECOND, SizeLimit, duration, size_limit};
@@ -61,10 +62,8 @@ table! {
         /// of `origins` and of the gateway's own origin. The query is no source.
         /// Example: `token_from = ["header", "websocket_protocol", { cookie = "__Host-at", origins = ["https://app.example.com"] }]`
         pub token_from: Vec<Spanned<TokenSource>> = list_or(token_source(), 1, vec!["header"]),
-        /// Name of an `[upstreams.NAME]`.
-        /// Example: `upstream = "orders"`
-        pub upstream: Spanned<String> =
-            required(declared.upstreams.reference_to("upstream"), "the name of an upstream"),
+        /// Where permitted requests go. None if the route responds itself.
+        pub upstream: Option<Spanned<String>> = computed(upstream(table, declared)),
         /// Literal segments to remove from the start of the path. The remaining path may be one
         /// that another route protects, and that route's checks do not apply. Without it, none.
         /// Example: `strip_prefix = "/v1"`
@@ -95,6 +94,9 @@ table! {
         /// `[server]`. Without it, only those apply.
         /// Example: `response_headers = { set = { "Cache-Control" = "no-store" } }`
         pub response_headers: Option<ResponseHeaders> = optional_table(ResponseHeaders::read),
+        /// The response of the route, instead of an upstream's. Without it, `upstream` is required.
+        /// Example: `respond = { status = 503 }`
+        pub respond: Option<Respond> = optional_table(Respond::read),
         /// Headers that give the upstream claims of the token.
         pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
     }
@@ -105,6 +107,12 @@ impl Route {
     #[must_use]
     pub fn first_path(&self) -> &Spanned<String> {
         &self.path[0]
+    }
+
+    /// The name of its upstream; none if it responds itself.
+    #[must_use]
+    pub fn upstream_name(&self) -> Option<&str> {
+        self.upstream.as_ref().map(|name| name.value.as_str())
     }
 
     /// Its place in the file, such as `routes[3]`.
@@ -255,6 +263,44 @@ fn access(table: &mut Table<'_>) -> Access {
         .map(Access::Scope)
         .or(any_scope.map(Access::AnyScope))
         .unwrap_or(Access::AnyToken)
+}
+
+/// Keys about an upstream, which a route that responds itself excludes.
+const UPSTREAM_KEYS: [&str; 8] = [
+    "upstream",
+    "strip_prefix",
+    "rewrite",
+    "forward_token",
+    "response_timeout",
+    "close_at_expiry",
+    "request_headers",
+    "claim_headers",
+];
+
+fn upstream(table: &mut Table<'_>, declared: &Declarations) -> Option<Spanned<String>> {
+    let key = key(
+        "upstream",
+        "Name of an `[upstreams.NAME]`. Without it, `respond` is required. \
+         Example: `upstream = \"orders\"`",
+    );
+    let upstream = table.optional(key, declared.upstreams.reference_to("upstream"));
+    table.rule(|| {
+        json!({
+            "if": {"required": ["respond"]},
+            "then": {"properties": forbidden(&UPSTREAM_KEYS)},
+            "else": {"required": ["upstream"]},
+        })
+    });
+    if table.has("respond") {
+        for key in UPSTREAM_KEYS.into_iter().filter(|key| table.has(key)) {
+            table.push_both("respond", key);
+        }
+    } else if !table.has("upstream") {
+        let message = "expected the name of an upstream, but found nothing";
+        let fault = table.fault("upstream", message);
+        table.push_unless_misspelt(&["upstream", "respond"], fault);
+    }
+    upstream
 }
 
 fn rewrite(table: &mut Table<'_>) -> Option<Spanned<String>> {

@@ -8,6 +8,7 @@ mod authorization_server;
 mod claims;
 mod cors;
 mod fingerprints;
+mod fixed_response;
 mod header_rules;
 mod introspection;
 mod issuers;

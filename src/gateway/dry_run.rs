@@ -55,6 +55,8 @@ pub struct DryRunReport {
     pub issuer: Option<Arc<str>>,
     /// The access token, if it is active.
     pub token: Option<Arc<ActiveToken>>,
+    /// Whether the gateway would respond itself, without a refusal.
+    pub is_reply: bool,
     /// What would be sent to the upstream.
     pub outgoing: Option<Outgoing>,
 }
@@ -137,7 +139,10 @@ impl DryRun {
         let judged = catch_panic(pin!(judging)).await;
         let mut report = DryRunReport::of(&facts);
         let mut response = match judged {
-            Ok(Judgement::Reply(response)) => *response,
+            Ok(Judgement::Reply(response)) => {
+                report.is_reply = true;
+                *response
+            }
             Ok(Judgement::Forward(judged)) => {
                 let request_id = request_id.as_ref();
                 let mut parts = parts.clone();
@@ -176,6 +181,7 @@ impl DryRunReport {
             cause: None,
             issuer: None,
             token: facts.token.clone(),
+            is_reply: false,
             outgoing: None,
         };
         if let Decision::Shadowed(refusal) = &facts.decision {

@@ -137,6 +137,11 @@ pub(super) async fn judge<'h>(
             Ok(Flow::Continue) => {}
             Ok(Flow::Permit(permit)) => {
                 apply_body_rules(context, permit.route(), head, body)?;
+                if let Some(fixed) = &context.snapshot.forwarding[permit.route()].respond {
+                    facts.decision = Decision::Replied;
+                    let response = fixed.respond(permit, &head.parts.method);
+                    return Ok(Judgement::Reply(Box::new(response)));
+                }
                 let token = facts.verified.take();
                 let judged = Judged::new(permit, token, context, head, facts)?;
                 return Ok(Judgement::Forward(judged));
@@ -152,6 +157,10 @@ pub(super) async fn judge<'h>(
                 };
                 apply_body_rules(context, permit.route(), head, body)?;
                 facts.decision = Decision::Shadowed(refusal);
+                if let Some(fixed) = &context.snapshot.forwarding[permit.route()].respond {
+                    let response = fixed.respond(permit, &head.parts.method);
+                    return Ok(Judgement::Reply(Box::new(response)));
+                }
                 let judged = Judged::new(permit, None, context, head, facts)?;
                 return Ok(Judgement::Forward(judged));
             }

@@ -9,6 +9,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
+use super::fixed_response::FixedResponse;
 use super::networks::Networks;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
@@ -76,13 +77,19 @@ pub struct Declaration {
     pub path: usize,
 }
 
+/// The index of the upstream of routes that respond themselves. No upstream has it, so a request that
+/// was forwarded there by mistake would fail.
+pub(super) const NO_UPSTREAM: usize = usize::MAX;
+
 /// How the requests of one route are forwarded.
 #[derive(Debug)]
 pub struct Forwarding {
     /// Where the route is declared.
     pub declaration: Declaration,
-    /// The index of its upstream in [`Snapshot::upstreams`].
+    /// The index of its upstream in [`Snapshot::upstreams`], or `NO_UPSTREAM`.
     pub upstream: usize,
+    /// The response to permitted requests, if they have no upstream.
+    pub respond: Option<Box<FixedResponse>>,
     /// The path pattern of the route, for logs.
     pub label: Arc<str>,
     /// The host patterns of the route, for logs; none if it accepts any host.

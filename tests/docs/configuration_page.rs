@@ -56,6 +56,9 @@ fn file_with(section: &str, key: &str, example: &str) -> String {
         let outer = &section[..end];
         table_at(&mut file, outer).extend(parse(neighbours(outer, "")));
     }
+    if section == "routes.respond" || key == "respond" {
+        table_at(&mut file, "routes").remove("upstream");
+    }
     if key == "proxy_protocol" {
         table_at(&mut file, "server").extend(parse("trusted_proxies = \"10.0.0.0/8\""));
     }
@@ -104,6 +107,7 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("issuers.corp.claims" | "routes.claims", "claim") => "exists = true",
         ("issuers.corp.claims" | "routes.claims", "") => "",
         ("issuers.corp.claims" | "routes.claims", _) => "claim = \"azp\"",
+        ("routes.respond", _) => "status = 503",
         ("upstreams.orders.health", _) => "path = \"/healthz\"",
         ("issuers.corp", "validation") => INTROSPECTION,
         ("issuers.corp", "introspection") => "validation = \"jwks+introspection\"",

@@ -17,6 +17,7 @@ mod concurrency;
 mod connection_limits;
 mod cors;
 mod exchanges;
+mod fixed_responses;
 mod forwarding;
 mod grpc;
 mod hostile_tokens;

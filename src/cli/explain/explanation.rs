@@ -154,7 +154,7 @@ impl Explanation {
         // The keys or the introspection response may be missing only because of --offline. Then
         // the gateway may well decide otherwise.
         let is_unknown = sample.offline && reason == Some("issuer_unavailable") && !is_shadowed;
-        let is_replied = report.is_some_and(|report| report.outcome == Outcome::Replied);
+        let is_replied = report.is_some_and(|report| report.is_reply);
         let verdict = match (is_unknown, &sent) {
             (true, _) => Verdict::Unknown,
             (false, Some(_)) => Verdict::Passes,
@@ -289,9 +289,9 @@ impl Explanation {
             .collect();
     }
 
-    /// Whether shadow mode forwards a request that would be refused otherwise.
+    /// Whether shadow mode permits a request that would be refused otherwise.
     pub(super) fn is_shadowed(&self) -> bool {
-        self.verdict == Verdict::Passes && self.reason.is_some()
+        matches!(self.verdict, Verdict::Passes | Verdict::Replied) && self.reason.is_some()
     }
 }
 

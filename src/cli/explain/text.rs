@@ -240,6 +240,7 @@ impl TextReport {
             }
             Verdict::Replied => {
                 self.0.push_str("Answered by the gateway\n");
+                self.shadow(explanation);
                 self.head(explanation);
             }
             Verdict::Unknown => {
@@ -250,12 +251,7 @@ impl TextReport {
                 self.remedy(explanation);
             }
             Verdict::Passes => {
-                if explanation.is_shadowed() {
-                    self.0.push_str(&format!(
-                        "Shadow mode (enforce = false): {reason} is logged and not enforced\n"
-                    ));
-                    self.cause(explanation);
-                }
+                self.shadow(explanation);
                 if let Some(sent) = &explanation.sent {
                     self.0.push_str(&forwarded::render(sent));
                     self.response_headers(&explanation.response_headers);
@@ -283,6 +279,16 @@ impl TextReport {
         let head = explanation.head.as_deref().unwrap_or_default();
         self.0.push('\n');
         self.0.push_str(&head.replace('\r', ""));
+    }
+
+    fn shadow(&mut self, explanation: &Explanation) {
+        if explanation.is_shadowed() {
+            let reason = explanation.reason.unwrap_or_default();
+            self.0.push_str(&format!(
+                "Shadow mode (enforce = false): {reason} is logged and not enforced\n"
+            ));
+            self.cause(explanation);
+        }
     }
 
     fn cause(&mut self, explanation: &Explanation) {

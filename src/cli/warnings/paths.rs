@@ -60,10 +60,10 @@ fn bypasses(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
             upstream: forwarding.upstream,
             stripped: forwarding.strip_segments,
             rewritten: forwarding.rewrite.as_deref().map(PathRewrite::as_pattern),
-            is_host_passed: matches!(
-                snapshot.upstreams[forwarding.upstream].settings().host,
-                HostHeader::Pass
-            ),
+            is_host_passed: snapshot
+                .upstreams
+                .get(forwarding.upstream)
+                .is_none_or(|upstream| matches!(upstream.settings().host, HostHeader::Pass)),
         });
     let found = snapshot.routes.bypasses(&sent.collect::<Vec<_>>());
     let mut faults: Vec<_> = found
@@ -94,7 +94,7 @@ fn bypass_fault(config: &Config, snapshot: &Snapshot, bypass: &Bypass) -> Fault 
         "bypass: {:?} reaches upstream {:?} as {:?}, as do requests for {:?} at {}{more}, but {:?} does not require \
          all that they require",
         bypass.requested_path,
-        through.upstream.value,
+        through.upstream_name().unwrap_or_default(),
         bypass.upstream_path,
         path_of_other.value,
         path_of_other.key(),

@@ -113,6 +113,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[routes.cors]`",
             "`[routes.request_headers]`",
             "`[routes.response_headers]`",
+            "`[routes.respond]`",
         ]
     );
     let rows = markdown

@@ -415,6 +415,9 @@ fn schema_refuses_faults_of_shape() {
         "[issuers.\"a b\"]\nissuer = \"a\"\naudience = \"b\"",
         "[[routes]]\npath = \"/\"\nupstream = \"push\"\nscope = \"a\"\nany_scope = [\"b\"]",
         "[[routes]]\npath = \"/\"\nupstream = \"push\"\npublic = true\nscope = \"a\"",
+        "[[routes]]\npath = \"/\"",
+        "[[routes]]\npath = \"/\"\nupstream = \"push\"\nrespond = { status = 503 }",
+        "[[routes]]\npath = \"/\"\nrewrite = \"/a\"\nrespond = { status = 503 }",
         "[[development.clients]]\nsecret = { enw = \"A\" }",
     ] {
         assert!(

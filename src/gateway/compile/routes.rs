@@ -7,11 +7,14 @@ use http::{HeaderName, HeaderValue};
 
 use super::claims::RuleParameters;
 use super::paths::{self, paths, segments_to_strip};
-use super::{claims, cors, host_pattern, request_headers, response_headers, token_sources};
+use super::{
+    claims, cors, fixed_response, host_pattern, request_headers, response_headers, token_sources,
+};
 use crate::config::{self, Access, Config, Fault, Spanned};
+use crate::gateway::fixed_response::FixedResponse;
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
-use crate::gateway::snapshot::{Declaration, Forwarding};
+use crate::gateway::snapshot::{Declaration, Forwarding, NO_UPSTREAM};
 use crate::policy::claim_rules::ClaimRules;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
@@ -91,6 +94,7 @@ struct SharedByPaths<'c> {
     response: ResponseRules,
     token_from: Option<TokenSources>,
     set_headers: Box<[(HeaderName, HeaderValue)]>,
+    respond: Option<Box<FixedResponse>>,
     upstreams: &'c Upstreams<'c>,
 }
 
@@ -109,6 +113,7 @@ fn shared_by_paths<'c>(
         },
         token_from: token_sources::compile(written, config, faults),
         set_headers: request_headers::set_headers(request_headers::compile(written, faults)),
+        respond: fixed_response::compile(written.respond.as_ref(), faults),
         upstreams,
     }
 }
@@ -187,6 +192,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         token_sources::compile(written, config, &mut faults);
         response_headers::compile(written.response_headers.as_ref(), &mut faults);
         request_headers::compile(written, &mut faults);
+        fixed_response::compile(written.respond.as_ref(), &mut faults);
         let headers = written.claim_headers.iter().map(claims::header);
         faults.extend(headers.filter_map(|header| header.err().map(|fault| *fault)));
         let paths = paths(written, &mut faults);
@@ -280,10 +286,14 @@ fn compile_forwarding(
     config: &Config,
     shared: &SharedByPaths<'_>,
 ) -> Result<Forwarding, Box<Fault>> {
-    let upstream = shared
-        .upstreams
-        .get(written.upstream.value.as_str())
-        .copied();
+    let upstream = match &written.upstream {
+        None => NO_UPSTREAM,
+        // Undeclared names were refused when the file was read.
+        Some(name) => *shared
+            .upstreams
+            .get(name.value.as_str())
+            .ok_or_else(|| name.fault("expected a declared upstream, but found none"))?,
+    };
     let hosts: Vec<_> = written
         .host
         .iter()
@@ -291,12 +301,8 @@ fn compile_forwarding(
         .collect();
     Ok(Forwarding {
         declaration,
-        // Undeclared names were refused when the file was read.
-        upstream: upstream.ok_or_else(|| {
-            written
-                .upstream
-                .fault("expected a declared upstream, but found none")
-        })?,
+        upstream,
+        respond: shared.respond.clone(),
         label: path.as_str().into(),
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         allow_from: (!written.allow_from.is_empty()).then(|| Networks::new(&written.allow_from)),

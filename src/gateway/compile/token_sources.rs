@@ -68,11 +68,11 @@ fn refuse_handshakes(
         );
     }
     let mut upstreams = config.upstreams.iter();
-    let upstream = upstreams.find(|one| one.name.value == written.upstream.value)?;
+    let name = written.upstream_name()?;
+    let upstream = upstreams.find(|one| one.name.value == name)?;
     (upstream.protocol == Protocol::Http2).then(|| {
         let message = format!(
-            "expected an upstream with protocol = \"http1\", but found {:?} with \"http2\"",
-            written.upstream.value
+            "expected an upstream with protocol = \"http1\", but found {name:?} with \"http2\""
         );
         source
             .fault(message)
