@@ -40,6 +40,10 @@ table! {
         /// Whether a token without `aud` is refused. A token with a wrong `aud` always is.
         /// Example: `audience_required = false`
         pub audience_required: bool = or(boolean(), true),
+        /// Claims that name the audience of a token without `aud`: names, or JSON Pointers. The first one
+        /// that is present counts. An `aud` that is present always counts, and these do not.
+        /// Example: `audience_claims = ["client_id"]`
+        pub audience_claims: Vec<Spanned<String>> = list_or(text(), 1, json!(["aud"])),
         /// How tokens are validated: by signature, by introspection, or by both in this order.
         /// Example: `validation = "introspection"`
         pub validation: Spanned<Validation> = spanned_or(validation(), "jwks"),

@@ -78,6 +78,8 @@ pub struct Expectation {
     pub issuer_required: bool,
     /// What `aud` must contain.
     pub audience: ExpectedAudience,
+    /// The claims that name the audience if there is no `aud`; the first that is present counts.
+    pub audience_claims: Vec<ClaimReference>,
     /// Claims that must be present and not `null`.
     pub required_claims: Vec<String>,
     /// The claims that hold the scopes.

@@ -1,14 +1,18 @@
 //! Weak choices of an issuer: which tokens are accepted, and how they are verified.
 
 use crate::config::{
-    Audience, Authentication, Discovery, Fault, Introspection, Issuer, SecretOrigin,
+    Audience, Authentication, ClaimRule, ClaimTest, Discovery, Fault, Introspection, Issuer,
+    SecretOrigin,
 };
 use crate::values::Validation;
 
 #[expect(clippy::too_many_lines, reason = "one check after the other")]
 pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
     let mut found = Vec::new();
-    if let Audience::Any(place) = &issuer.audience {
+    let names_recipient = issuer.claims.iter().any(is_about_the_recipient);
+    if let Audience::Any(place) = &issuer.audience
+        && !names_recipient
+    {
         let wildcards = if issuer.granted_wildcards {
             ", and a * in their scopes counts here"
         } else {
@@ -19,18 +23,19 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
         found.push(
             place
                 .fault(message)
-                .with_help("set audience to the value in tokens for this API"),
+                .with_help("set audience to the value in tokens for this API, or add a rule over azp or client_id to claims"),
         );
     }
     // The server that introspects a token knows its audience.
     let is_introspected = issuer.validation.value != Validation::Jwks;
+    let is_judged = is_introspected || names_recipient;
     if let (Audience::OneOf(names), false, false) =
-        (&issuer.audience, issuer.audience_required, is_introspected)
+        (&issuer.audience, issuer.audience_required, is_judged)
     {
         let message = "audience_required = false: a token without aud is accepted, whichever API it was issued for";
         found.extend(names.first().map(|name| {
             name.fault(message)
-                .with_help("configure the issuer to set aud, and remove audience_required")
+                .with_help("configure the issuer to set aud, or set audience_claims to the claim that names this API instead; then remove audience_required")
         }));
     }
     if !in_development {
@@ -90,4 +95,61 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
         ));
     }
     found
+}
+
+/// Claims that say which client or API a token was issued for.
+const RECIPIENT_CLAIMS: [&str; 6] = ["aud", "azp", "client_id", "cid", "appid", "resource"];
+
+// A rule that any value meets says nothing of the recipient.
+fn is_about_the_recipient(rule: &ClaimRule) -> bool {
+    let claim = rule.claim.value.trim_start_matches('/');
+    let claim = claim.split('/').next().unwrap_or_default();
+    RECIPIENT_CLAIMS.contains(&claim) && rule.test != ClaimTest::Exists
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+
+    fn warnings(keys: &str) -> usize {
+        let toml = format!("[issuers.a]\nissuer = \"https://id.test\"\n{keys}\n");
+        let (config, _) =
+            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        super::weak_choices(&config.issuers[0], false).len()
+    }
+
+    #[test]
+    fn rule_on_who_the_token_is_for_takes_the_place_of_an_audience() {
+        for (keys, expected) in [
+            ("audience = \"api\"", 0),
+            ("audience = \"any\"", 1),
+            ("audience = [\"api\"]\naudience_required = false", 1),
+            (
+                "audience = [\"client\"]\naudience_claims = \"client_id\"",
+                0,
+            ),
+            (
+                "audience = \"any\"\nclaims = [{ claim = \"sub\", is = \"x\" }]",
+                1,
+            ),
+            (
+                "audience = \"any\"\nclaims = [{ claim = \"azp\", exists = true }]",
+                1,
+            ),
+            (
+                "audience = \"any\"\nclaims = [{ claim = \"azp\", one_of = [\"web\"] }]",
+                0,
+            ),
+            (
+                "audience = \"any\"\nclaims = [{ claim = \"/aud\", has = \"web\" }]",
+                0,
+            ),
+            (
+                "audience = \"api\"\naudience_required = false\nclaims = [{ claim = \"client_id\", is = \"web\" }]",
+                0,
+            ),
+        ] {
+            assert_eq!(warnings(keys), expected, "{keys}");
+        }
+    }
 }

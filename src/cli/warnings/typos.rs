@@ -65,6 +65,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     for route in &config.routes {
         found.extend(unusual_methods(route));
         found.extend(scopes(route).iter().filter_map(comma));
+        found.extend(route.claims.iter().filter_map(|rule| dots(&rule.claim)));
         let claims = route.claim_headers.iter();
         found.extend(claims.filter_map(|one| dots(&one.header.with_value(one.claim.clone()))));
     }
@@ -149,6 +150,8 @@ fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
     let mut found: Vec<_> = scopes
         .filter_map(|source| dots(&source.with_value(source.value.claim.clone())))
         .collect();
+    let rules = issuer.claims.iter().map(|rule| &rule.claim);
+    found.extend(issuer.audience_claims.iter().chain(rules).filter_map(dots));
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
         let fault = |name: &Spanned<String>| {
@@ -248,6 +251,16 @@ mod tests {
             [
                 format!("gateway.toml:6: routes[0].claim_headers.X-A: {message}"),
                 format!("gateway.toml:10: issuers.corp.scope_claims[1]: {message}"),
+            ]
+        );
+        let rule = "claims = [{ claim = \"realm_access.roles\", has = \"a\" }]";
+        assert_eq!(
+            warnings(&format!(
+                "{rule}\n[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n{rule}\n"
+            )),
+            [
+                format!("gateway.toml:6: routes[0].claims[0].claim: {message}"),
+                format!("gateway.toml:10: issuers.corp.claims[0].claim: {message}"),
             ]
         );
     }

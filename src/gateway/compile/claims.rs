@@ -147,6 +147,12 @@ impl RuleParameters<'_> {
     }
 }
 
+/// Compiles claims that are listed.
+pub(super) fn references(written: &[Spanned<String>]) -> Result<Vec<ClaimReference>, Box<Fault>> {
+    let references = written.iter().map(|claim| reference(claim, &claim.value));
+    references.collect()
+}
+
 /// Parses the claim that a value names.
 fn reference<T>(place: &Spanned<T>, claim: &str) -> Result<ClaimReference, Box<Fault>> {
     ClaimReference::parse(claim).map_err(|error| Box::new(place.fault(error.to_string())))
@@ -185,6 +191,11 @@ mod tests {
                 "scope_claims = { claim = \"/a/~2\" }",
                 "",
                 format!("issuers.corp.scope_claims: {message} \"~2\""),
+            ),
+            (
+                "audience_claims = [\"a\", \"/~\"]",
+                "",
+                format!("issuers.corp.audience_claims[1]: {message} \"~\""),
             ),
             (
                 "",

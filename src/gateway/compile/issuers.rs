@@ -276,7 +276,9 @@ pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item
     issuers.iter().filter_map(|issuer| {
         let compiled = claims::scope_claims(&issuer.scope_claims);
         let rules = claim_rules(issuer);
-        compiled.err().or(rules.err()).map(|fault| *fault)
+        let audience = claims::references(&issuer.audience_claims);
+        let faults = compiled.err().or(rules.err()).or(audience.err());
+        faults.map(|fault| *fault)
     })
 }
 
@@ -303,6 +305,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
         required_claims: texts(&issuer.required_claims),
         scope_claims: claims::scope_claims(&issuer.scope_claims)?,
         claim_rules: claim_rules(issuer)?,
+        audience_claims: claims::references(&issuer.audience_claims)?,
         expiry_unit: issuer.expiry_unit,
         expiry_required: true,
         accept_unbounded_expiry: issuer.accept_unbounded_expiry,

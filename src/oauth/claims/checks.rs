@@ -160,9 +160,11 @@ impl Rule {
         match self {
             Self::Kind => claims.claim_of_another_kind().unwrap_or(self.claim()),
             Self::RequiredClaims => claims.missing(expected).unwrap_or(self.claim()),
+            Self::Audience => claims
+                .audience(expected)
+                .map_or(self.claim(), |(claim, _)| claim),
             Self::TokenType
             | Self::Issuer
-            | Self::Audience
             | Self::Expiry
             | Self::NotBefore
             | Self::IssuedAt
@@ -190,7 +192,10 @@ impl Rule {
             Self::RequiredClaims => claims
                 .missing(expected)
                 .map_or(FoundValue::Nothing, |claim| claims.value_of(claim)),
-            Self::TokenType | Self::Issuer | Self::Audience | Self::Binding | Self::ClaimRules => {
+            Self::Audience => claims
+                .audience(expected)
+                .map_or(FoundValue::Nothing, |(_, value)| FoundValue::json(value)),
+            Self::TokenType | Self::Issuer | Self::Binding | Self::ClaimRules => {
                 claims.value_of(self.claim())
             }
         }

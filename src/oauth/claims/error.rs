@@ -34,8 +34,10 @@ pub enum ClaimsError {
     #[error("expected aud, but found none (see audience_required)")]
     MissingAudience,
     /// `aud` does not name this gateway.
-    #[error("expected {expected} as aud (see audience), but found {found}")]
+    #[error("expected {expected} as {claim} (see audience), but found {found}")]
     WrongAudience {
+        /// `aud`, or another claim that names the audience.
+        claim: String,
         /// The accepted audiences, truncated.
         expected: String,
         /// The value as JSON, truncated.

@@ -65,7 +65,7 @@ impl Rule {
             Self::Kind => claims.check_kind(),
             Self::TokenType => claims.check_token_type(expected),
             Self::Issuer => claims.check_issuer(expected),
-            Self::Audience => claims.check_audience(&expected.audience),
+            Self::Audience => claims.check_audience(expected),
             Self::Expiry => claims.expiry(expected, now).map(|_| ()),
             Self::NotBefore => claims.check_not_before(expected, now),
             Self::IssuedAt => claims.check_issued_at(expected, now),
@@ -140,12 +140,12 @@ impl Claims {
         }
     }
 
-    fn check_audience(&self, expected: &ExpectedAudience) -> Result<(), ClaimsError> {
-        let ExpectedAudience::OneOf { names, required } = expected else {
+    fn check_audience(&self, expected: &Expectation) -> Result<(), ClaimsError> {
+        let ExpectedAudience::OneOf { names, required } = &expected.audience else {
             return Ok(());
         };
         let is_ours = |audience: &str| names.iter().any(|name| name == audience);
-        let audience = match self.members.get("aud") {
+        let (claim, audience) = match self.audience(expected) {
             None if *required => return Err(ClaimsError::MissingAudience),
             None => return Ok(()),
             Some(audience) => audience,
@@ -163,9 +163,20 @@ impl Claims {
             return Ok(());
         }
         Err(ClaimsError::WrongAudience {
+            claim: claim.to_owned(),
             expected: truncated(&one_of(names)),
             found: excerpt(Some(audience)),
         })
+    }
+
+    /// The claim that names the audience, and its value. `aud` takes precedence: another claim must
+    /// not help a token that was issued for somebody else.
+    pub(super) fn audience<'e>(&self, expected: &'e Expectation) -> Option<(&'e str, &Value)> {
+        if let Some(audience) = self.members.get("aud") {
+            return Some(("aud", audience));
+        }
+        let mut others = expected.audience_claims.iter();
+        others.find_map(|claim| Some((claim.as_str(), claim.find(&self.members)?)))
     }
 
     fn check_not_before(&self, expected: &Expectation, now: UnixTime) -> Result<(), ClaimsError> {

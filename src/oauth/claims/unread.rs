@@ -83,12 +83,14 @@ impl Claims {
             additional.partition(|claim| claim.find(&self.members).is_some());
         let required = expected.required_claims.iter().map(String::as_str);
         let compared = expected.claim_rules.iter();
+        let audiences = expected.audience_claims.iter();
         let known: HashSet<&str> = CHECKED_CLAIMS
             .into_iter()
             .chain(FOREIGN_CLAIMS)
             .chain(KIND_CLAIMS)
             .chain(required)
             .chain(compared.map(|rule| rule.claim().claim()))
+            .chain(audiences.map(|claim| claim.claim()))
             .chain(found.iter().map(|claim| claim.claim()))
             .chain(read)
             .collect();

@@ -97,3 +97,42 @@ fn cached_token_ends_with_the_rules_of_its_issuer() {
         assert_eq!([status(), status()], [expected; 2], "{rules}");
     }
 }
+
+#[test]
+fn token_without_aud_may_name_its_audience_in_another_claim() {
+    let test_bed = TestBed::toml(
+        "",
+        "audience_claims = [\"client_id\", \"/act/aud\"]",
+        "",
+        "[[routes]]\npath = \"/a\"\nupstream = \"up\"\n",
+    );
+    let status = |changed: &Value| {
+        let mut claims = test_bed.issuer.claims("");
+        let members = claims.as_object_mut().expect("an object");
+        members.remove("aud");
+        members.remove("client_id");
+        for (name, value) in changed.as_object().expect("an object") {
+            claims[name] = value.clone();
+        }
+        let token = test_bed.key.token(&claims);
+        [(); 2].map(|()| test_bed.get("/a", Some(&token)).status)
+    };
+    for (claims, expected) in [
+        (json!({ "client_id": "https://api.test" }), 200),
+        (json!({ "act": { "aud": ["https://api.test"] } }), 200),
+        (json!({ "client_id": "other" }), 401),
+        (
+            json!({ "client_id": "other", "act": { "aud": "https://api.test" } }),
+            401,
+        ),
+        (
+            json!({ "client_id": "https://api.test", "aud": "other" }),
+            401,
+        ),
+        (json!({ "client_id": "https://api.test", "aud": null }), 401),
+        (json!({ "azp": "https://api.test" }), 401),
+        (json!({}), 401),
+    ] {
+        assert_eq!(status(&claims), [expected; 2], "{claims}");
+    }
+}

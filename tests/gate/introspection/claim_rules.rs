@@ -96,3 +96,25 @@ fn with_both_validations_the_jwt_and_the_combined_claims_meet_the_rules() {
         );
     }
 }
+
+#[test]
+fn response_without_aud_may_name_the_audience_in_another_claim() {
+    let test_bed = TestBed::with("audience_claims = \"client_id\"", "");
+    for (token, claims, expected) in [
+        (
+            "one",
+            json!({ "aud": null, "client_id": "https://api.test" }),
+            200,
+        ),
+        ("two", json!({ "aud": null }), 401),
+        (
+            "three",
+            json!({ "aud": "other", "client_id": "https://api.test" }),
+            401,
+        ),
+        ("four", json!({ "aud": null, "client_id": null }), 401),
+    ] {
+        test_bed.respond_with(Reply::json(with(test_bed.active("read"), &claims)));
+        assert_eq!(test_bed.get(token).status, expected, "{claims}");
+    }
+}

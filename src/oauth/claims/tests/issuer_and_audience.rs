@@ -89,3 +89,82 @@ fn audience_must_name_this_gateway() {
         None
     );
 }
+
+#[test]
+fn other_claims_name_the_audience_only_without_aud() {
+    let reference = |text| ClaimReference::parse(text).expect("a reference");
+    let expected = |required| Expectation {
+        audience: ExpectedAudience::OneOf {
+            names: vec!["api".to_owned(), "shop-client".to_owned()],
+            required,
+        },
+        audience_claims: vec![
+            reference("aud"),
+            reference("client_id"),
+            reference("/act/aud"),
+        ],
+        ..expectation()
+    };
+    let claims = |changed: Value| {
+        let mut claims = without("aud");
+        claims
+            .as_object_mut()
+            .expect("an object")
+            .remove("client_id");
+        for (name, value) in changed.as_object().expect("an object") {
+            claims[name] = value.clone();
+        }
+        claims
+    };
+    for (changed, reason) in [
+        (json!({ "client_id": "shop-client" }), None),
+        (json!({ "client_id": ["other", "shop-client"] }), None),
+        (json!({ "act": { "aud": "api" } }), None),
+        // The first one that is present counts, and `aud` before all of them.
+        (
+            json!({ "client_id": "other", "act": { "aud": "api" } }),
+            Some("wrong_audience"),
+        ),
+        (
+            json!({ "aud": "other", "client_id": "shop-client" }),
+            Some("wrong_audience"),
+        ),
+        (
+            json!({ "aud": [], "client_id": "shop-client" }),
+            Some("wrong_audience"),
+        ),
+        (
+            json!({ "aud": null, "client_id": "shop-client" }),
+            Some("wrong_audience"),
+        ),
+        (json!({ "aud": "api", "client_id": "other" }), None),
+        (json!({ "client_id": null }), Some("wrong_audience")),
+        (json!({ "client_id": 7 }), Some("wrong_audience")),
+        (
+            json!({ "client_id": ["shop-client", 7] }),
+            Some("wrong_audience"),
+        ),
+        (json!({ "client_id": "" }), Some("wrong_audience")),
+        (json!({ "azp": "shop-client" }), Some("missing_audience")),
+    ] {
+        assert_eq!(
+            reason_by(&claims(changed.clone()), &expected(true)),
+            reason,
+            "{changed}"
+        );
+        let lax = reason.filter(|reason| *reason != "missing_audience");
+        assert_eq!(
+            reason_by(&claims(changed.clone()), &expected(false)),
+            lax,
+            "{changed}"
+        );
+    }
+    let error =
+        check(&claims(json!({ "client_id": "other" })), &expected(true)).expect_err("refused");
+    assert!(
+        error
+            .to_string()
+            .contains("as client_id (see audience), but found \"other\""),
+        "{error}"
+    );
+}
