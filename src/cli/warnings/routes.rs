@@ -69,6 +69,8 @@ fn too_open(route: &Route) -> Option<Fault> {
                 .fault("public: no token is required here")
                 .with_help("set scope = \"…\", unless this path is for everybody"),
         ),
+        // Rules over claims restrict the tokens as a scope does.
+        Access::AnyToken if !route.claims.is_empty() => None,
         Access::AnyToken => Some(
             path
                 .fault("no scope: every valid token is accepted here")
@@ -227,7 +229,8 @@ fn hosts(route: &Route) -> Vec<Option<HostPattern>> {
 fn strictness(route: &Route) -> Strictness {
     match &route.access {
         Access::Public => Strictness::Public,
-        Access::AnyToken => Strictness::AnyToken,
+        Access::AnyToken if route.claims.is_empty() => Strictness::AnyToken,
+        Access::AnyToken => Strictness::Scope,
         Access::Scope(_) | Access::AnyScope(_) => Strictness::Scope,
     }
 }
@@ -258,6 +261,18 @@ mod tests {
         warnings(&format!(
             "[[routes]]\npath = \"/a/{{id}}\"\nscope = \"{scope}\"\nupstream = \"up\"\n"
         ))
+    }
+
+    #[test]
+    fn route_with_rules_is_not_open_to_every_token() {
+        let route = |keys: &str| {
+            warnings(&format!(
+                "[[routes]]\npath = \"/a\"\nupstream = \"up\"\n{keys}\n"
+            ))
+            .len()
+        };
+        assert_eq!(route(""), 1);
+        assert_eq!(route("claims = [{ claim = \"azp\", is = \"web\" }]"), 0);
     }
 
     #[test]

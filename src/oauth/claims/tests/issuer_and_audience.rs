@@ -91,6 +91,7 @@ fn audience_must_name_this_gateway() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn other_claims_name_the_audience_only_without_aud() {
     let reference = |text| ClaimReference::parse(text).expect("a reference");
     let expected = |required| Expectation {
