@@ -176,6 +176,7 @@
 //! - **retry budget**: limits retries to a share of the requests.
 //! - **[RouteTable](policy::route_table::RouteTable)**: all routes; finds the one that a request belongs to.
 //! - **[ScopeSet](oauth::scope::ScopeSet)**: the scopes that a token grants.
+//! - **[RuleSet](oauth::claims::RuleSet)**: rules over claims whose outcomes verified tokens remember.
 //! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
 //! - **[Snapshot](gateway::Snapshot)**: the compiled configuration: immutable, replaced as a whole.
 //! - **[span](telemetry::Spans)**: one request in a distributed trace (OpenTelemetry).
@@ -238,7 +239,9 @@
 //! `cve_2021_32701_cached_token_is_checked_against_each_routes_scope`. An entry ends with its token
 //! (`cached_token_expires_after_exp_and_leeway`), its key
 //! (`r26_withdrawn_key_ends_its_tokens_cached_or_not`) and the
-//! configuration of its issuer (`cached_tokens_end_with_the_configuration_of_their_issuer`).
+//! configuration of its issuer (`cached_tokens_end_with_the_configuration_of_their_issuer`). A token
+//! remembers which rules over claims it meets, for one set of rules:
+//! `cached_token_is_judged_by_the_rules_of_a_new_file`.
 //!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:

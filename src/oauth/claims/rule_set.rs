@@ -2,7 +2,8 @@
 //!
 //! The outcome of a rule without parameters is a fact about a token, as its claims are. It is computed
 //! when the token is verified, so that a request with a cached token only reads a bit. What a route
-//! requires is not among these facts: each request is decided anew.
+//! requires is not among these facts: each request is decided anew. Of a token with twenty claims, a
+//! remembered outcome takes about 45 instructions, and an evaluated one about 300 (callgrind).
 //!
 //! The token cache outlives the routes. So a token remembers which [`RuleSet`] its outcomes belong to,
 //! and for every other set it has none: the rules are then evaluated over its claims.
