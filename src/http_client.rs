@@ -4,6 +4,7 @@
 //! It fetches metadata, JWKS and the gateway's own access token, sends introspection requests, and
 //! exports spans to a collector.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,9 +13,24 @@ use reqwest::redirect;
 
 use crate::text::truncated;
 
+/// How long reading credentials may take.
+const MAX_READ: Duration = Duration::from_secs(5);
+
 /// A client of one server.
 #[derive(Clone, Debug)]
-pub struct HttpClient(reqwest::Client);
+pub struct HttpClient {
+    client: reqwest::Client,
+    credentials: Option<Arc<dyn FetchCredentials>>,
+}
+
+/// The credentials that fetch documents.
+pub(crate) trait FetchCredentials: std::fmt::Debug + Send + Sync {
+    /// `Authorization` for a fetch of `url`; `None` if that origin must not see it. May block.
+    ///
+    /// # Errors
+    /// Why there is none, without any of its content.
+    fn authorization(&self, url: &str) -> Result<Option<HeaderValue>, String>;
+}
 
 /// A complete response of any status.
 #[derive(Debug)]
@@ -31,13 +47,18 @@ pub enum HttpError {
     #[error("no response: {}", root_cause(.0))]
     NoResponse(#[source] reqwest::Error),
     /// A status other than 200, such as a redirect.
-    #[error("expected status 200, but found {status}{}", redirection(.location.as_deref()))]
+    #[error("expected status 200, but found {status}{}{}", redirection(.location.as_deref()), withheld(*.is_withheld))]
     Status {
         /// The status.
         status: u16,
         /// `Location`, truncated.
         location: Option<String>,
+        /// Whether the server asks for credentials, and there are some that its origin must not see.
+        is_withheld: bool,
     },
+    /// The credentials of the fetch cannot be read.
+    #[error("{0}")]
+    NoCredentials(String),
     /// The body exceeds the caller's limit.
     #[error("expected at most {max} bytes, but found more")]
     TooLarge {
@@ -51,7 +72,7 @@ impl HttpError {
     pub(crate) fn is_connect(&self) -> bool {
         match self {
             Self::NoResponse(error) => error.is_connect(),
-            Self::Status { .. } | Self::TooLarge { .. } => false,
+            Self::Status { .. } | Self::NoCredentials(_) | Self::TooLarge { .. } => false,
         }
     }
 
@@ -60,7 +81,7 @@ impl HttpError {
         match self {
             Self::NoResponse(_) => true,
             Self::Status { status, .. } => *status >= 500,
-            Self::TooLarge { .. } => false,
+            Self::NoCredentials(_) | Self::TooLarge { .. } => false,
         }
     }
 }
@@ -84,7 +105,19 @@ impl HttpClient {
             .no_proxy()
             .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map(Self)
+            .map(|client| Self {
+                client,
+                credentials: None,
+            })
+    }
+
+    /// Fetches documents with these credentials. Other requests have their own.
+    #[must_use]
+    pub(crate) fn with_credentials(self, credentials: Arc<dyn FetchCredentials>) -> Self {
+        Self {
+            credentials: Some(credentials),
+            ..self
+        }
     }
 
     /// Fetches a JSON document of at most `max` bytes.
@@ -92,20 +125,44 @@ impl HttpClient {
     /// # Errors
     /// [`HttpError`], also for any status other than 200.
     pub(crate) async fn get_json(&self, url: &str, max: usize) -> Result<HttpResponse, HttpError> {
-        let request = self
-            .0
+        let mut request = self
+            .client
             .get(url)
             .header(header::ACCEPT, "application/json, application/jwk-set+json");
+        let authorization = self.authorization(url).await?;
+        let is_withheld = self.credentials.is_some() && authorization.is_none();
+        if let Some(value) = authorization {
+            request = request.header(header::AUTHORIZATION, value);
+        }
         let response = request.send().await.map_err(HttpError::NoResponse)?;
         if response.status() == StatusCode::OK {
             HttpResponse::read(response, max).await
         } else {
             let location = response.headers().get(header::LOCATION);
             let location = location.and_then(|location| location.to_str().ok());
+            let status = response.status();
+            let asks = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
             Err(HttpError::Status {
-                status: response.status().as_u16(),
+                status: status.as_u16(),
                 location: location.map(truncated),
+                is_withheld: is_withheld && asks,
             })
+        }
+    }
+
+    // On another thread, because a file system may block; no longer than a fetch may last at most.
+    async fn authorization(&self, url: &str) -> Result<Option<HeaderValue>, HttpError> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(None);
+        };
+        let (credentials, url) = (Arc::clone(credentials), url.to_owned());
+        let read = tokio::task::spawn_blocking(move || credentials.authorization(&url));
+        match tokio::time::timeout(MAX_READ, read).await {
+            Ok(Ok(read)) => read.map_err(HttpError::NoCredentials),
+            Ok(Err(_)) | Err(_) => {
+                let cause = "expected a bearer token for the fetch, but reading it took too long";
+                Err(HttpError::NoCredentials(cause.to_owned()))
+            }
         }
     }
 
@@ -121,7 +178,7 @@ impl HttpClient {
         max: usize,
     ) -> Result<HttpResponse, HttpError> {
         let send = || {
-            let request = self.0.post(url).headers(headers.clone());
+            let request = self.client.post(url).headers(headers.clone());
             request
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.clone())
@@ -146,7 +203,7 @@ impl HttpClient {
         max: usize,
     ) -> Result<HttpResponse, HttpError> {
         let request = request.try_into().map_err(HttpError::NoResponse)?;
-        let response = self.0.execute(request).await;
+        let response = self.client.execute(request).await;
         HttpResponse::read(response.map_err(HttpError::NoResponse)?, max).await
     }
 }
@@ -209,6 +266,14 @@ fn redirection(location: Option<&str>) -> String {
     location.map_or_else(String::new, |location| {
         format!(" with Location {location:?} (redirects are not followed: give the final URL)")
     })
+}
+
+fn withheld(is_withheld: bool) -> &'static str {
+    if is_withheld {
+        " (jwks_token is sent only to the origins of issuer, discovery and jwks_uri in the file: give jwks_uri)"
+    } else {
+        ""
+    }
 }
 
 // reqwest's own message is only "error sending request". The last source names the cause.

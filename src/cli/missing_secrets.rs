@@ -37,6 +37,7 @@ pub(super) fn without_missing_secrets(config: &Config) -> (Config, Vec<Fault>) {
                 keys
             }
         });
+        issuer.jwks_token.take_if(|token| token.value.is_missing());
         let Some(introspection) = &mut issuer.introspection else {
             continue;
         };

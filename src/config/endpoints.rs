@@ -104,6 +104,24 @@ pub(super) fn keys(table: &mut Table<'_>, needed: bool) -> Option<KeySource> {
     None
 }
 
+/// Reads the token that fetches keys and metadata. Its file is read again for each fetch, so only
+/// its place counts.
+pub(super) fn jwks_token(table: &mut Table<'_>) -> Option<Spanned<Secret>> {
+    let key = key(
+        "jwks_token",
+        "Bearer token for fetching keys and metadata. A file is read again for each fetch. It is sent only to the origins \
+         of the first `issuer`, of `discovery` and of `jwks_uri`. Without it, they are fetched without a token. \
+         Example: `jwks_token = { file = \"/var/run/secrets/kubernetes.io/serviceaccount/token\" }`",
+    );
+    let token = table.secret(key);
+    // Nothing fetches those.
+    for fixed in ["jwks_file", "shared_secret"] {
+        table.refuse_both(fixed, "jwks_token");
+    }
+    let token = token?;
+    Some(token.with_value(token.value.clone().without_text_of_file()))
+}
+
 /// Reads the location of the metadata, if the file omits some URL. Discovery must then be possible.
 pub(super) fn discovery(
     table: &mut Table<'_>,

@@ -60,6 +60,9 @@ table! {
             let issuer = issuer.as_deref().filter(|_| is_known);
             endpoints::discovery(table, issuer, keys.as_ref(), introspection.as_ref())
         }),
+        /// The bearer token that fetches its keys and metadata.
+        pub jwks_token: Option<Spanned<Secret>> =
+            computed(endpoints::jwks_token(table)),
         /// What the opaque tokens of this issuer begin with. It distinguishes the tokens of two
         /// issuers.
         /// Example: `token_prefix = "corp_"`
@@ -219,7 +222,9 @@ impl Issuer {
                 Authentication::None(_) | Authentication::PrivateKeyJwt { .. } => None,
             }
         });
-        [shared, ours].into_iter().flatten()
+        [shared, ours, self.jwks_token.as_ref()]
+            .into_iter()
+            .flatten()
     }
 }
 

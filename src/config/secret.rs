@@ -84,6 +84,17 @@ impl Secret {
         self.text.expose_secret()
     }
 
+    /// The same without its text, if that is in a file that is read again when it is needed.
+    pub(super) fn without_text_of_file(self) -> Self {
+        match self.origin {
+            SecretOrigin::File(_) => Self {
+                text: SecretString::default(),
+                ..self
+            },
+            SecretOrigin::Bare | SecretOrigin::Variable(_) => self,
+        }
+    }
+
     /// Its origin.
     #[must_use]
     pub fn origin(&self) -> &SecretOrigin {

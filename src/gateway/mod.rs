@@ -12,6 +12,7 @@ mod compile;
 mod connection;
 mod dry_run;
 mod facts;
+mod fetch_token;
 mod fixed_response;
 mod forward;
 mod gate;

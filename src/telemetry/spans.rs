@@ -247,8 +247,12 @@ impl opentelemetry_http::HttpClient for CollectorClient {
                 Ok(response) if response.status.is_success() => None,
                 Ok(response) => Some({
                     let status = response.status.as_u16();
-                    let location = None;
-                    HttpError::Status { status, location }.to_string()
+                    HttpError::Status {
+                        status,
+                        location: None,
+                        is_withheld: false,
+                    }
+                    .to_string()
                 }),
                 Err(error) => Some(error.to_string()),
             };

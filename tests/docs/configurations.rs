@@ -38,6 +38,9 @@ fn the_packaged_configuration_compiles() {
     compile(&text).unwrap_or_else(|report| panic!("{report}"));
 }
 
+/// Good for every algorithm, and as a bearer token.
+const SECRET: &str = "a-secret-that-is-long-enough-for-every-algorithm_64-bytes-and-more";
+
 /// Reads and compiles a configuration in a folder of its own. The folder has the files that the configuration names.
 pub(crate) fn compile(toml: &str) -> Result<(), String> {
     let folder = tempfile::tempdir().expect("a folder");
@@ -45,9 +48,7 @@ pub(crate) fn compile(toml: &str) -> Result<(), String> {
     let path = folder.path().join("gateway.toml");
     fs::write(&path, &toml).expect("a file");
     // The pages name variables that an operator would set.
-    let secret = |_: &str| {
-        Some("a secret that is long enough for every algorithm: 64 bytes, and more".to_owned())
-    };
+    let secret = |_: &str| Some(SECRET.to_owned());
     let (config, source) = config::parse_with(&path.display().to_string(), &toml, &secret)
         .map_err(|report| report.to_string())?;
     gateway::compile(&config)
@@ -64,8 +65,11 @@ fn with_named_files(toml: &str, folder: &Path) -> String {
     for named in strings.filter(|text| !text.contains("://")) {
         let name = named.rsplit('/').next().unwrap_or(named);
         let content = match name.rsplit_once('.') {
-            _ if toml.contains(&format!("{{ file = \"{named}\"")) => {
-                "a secret that is long enough for every algorithm: 64 bytes, and more".to_owned()
+            _ if ["{ ", "\n"]
+                .iter()
+                .any(|before| toml.contains(&format!("{before}file = \"{named}\""))) =>
+            {
+                SECRET.to_owned()
             }
             Some((_, "json")) => JWKS.to_owned(),
             Some((stem, "pem" | "key")) if named.ends_with(".key") || stem.contains("key") => {

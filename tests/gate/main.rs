@@ -25,6 +25,7 @@ mod http2;
 mod introspection;
 mod issuers;
 mod jwks_schedule;
+mod jwks_token;
 mod keys;
 mod listeners;
 mod lookalikes;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use url::Url;
 
 use super::RootCertificates;
-use crate::config::{self, Fault, Spanned};
+use crate::config::{self, Fault, SecretOrigin, Spanned};
+use crate::gateway::fetch_token::{FetchToken, TokenSource};
 use crate::http_client::HttpClient;
 use crate::transport::tls;
 use crate::verify::{Endpoint, EndpointName, Metadata};
@@ -44,6 +45,10 @@ impl AuthorizationServer {
                     .name
                     .fault(format!("cannot make an HTTP client: {error}"))
             })?;
+        let http = match fetch_token(issuer)? {
+            Some(token) => http.with_credentials(Arc::new(token)),
+            None => http,
+        };
         Ok(Self {
             http,
             metadata: Arc::new(metadata),
@@ -57,4 +62,29 @@ impl AuthorizationServer {
             None => Endpoint::Discovered(Arc::clone(&self.metadata), name),
         }
     }
+}
+
+// The token goes where the file says that documents are, and not where a document says so.
+fn fetch_token(issuer: &config::Issuer) -> Result<Option<FetchToken>, Box<Fault>> {
+    let Some(secret) = &issuer.jwks_token else {
+        return Ok(None);
+    };
+    let mut urls = Vec::new();
+    let first = issuer.issuer.first();
+    urls.extend(first.and_then(|iss| Url::parse(&iss.value).ok()));
+    if let config::Discovery::At(url) = &issuer.discovery {
+        urls.push(url.clone());
+    }
+    if let Some(config::KeySource::Uri(url)) = &issuer.keys {
+        urls.push(url.value.clone());
+    }
+    let source = match secret.value.origin() {
+        SecretOrigin::File(path) => TokenSource::File(path.clone()),
+        SecretOrigin::Bare | SecretOrigin::Variable(_) => {
+            TokenSource::Fixed(secret.value.expose().into())
+        }
+    };
+    let token = FetchToken::new(source, &urls);
+    token.header().map_err(|error| secret.fault(error))?;
+    Ok(Some(token))
 }

@@ -306,3 +306,28 @@ fn scope_claim_is_a_name_a_pointer_or_a_whole_table() {
         "[issuers.corp]\n{GOOD_ISSUER}scope_claims = [{{ claim = \"/a/b\", prefix = \"role:\" }}]"
     ));
 }
+
+#[test]
+fn jwks_token_is_refused_where_nothing_is_fetched() {
+    for (key, value) in [
+        ("jwks_file", "\"keys.json\""),
+        ("shared_secret", "{ env = \"LONG\" }"),
+    ] {
+        let written = format!(
+            "[issuers.corp]\n{GOOD_ISSUER}{key} = {value}\njwks_token = {{ env = \"LONG\" }}"
+        );
+        assert_eq!(
+            read(&written).err(),
+            Some(format!(
+                "gateway.toml:5: issuers.corp.jwks_token: expected only one of \"{key}\" and \"jwks_token\", but found both"
+            )),
+            "{key}"
+        );
+    }
+    let config = good(&format!(
+        "[issuers.corp]\n{GOOD_ISSUER}jwks_token = {{ env = \"LONG\" }}"
+    ));
+    let issuer = format!("{:?}", config.issuers[0]);
+    let token = config.issuers[0].jwks_token.as_ref().expect("a token");
+    assert!(!issuer.contains(token.value.expose()), "{issuer}");
+}
