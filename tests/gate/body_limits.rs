@@ -66,6 +66,27 @@ fn body_above_the_limit_of_its_route_is_a_413_and_one_at_the_limit_passes() {
 }
 
 #[test]
+fn chunked_body_counts_by_its_sum_however_it_is_split() {
+    const LIMIT: usize = 20;
+    let test_bed = test_bed();
+    let token = test_bed.token("write");
+    for (length, status) in [(LIMIT, 200), (LIMIT + 1, 413)] {
+        for first in 1..length {
+            let last = length - first;
+            // Neither an extension nor a trailer counts.
+            let body = format!(
+                "{first:x};name=value\r\n{}\r\n{last:X}\r\n{}\r\n0\r\nX-Trailer: a\r\n\r\n",
+                "x".repeat(first),
+                "x".repeat(last)
+            );
+            let request = post("/default", &token, "Transfer-Encoding: chunked\r\n", &body);
+            let response = send(test_bed.address, request);
+            assert_eq!(response.status, status, "{first} and {last} bytes");
+        }
+    }
+}
+
+#[test]
 fn refusal_is_a_problem_without_a_challenge_and_with_its_own_reason() {
     let test_bed = test_bed();
     let token = test_bed.token("write");
