@@ -147,6 +147,15 @@ pub enum Audience {
 }
 
 impl Issuer {
+    /// Whether JWTs are introspected, alone or after their signature was verified.
+    #[must_use]
+    pub fn introspects_jwts(&self) -> bool {
+        match self.validation.value {
+            Validation::Introspection | Validation::JwksAndIntrospection => true,
+            Validation::Jwks | Validation::JwksOrIntrospection => false,
+        }
+    }
+
     /// Whether any of its endpoints may have an https URL.
     #[must_use]
     pub fn may_use_tls(&self) -> bool {
@@ -282,7 +291,7 @@ fn read_validation(value: &DeValue<'_>) -> Result<Validation, Mismatch> {
         .is_some_and(|text| text.contains("introspection") && text.contains("jwks"));
     let hint = |mismatch: Mismatch| {
         if both {
-            mismatch.with_help("did you mean \"jwks+introspection\"?")
+            mismatch.with_help("did you mean \"jwks+introspection\" or \"jwks-or-introspection\"?")
         } else {
             mismatch
         }
@@ -302,7 +311,11 @@ fn introspection(
     );
     let introspection = table.optional_table(key, Introspection::read);
     table.rule(|| {
-        let introspecting = [Validation::Introspection, Validation::JwksAndIntrospection];
+        let introspecting = [
+            Validation::Introspection,
+            Validation::JwksAndIntrospection,
+            Validation::JwksOrIntrospection,
+        ];
         json!({
             "if": {
                 "properties": {"validation": {"enum": introspecting.map(Keyword::keyword)}},
@@ -333,7 +346,7 @@ fn introspection(
         .filter(|name| !introspects && table.has(name))
     {
         let message = "expected it only with introspection, but found validation \"jwks\"";
-        let help = "validation = \"introspection\" or \"jwks+introspection\" uses introspection";
+        let help = "validation = \"introspection\", \"jwks+introspection\" or \"jwks-or-introspection\" uses introspection";
         table.push_unless_misspelt(&["validation"], table.fault(name, message).with_help(help));
     }
     if let Some(Introspection {

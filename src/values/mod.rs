@@ -95,6 +95,8 @@ keywords! {
         Introspection = "introspection",
         /// A JWT by its signature first; then, like every other token, by introspection.
         JwksAndIntrospection = "jwks+introspection",
+        /// A JWT by its signature alone, every other token by introspection.
+        JwksOrIntrospection = "jwks-or-introspection",
     }
 
     /// The unit of `exp`, `nbf` and `iat`.

@@ -156,19 +156,28 @@ impl Verifier {
 }
 
 impl Issuer {
-    /// The outcome of each check of the introspection response behind `token`; empty without
-    /// introspection.
+    /// The outcome of each check of the introspection response behind `token`; empty if the examined
+    /// token is not introspected.
     #[must_use]
-    pub fn checks_of_response(&self, token: &ActiveToken, now: UnixTime) -> Vec<ClaimCheck> {
-        let asked = self.introspection();
-        asked
+    pub fn checks_of_response(
+        &self,
+        examined: &Examined,
+        token: &ActiveToken,
+        now: UnixTime,
+    ) -> Vec<ClaimCheck> {
+        let server = if matches!(examined.shape, Shape::Jwt { .. }) {
+            self.jwt_introspection()
+        } else {
+            self.introspection()
+        };
+        server
             .map(|server| Claims::from_token(token).checks(server.expectation(), now))
             .unwrap_or_default()
     }
 
     // The same choice as in `Verifier::verify_jwt`.
     fn jwt_expectation(&self) -> &Expectation {
-        match self.introspection() {
+        match self.jwt_introspection() {
             Some(server) if self.jwt_keys().is_none() => server.jwt_expectation(),
             Some(_) | None => &self.settings.expectation,
         }

@@ -46,7 +46,7 @@ pub(super) fn opaque_token<'i>(
     if accepted.any(|issuer| issuer.introspection().is_some()) {
         "expected a token that begins with a token_prefix of the route's issuers, but found another"
     } else {
-        "expected a JWT, but found another token (validation = \"introspection\" would introspect it)"
+        "expected a JWT, but found another token (validation = \"introspection\" or \"jwks-or-introspection\" would introspect it)"
     }
 }
 

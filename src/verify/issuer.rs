@@ -51,6 +51,13 @@ impl Issuer {
         self.introspection.as_ref()
     }
 
+    /// Its introspection, if JWTs are introspected.
+    pub(super) fn jwt_introspection(&self) -> Option<&Arc<Introspection>> {
+        self.introspection
+            .as_ref()
+            .filter(|_| self.settings.introspects_jwts)
+    }
+
     /// The keys for the signature of a JWT; `None` if it is only introspected.
     pub(super) fn jwt_keys(&self) -> Option<&IssuerKeys> {
         self.keys

@@ -126,6 +126,7 @@ fn verify_locally(
     let TokenShape::Jwt(jws) = classify(text).ok()? else {
         return Some(LocalVerification::Unsigned { expires_at: None });
     };
+    issuer.jwt_introspection()?;
     let claims = Claims::parse(jws.payload()).ok()?;
     let Some(keys) = issuer.jwt_keys() else {
         let expires_at = claims

@@ -16,8 +16,10 @@ pub struct IssuerSettings {
     pub expectation: Expectation,
     /// The `typ` header parameters of its access tokens; `""` stands for none.
     pub token_types: Vec<String>,
-    /// Whether the signature of a JWT is verified in addition to introspection.
+    /// Whether the signature of a JWT is verified.
     pub verifies_signatures: bool,
+    /// Whether a JWT is introspected, if tokens are.
+    pub introspects_jwts: bool,
     /// The prefix of its opaque tokens.
     pub token_prefix: String,
     /// The maximum age of a cache entry.

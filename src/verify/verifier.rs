@@ -277,7 +277,7 @@ impl Verifier {
         jws: &CompactJws<'_>,
         claims: Claims,
     ) -> Result<Arc<VerifiedToken>, VerifyError> {
-        let keys = match (issuer.jwt_keys(), issuer.introspection()) {
+        let keys = match (issuer.jwt_keys(), issuer.jwt_introspection()) {
             (Some(keys), _) => keys,
             (None, Some(server)) => {
                 // A token whose own claims already fail needs no introspection.
@@ -305,7 +305,7 @@ impl Verifier {
             Signature::Good { signer, epoch } => (signer, epoch),
         };
         let token = claims.check(&issuer.settings.expectation, request.now)?;
-        match issuer.introspection() {
+        match issuer.jwt_introspection() {
             None => {
                 let basis = VerificationBasis {
                     issuer: Arc::clone(&issuer.settings),

@@ -11,7 +11,7 @@ use super::dry_run::DryRunResult;
 use super::forwarded::ForwardedSummary;
 use super::response_headers::ResponseHeaderRules;
 use super::sample_request::SampleRequest;
-use crate::config::{Config, KeySource, Source};
+use crate::config::{self, Config, KeySource, Source};
 use crate::gateway::{Preflight, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ClaimCheck, Claims};
@@ -20,6 +20,7 @@ use crate::policy::requirement::Requirement;
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
 use crate::policy::token_sources::{DecodedToken, TokenError};
 use crate::telemetry::Outcome;
+use crate::values::Validation;
 use crate::verify::Examined;
 
 /// How many routes are listed beside the chosen one.
@@ -248,7 +249,7 @@ impl Explanation {
         let mut granted = active.map(|token| token.scopes().clone());
         if let TokenFinding::Examined(examined) = &self.token {
             if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
-                self.response_checks = issuer.checks_of_response(token, result.now);
+                self.response_checks = issuer.checks_of_response(examined, token, result.now);
             }
             granted = granted.or_else(|| examined.granted.clone());
         }
@@ -435,6 +436,13 @@ fn remedy(issuer: &str, config: &Config) -> String {
             Some(KeySource::File(_) | KeySource::SharedSecret(_))
         )
     });
+    let is_either =
+        |issuer: &config::Issuer| issuer.validation.value == Validation::JwksOrIntrospection;
+    if written.is_some_and(is_either) {
+        return format!(
+            "leave out --offline: JWTs of {issuer:?} need its keys, and its other tokens introspection"
+        );
+    }
     if written.is_some_and(|issuer| issuer.introspection.is_some())
         && (has_keys || written.is_some_and(|issuer| issuer.keys.is_none()))
     {

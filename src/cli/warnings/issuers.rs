@@ -4,7 +4,6 @@ use crate::config::{
     Audience, Authentication, ClaimRule, ClaimTest, Discovery, Fault, Introspection, Issuer,
     SecretOrigin,
 };
-use crate::values::Validation;
 
 #[expect(clippy::too_many_lines, reason = "one check after the other")]
 pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
@@ -27,7 +26,7 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
         );
     }
     // The server that introspects a token knows its audience.
-    let is_introspected = issuer.validation.value != Validation::Jwks;
+    let is_introspected = issuer.introspects_jwts();
     let is_judged = is_introspected || names_recipient;
     if let (Audience::OneOf(names), false, false) =
         (&issuer.audience, issuer.audience_required, is_judged)

@@ -182,6 +182,7 @@ fn compile_one(
         expectation,
         token_types: texts(&issuer.token_types),
         verifies_signatures: issuer.validation.value != Validation::Introspection,
+        introspects_jwts: issuer.introspects_jwts(),
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
         cache_limit: cache_limit(issuer),

@@ -4,6 +4,7 @@ mod cache_lifetimes;
 mod circuit_breaker;
 mod claim_rules;
 mod credentials;
+mod either_validation;
 mod failures;
 mod lookups;
 mod nested_scopes;

@@ -25,13 +25,13 @@ fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
         (
             introspection("", CLIENT),
             &[
-                "5: issuers.corp.introspection: expected it only with introspection, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" uses introspection)",
+                "5: issuers.corp.introspection: expected it only with introspection, but found validation \"jwks\" (validation = \"introspection\", \"jwks+introspection\" or \"jwks-or-introspection\" uses introspection)",
             ],
         ),
         (
             introspection("validation = \"introspect\"", CLIENT),
             &[
-                "4: issuers.corp.validation: expected \"jwks\", \"introspection\" or \"jwks+introspection\", but found \"introspect\" (did you mean \"introspection\"?)",
+                "4: issuers.corp.validation: expected \"jwks\", \"introspection\", \"jwks+introspection\" or \"jwks-or-introspection\", but found \"introspect\" (did you mean \"introspection\"?)",
             ],
         ),
         (
@@ -92,7 +92,7 @@ fn introspection_cases() -> Vec<(String, &'static [&'static str])> {
         (
             format!("[issuers.corp]\n{GOOD_ISSUER}token_prefix = \"x\""),
             &[
-                "4: issuers.corp.token_prefix: expected it only with introspection, but found validation \"jwks\" (validation = \"introspection\" or \"jwks+introspection\" uses introspection)",
+                "4: issuers.corp.token_prefix: expected it only with introspection, but found validation \"jwks\" (validation = \"introspection\", \"jwks+introspection\" or \"jwks-or-introspection\" uses introspection)",
             ],
         ),
     ]
@@ -125,7 +125,7 @@ fn introspection_needs_authentication_and_endpoint() {
     ))
     .expect_err("another order");
     assert!(
-        report.ends_with("(did you mean \"jwks+introspection\"?)"),
+        report.ends_with("(did you mean \"jwks+introspection\" or \"jwks-or-introspection\"?)"),
         "{report}"
     );
     let report = read(&introspection(
