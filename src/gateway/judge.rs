@@ -274,11 +274,14 @@ fn check_address<'h>(
     let Some(networks) = &context.snapshot.forwarding[found.index].allow_from else {
         return Ok(Flow::Continue);
     };
-    let address = context.client_address(&head.parts.headers);
-    if networks.contains(address) {
+    let is_trusted = |address: IpAddr| context.snapshot.trusted_proxies.contains(address);
+    let reported = context
+        .client
+        .reported_address(&head.parts.headers, is_trusted);
+    if reported.is_ok_and(|address| networks.contains(address)) {
         Ok(Flow::Continue)
     } else {
-        Err(Refusal::AddressNotAllowed { found: address })
+        Err(Refusal::AddressNotAllowed { found: reported })
     }
 }
 

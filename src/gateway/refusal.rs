@@ -18,7 +18,7 @@ use crate::policy::route_table::{HostRoutes, NoRoute};
 use crate::policy::token_sources::TokenError;
 use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
-use crate::upstream::headers::ForbiddenConnectionOption;
+use crate::upstream::headers::{ForbiddenConnectionOption, UnknownClient};
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
 
@@ -51,8 +51,8 @@ pub enum Refusal {
     },
     /// The client's address is not among those that may use the route.
     AddressNotAllowed {
-        /// The client address.
-        found: ClientAddress,
+        /// The client address, if it is known.
+        found: Result<ClientAddress, UnknownClient>,
     },
     /// No bearer token was sent.
     NoToken {
@@ -291,9 +291,17 @@ impl Refusal {
                     format!("{}; the Origin is {found}", TokenError::ForeignPage)
                 }
             }),
-            Self::AddressNotAllowed { found } => Some(format!(
-                "expected a client address in allow_from, but found {found}"
-            )),
+            Self::AddressNotAllowed { found } => {
+                let found = match found {
+                    Ok(address) => address.to_string(),
+                    Err(UnknownClient { proxy }) => {
+                        format!("no address in the X-Forwarded-For of {proxy}")
+                    }
+                };
+                Some(format!(
+                    "expected a client address in allow_from, but found {found}"
+                ))
+            }
             // A missing header has no cause beyond the reason.
             Self::NoToken {
                 error: error @ TokenError::Header(BearerError::OtherScheme),

@@ -30,7 +30,7 @@ mod upgrade;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 
-pub use forwarded::{AddedHeaders, ClientInfo, X_REQUEST_ID};
+pub use forwarded::{AddedHeaders, ClientInfo, UnknownClient, X_REQUEST_ID};
 pub use reserved::ReservedHeaders;
 pub use upgrade::{is_websocket_handshake, requested_protocols, set_upgrade};
 

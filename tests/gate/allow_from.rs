@@ -74,6 +74,36 @@ fn address_that_a_trusted_proxy_reports_counts() {
 }
 
 #[test]
+fn address_of_a_proxy_does_not_count_for_a_client_that_it_cannot_name() {
+    let test_bed = TestBed::toml(PROXIED, "", "", ROUTES);
+    // The proxy's own request, such as a health check, and one of another proxy.
+    for lines in ["", "X-Forwarded-For: 127.0.0.1\r\n"] {
+        assert_eq!(ask(&test_bed, "/local", lines).status, 200, "{lines}");
+    }
+    for reported in [
+        "unknown",
+        "unix:",
+        "",
+        "-",
+        "_hidden",
+        "fe80::1%eth0",
+        "127.0.0.1,",
+        "127.0.0.1, unknown",
+        "127.0.0.1, unknown, 127.0.0.1",
+        "127.0.0.1\r\nX-Forwarded-For: unknown",
+    ] {
+        let lines = format!("X-Forwarded-For: {reported}\r\n");
+        let response = ask(&test_bed, "/local", &lines);
+        assert_eq!(
+            (response.status, response.challenge()),
+            (403, None),
+            "{reported}"
+        );
+    }
+    assert_eq!(test_bed.hits(), 2);
+}
+
+#[test]
 fn foreign_address_is_refused_before_its_token_is_read() {
     let test_bed = TestBed::routes(ROUTES);
     for lines in [

@@ -33,6 +33,13 @@ pub struct ClientInfo {
     last_added: RefCell<Option<(HeaderValue, Version, Rc<ClientFields>)>>,
 }
 
+/// A client whose address its proxy does not know, or does not state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownClient {
+    /// The trusted proxy that is nearest to the client.
+    pub proxy: ClientAddress,
+}
+
 /// Headers that are sent after those of a request. They are in no map: it would grow and hash each
 /// of them.
 #[derive(Clone, Debug, Default)]
@@ -76,21 +83,38 @@ impl ClientInfo {
         headers: &HeaderMap,
         is_trusted: impl Fn(IpAddr) -> bool,
     ) -> ClientAddress {
+        match self.reported_address(headers, is_trusted) {
+            Ok(address) | Err(UnknownClient { proxy: address }) => address,
+        }
+    }
+
+    /// The same, unless a trusted proxy states something else than an address for its client. The
+    /// address of that proxy must not count as the client's then: it may be allowed more.
+    ///
+    /// # Errors
+    /// [`UnknownClient`]
+    pub fn reported_address(
+        &self,
+        headers: &HeaderMap,
+        is_trusted: impl Fn(IpAddr) -> bool,
+    ) -> Result<ClientAddress, UnknownClient> {
         let mut nearest = self.address;
         if !self.is_trusted {
-            return nearest;
+            return Ok(nearest);
         }
         let lines = headers.get_all(X_FORWARDED_FOR).iter().rev();
         let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
         for address in elements.map(proxy_fields::address) {
             // Anybody may have written what is to the left of a malformed element.
-            let Some(address) = address else { break };
+            let Some(address) = address else {
+                return Err(UnknownClient { proxy: nearest });
+            };
             nearest = address.into();
             if !is_trusted(address) {
                 break;
             }
         }
-        nearest
+        Ok(nearest)
     }
 }
 

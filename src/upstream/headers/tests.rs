@@ -191,6 +191,31 @@ fn every_hop_by_hop_field_is_removed() {
         special.strip_hop_by_hop(&mut headers);
         assert_eq!(
             headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+#[test]
+fn client_that_its_proxy_does_not_name_is_unknown() {
+    let proxies = |address: IpAddr| address == IpAddr::from([192, 0, 2, 7]);
+    for (line, is_known) in [
+        (&b"10.0.0.1"[..], true),
+        (b"unknown, 10.0.0.1", true),
+        (b"192.0.2.7", true),
+        (b"unknown", false),
+        (b"unix:", false),
+        (b"", false),
+        (b"10.0.0.1,", false),
+        (b"10.0.0.1, -", false),
+        (b"10.0.0.1, _hidden, 192.0.2.7", false),
+        (b"10.0.0.1, \xff", false),
+    ] {
+        let value = HeaderValue::from_bytes(line).expect("a header value");
+        let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, value)]);
+        let reported = client(true).reported_address(&headers, proxies);
+        assert_eq!(reported.is_ok(), is_known, "{line:?}");
+        assert!(client(false).reported_address(&headers, proxies).is_ok());
+    }
+    let none = client(true).reported_address(&HeaderMap::new(), proxies);
+    assert!(none.is_ok(), "the request is the proxy's own");
+}
+
             ["x-stays"],
             "{name}"
         );
