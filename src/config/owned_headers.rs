@@ -1,7 +1,7 @@
 //! Headers that the gateway sets, or needs as they are. No key of the file may change them.
 //!
 //! There is one list for each direction. Names are compared in the spelling with `-`: many servers
-//! read `X_Client.Id` as `X-Client-Id`.
+//! read `X_Client.Id` as `X-Client-Id`, and some `X+Client~Id`, too.
 
 /// The names of headers, as a pattern of the schema.
 pub(super) const HEADER_NAME: &str = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$";
@@ -129,7 +129,8 @@ pub fn holds_credential(name: &str) -> bool {
 /// The spelling in which names of headers are compared.
 #[must_use]
 pub fn canonical_spelling(name: &str) -> String {
-    name.to_ascii_lowercase().replace(['_', '.'], "-")
+    name.to_ascii_lowercase()
+        .replace(|character: char| !character.is_ascii_alphanumeric(), "-")
 }
 
 fn reason(owned: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
@@ -161,6 +162,7 @@ mod tests {
         for (name, of_requests, of_responses) in [
             ("X_Forwarded.For", true, false),
             ("x-forwarded-anything", true, false),
+            ("X+Forwarded~For", true, false),
             ("Content_Length", true, true),
             ("Sec-WebSocket-Protocol", true, true),
             ("Access-Control-Allow-Origin", false, true),

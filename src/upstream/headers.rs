@@ -7,7 +7,8 @@
 //! 3. Every field name that any route sets from a claim, or that the gateway sets, is removed from
 //!    every request first. So is, on a route, each name that its `request_headers` sets or removes,
 //!    and each name that a route to the same upstream sets from a secret. All of them are removed in
-//!    each spelling that an upstream may read as the same name: upper case, `_` and `.` for `-`.
+//!    each spelling that an upstream may read as the same name: upper case, and any character but
+//!    letters and digits for `-`.
 //!    The same holds for fields that ask for another method or path than the one that was judged
 //!    (`X-HTTP-Method-Override`, `X-Original-URL` and their kind), for `Proxy`, which CGI programs
 //!    read as `HTTP_PROXY` (httpoxy, CVE-2016-5385), and for other spellings of hop-by-hop and

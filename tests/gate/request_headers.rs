@@ -82,8 +82,8 @@ fn header_with_a_secret_is_taken_from_clients_on_every_route_to_that_upstream() 
         other.address
     );
     let test_bed = TestBed::routes(&routes);
-    let forged =
-        "X-Api-Key: forged\r\nX_API_KEY: forged\r\nx.api.key: forged\r\nX-Api_Key: forged\r\n";
+    let forged = "X-Api-Key: forged\r\nX_API_KEY: forged\r\nx.api.key: forged\r\nX-Api_Key: forged\r\n\
+                  x+api+key: forged\r\nX~Api'Key: forged\r\n";
     let authorization = format!("Authorization: Bearer {}\r\n", test_bed.token("read"));
     for (path, value) in [
         ("/keyed", &["s3cret"][..]),

@@ -111,20 +111,26 @@ impl ReservedHeaders {
     }
 }
 
-// `_` and `.` count as the `-` that they may stand for. Two letters may share a bit.
+// Other characters than letters and digits count as the `-` that they may stand for. Two letters may
+// share a bit.
 const fn initial(name: &str) -> u64 {
     match name.as_bytes() {
-        [b'_' | b'.', ..] => 1 << (b'-' & 63),
-        [byte, ..] => 1 << (*byte & 63),
+        [byte, ..] if byte.is_ascii_alphanumeric() => 1 << (*byte & 63),
+        [_, ..] => 1 << (b'-' & 63),
         [] => 0,
     }
 }
 
-// Names are in lower case already, as `HeaderName` guarantees.
+/// The spelling in which names are compared. Servers that turn names into variables write `_` for
+/// `-`: most of them for `_` itself as well, some for `.`, and lighttpd for every character but
+/// letters and digits.
+///
+/// Names are in lower case already, as `HeaderName` guarantees.
 pub(super) fn normal_spelling(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|byte| matches!(byte, b'_' | b'.')) {
-        Cow::Owned(name.replace(['_', '.'], "-"))
-    } else {
+    let is_usual = |character: char| character.is_ascii_alphanumeric() || character == '-';
+    if name.chars().all(is_usual) {
         Cow::Borrowed(name)
+    } else {
+        Cow::Owned(name.replace(|character| !is_usual(character), "-"))
     }
 }

@@ -10,7 +10,7 @@ fn r39_forged_identity_headers_are_replaced_in_every_spelling() {
     let test_bed = test_bed();
     let forged = "X-Client-Id: forged\r\nx_client_id: forged\r\nX.Client.Id: forged\r\nX-Forwarded-For: forged\r\n\
                   x_forwarded_for: forged\r\nForwarded: for=forged\r\nX-Real-IP: forged\r\nX-Missing: forged\r\n\
-                  X-Forwarded-User: forged\r\n";
+                  X-Forwarded-User: forged\r\nx+client+id: forged\r\nX!Forwarded|For: forged\r\n";
     for path in ["/open/x", "/claims"] {
         let authorization = format!("Authorization: Bearer {}\r\n", test_bed.token("read write"));
         assert_eq!(
