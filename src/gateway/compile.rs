@@ -70,6 +70,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let admin_hosts = admin::known_hosts(config, &mut faults);
     let unrouted_response = ResponseRules {
         cors: cors::compile(config.cors.as_ref(), &mut faults),
+        is_private: false,
         headers: response_headers::compile(config.server.response_headers.as_ref(), &mut faults)
             .into(),
     };

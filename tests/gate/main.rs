@@ -33,6 +33,7 @@ mod nested_scopes;
 mod order;
 mod panics;
 mod path_lists;
+mod private_responses;
 mod protocols;
 mod proxy_protocol;
 mod read_ahead;

@@ -106,12 +106,16 @@ fn shared_by_paths<'c>(
     faults: &mut Vec<Fault>,
 ) -> SharedByPaths<'c> {
     let headers = response_headers::compile(written.response_headers.as_ref(), faults);
+    let token_from = token_sources::compile(written, config, faults);
     SharedByPaths {
         response: ResponseRules {
             cors: cors::of_route(written, unrouted_response.cors.as_ref(), faults),
+            is_private: token_from
+                .as_ref()
+                .is_some_and(|sources| sources.cookie.is_some()),
             headers: response_headers::merged(&unrouted_response.headers, headers),
         },
-        token_from: token_sources::compile(written, config, faults),
+        token_from,
         set_headers: request_headers::set_headers(request_headers::compile(written, faults)),
         respond: fixed_response::compile(written.respond.as_ref(), faults),
         upstreams,
