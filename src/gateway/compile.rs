@@ -68,12 +68,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
-    let unrouted_response = ResponseRules {
-        cors: cors::compile(config.cors.as_ref(), &mut faults),
-        is_private: false,
-        headers: response_headers::compile(config.server.response_headers.as_ref(), &mut faults)
-            .into(),
-    };
+    let unrouted_response = unrouted_response(config, &mut faults);
     let (table, mut forwarding) = routes::compile(config, &unrouted_response, &mut faults);
     let Some(mut routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
@@ -117,6 +112,15 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         fingerprints,
     })
+}
+
+// The rules for responses to requests that belong to no route.
+fn unrouted_response(config: &Config, faults: &mut Vec<Fault>) -> ResponseRules {
+    ResponseRules {
+        cors: cors::compile(config.cors.as_ref(), faults),
+        is_private: false,
+        headers: response_headers::compile(config.server.response_headers.as_ref(), faults).into(),
+    }
 }
 
 // An earlier configuration's cache is kept unless its size changes.
