@@ -264,6 +264,7 @@ fn expectation(issuer: &str, audience: &str) -> Expectation {
         accept_unbounded_expiry: false,
         leeway: Duration::from_secs(30),
         granted_wildcards: GrantedWildcards::Honoured,
+        refuse_id_tokens: true,
         ignore_cnf: false,
     }
 }

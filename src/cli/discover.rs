@@ -28,6 +28,7 @@ use crate::oauth::json;
 use crate::oauth::scope::ScopePattern;
 use crate::text::{quoted, truncated};
 use crate::transport::tls;
+use crate::values::BasicEncoding;
 use crate::verify::introspection::basic_credentials;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,7 +128,8 @@ impl Session {
             .read("--client-secret", "a secret")?;
         let secret = std::str::from_utf8(&secret)
             .map_err(|_| "--client-secret: expected UTF-8, but found other bytes")?;
-        let client = basic_credentials(&arguments.client_id, &SecretString::from(secret));
+        let secret = SecretString::from(secret);
+        let client = basic_credentials(&arguments.client_id, &secret, BasicEncoding::Minimal);
         let mut headers = HeaderMap::new();
         for header in &arguments.headers {
             let (name, value) = header.parse()?;

@@ -16,7 +16,7 @@ use super::report::Spanned;
 use super::scalars::{boolean, keyword, keyword_that, text};
 use super::secret::Secret;
 use super::units::{DAY, HOUR, count, whole_seconds};
-use crate::values::{Algorithm, AuthenticationMethod, IntrospectionFormat, Keyword};
+use crate::values::{Algorithm, AuthenticationMethod, BasicEncoding, IntrospectionFormat, Keyword};
 
 table! {
     /// Introspection of an issuer's tokens (RFC 7662).
@@ -28,6 +28,8 @@ table! {
         pub endpoint: Option<Spanned<Url>> = optional(url()),
         /// How the gateway authenticates itself.
         pub authentication: Authentication = required_computed(authentication(table)),
+        /// How client id and secret are escaped for Basic.
+        pub basic_encoding: BasicEncoding = computed(basic_encoding(table, authentication.as_ref())),
         /// Whether a 409 of the authorization server becomes a 409 for the client (MobileFirst).
         /// `false` makes it a 503.
         /// Example: `conflict = true`
@@ -137,7 +139,14 @@ const SCOPE: Key = key(
     "Scope of the gateway's own token, for `bearer`. Example: `scope = \"introspect\"`",
 );
 
-const METHOD_KEYS: [MethodKey; 7] = {
+const BASIC_ENCODING: Key = key(
+    "basic_encoding",
+    "Escaping of client id and secret for Basic, also at `token_endpoint`. `minimal` escapes `%`, `+`, `:`, control \
+     characters and non-ASCII; `form` is RFC 6749 to the letter; `raw` escapes nothing. \
+     Example: `basic_encoding = \"form\"`",
+);
+
+const METHOD_KEYS: [MethodKey; 8] = {
     use AuthenticationMethod::{Basic, Bearer, Form, PrivateKeyJwt};
     const fn method_key(
         key: Key,
@@ -158,6 +167,7 @@ const METHOD_KEYS: [MethodKey; 7] = {
         method_key(CLIENT_KEY_ALGORITHM, &[PrivateKeyJwt], false),
         method_key(TOKEN_ENDPOINT, &[Bearer], false),
         method_key(SCOPE, &[Bearer], false),
+        method_key(BASIC_ENCODING, &[Basic, Bearer], false),
     ]
 };
 
@@ -182,6 +192,26 @@ impl Introspection {
             Authentication::PrivateKeyJwt { client_id, .. } => Some(client_id),
         }
     }
+}
+
+fn basic_encoding(table: &mut Table<'_>, authentication: Option<&Authentication>) -> BasicEncoding {
+    let encoding = table.or(BASIC_ENCODING, keyword(), BasicEncoding::Minimal.keyword());
+    table.rule(|| {
+        json!({
+            "if": {"properties": {"basic_encoding": {"const": "raw"}}, "required": ["basic_encoding"]},
+            "then": {"properties": {"client_id": {"pattern": "^[^:]*$"}}},
+        })
+    });
+    if let Some(Authentication::Basic(client) | Authentication::Bearer { client, .. }) =
+        authentication
+        && encoding == BasicEncoding::Raw
+        && client.id.contains(':')
+    {
+        // RFC 7617 §2: the first colon ends the id.
+        let message = "expected a client_id without a colon beside \"raw\", but found one";
+        table.push(table.fault("basic_encoding", message));
+    }
+    encoding
 }
 
 fn authentication(table: &mut Table<'_>) -> Option<Authentication> {

@@ -23,7 +23,9 @@ use super::units::{
     HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
 };
 use super::value_type::{ValueType, value_type};
-use crate::values::{Algorithm, ExpiryUnit, IntrospectionFormat, Keyword, Validation};
+use crate::values::{
+    Algorithm, ExpiryUnit, IntrospectionFormat, Keyword, ScopeSeparator, Validation,
+};
 
 table! {
     /// An issuer of access tokens, and what its tokens must say.
@@ -86,10 +88,22 @@ table! {
         /// Example: `scope_claims = ["scope", "/realm_access/roles", { claim = "/resource_access/app/roles", prefix = "app:" }]`
         pub scope_claims: Vec<Spanned<ScopeClaim>> =
             list_or(scope_claim(), 1, json!(["scope", "scp"])),
+        /// What separates the scopes in a string. With `","`, spaces around a scope are ignored.
+        /// Example: `scope_separator = ","`
+        pub scope_separator: ScopeSeparator = or(keyword(), " "),
         /// Rules over the claims of a token, in addition to the checks of this table. A token that does
         /// not meet all of them is invalid (401). Without it, there are none.
         /// Example: `claims = [{ claim = "token_use", is = "access" }]`
         pub claims: Vec<ClaimRule> = tables(ClaimRule::read),
+        /// Whether a token with `nonce`, `at_hash` or `c_hash` is refused as an ID token. Set
+        /// `false` only if the server writes them into access tokens, and `audience` tells the two
+        /// apart.
+        /// Example: `refuse_id_tokens = false`
+        pub refuse_id_tokens: bool = or(boolean(), true),
+        /// Whether a token without `iss` is refused. `false` verifies it by this issuer if the route
+        /// accepts no other.
+        /// Example: `require_issuer = false`
+        pub require_issuer: bool = or(boolean(), true),
         /// Unit of `exp`, `nbf` and `iat`.
         /// Example: `expiry_unit = "milliseconds"`
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),

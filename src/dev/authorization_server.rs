@@ -161,9 +161,14 @@ impl AuthorizationServer {
             .settings
             .clients
             .iter()
-            .find(|client| client.id == credentials.id);
+            .find(|client| credentials.has_id(&client.id));
         registered
-            .filter(|client| is_same_secret(client.secret.expose_secret(), &credentials.secret))
+            .filter(|client| {
+                let secret = client.secret.expose_secret();
+                let literal = credentials.literal.as_ref();
+                is_same_secret(secret, &credentials.secret)
+                    || literal.is_some_and(|(_, literal)| is_same_secret(secret, literal))
+            })
             .ok_or(RequestError::InvalidClient(
                 "unknown client or wrong secret",
             ))

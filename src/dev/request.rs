@@ -148,6 +148,8 @@ pub(super) struct Parameters(BTreeMap<String, String>);
 pub(super) struct Credentials {
     pub(super) id: String,
     pub(super) secret: String,
+    /// Id and secret as Basic spells them: many clients send both as they are (RFC 7617).
+    pub(super) literal: Option<(String, String)>,
 }
 
 impl Parameters {
@@ -208,6 +210,7 @@ impl Credentials {
                 Some(id) => Self {
                     id: id.to_owned(),
                     secret: secret.to_owned(),
+                    literal: None,
                 },
                 None => {
                     return Err(RequestError::InvalidRequest(
@@ -224,13 +227,24 @@ impl Credentials {
         // Many clients repeat their client_id beside Basic. It must name the same client.
         if parameters
             .get("client_id")
-            .is_some_and(|repeated| repeated != credentials.id)
+            .is_some_and(|repeated| !credentials.has_id(repeated))
         {
             return Err(RequestError::InvalidRequest(
                 "expected client_id to be the client that authenticates",
             ));
         }
         Ok(credentials)
+    }
+}
+
+impl Credentials {
+    /// Whether they name this client, in either spelling.
+    pub(super) fn has_id(&self, id: &str) -> bool {
+        self.id == id
+            || self
+                .literal
+                .as_ref()
+                .is_some_and(|(literal, _)| literal == id)
     }
 }
 
@@ -244,6 +258,7 @@ fn basic_credentials(header: &HeaderValue) -> Option<Credentials> {
     Some(Credentials {
         id: decode_form_value(id),
         secret: decode_form_value(secret),
+        literal: Some((id.to_owned(), secret.to_owned())),
     })
 }
 

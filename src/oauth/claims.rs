@@ -23,6 +23,7 @@ mod checks;
 mod claim_rule;
 mod error;
 mod exact;
+mod kinds;
 mod memory;
 mod reference;
 mod rule_set;
@@ -94,6 +95,8 @@ pub struct Expectation {
     pub accept_unbounded_expiry: bool,
     /// How far the issuer's clock may differ from ours, either way.
     pub leeway: Duration,
+    /// Whether the claims of an ID token are refused.
+    pub refuse_id_tokens: bool,
     /// Whether `*` in a granted scope is a wildcard.
     pub granted_wildcards: GrantedWildcards,
     /// Whether a token bound to a key is accepted without a proof of possession.
@@ -153,6 +156,12 @@ impl Claims {
     #[cfg(test)]
     pub(super) fn has(&self, name: &str) -> bool {
         self.members.contains_key(name)
+    }
+
+    /// Whether `iss` is present, whatever its type.
+    #[must_use]
+    pub fn has_issuer(&self) -> bool {
+        self.members.contains_key("iss")
     }
 
     /// `iss`, if it is a string: selects the issuer whose rules the claims must meet. Not verified.

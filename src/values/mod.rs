@@ -121,6 +121,25 @@ keywords! {
         None = "none",
     }
 
+    /// How a client id and its secret are escaped before they are joined for Basic.
+    pub enum BasicEncoding {
+        /// Only `%`, `+`, `:`, control characters and bytes outside ASCII, which servers that decode
+        /// would misread or refuse.
+        Minimal = "minimal",
+        /// As a form, to the letter of RFC 6749 §2.3.1.
+        Form = "form",
+        /// Nothing (RFC 7617 §2).
+        Raw = "raw",
+    }
+
+    /// What separates scopes in a string.
+    pub enum ScopeSeparator {
+        /// RFC 6749 §3.3.
+        Space = " ",
+        /// As some servers write them.
+        Comma = ",",
+    }
+
     /// The form of introspection responses.
     pub enum IntrospectionFormat {
         /// JSON (RFC 7662).

@@ -147,7 +147,18 @@ impl Verifier {
                     self.is_valid(verified, request.now)
                 })?;
         // Issuers of different routes may share an `iss`, and this route may accept the other one.
-        (request.accepts)(&verified.issuer.name).then_some(verified)
+        let is_accepted = (request.accepts)(&verified.issuer.name)
+            && (verified.issuer.expectation.issuer_required
+                || self.names_its_issuer(&verified, &request.accepts));
+        is_accepted.then_some(verified)
+    }
+
+    // Where `iss` may be missing, this route may accept more issuers than the one that cached the token.
+    #[cold]
+    fn names_its_issuer(&self, verified: &VerifiedToken, accepts: &impl Fn(&str) -> bool) -> bool {
+        verified.token().issuer().is_some()
+            || !matches!(classify(verified.text()), Ok(TokenShape::Jwt(_)))
+            || self.only_issuer_without_iss(accepts).is_some()
     }
 
     fn is_valid(&self, verified: &VerifiedToken, now: UnixTime) -> bool {
@@ -251,10 +262,22 @@ impl Verifier {
         claims: &Claims,
         accepts: &impl Fn(&str) -> bool,
     ) -> Option<&Arc<Issuer>> {
+        if !claims.has_issuer() {
+            return self.only_issuer_without_iss(accepts);
+        }
         claims.issuer().and_then(|iss| {
             self.accepted(accepts)
                 .find(|issuer| issuer.settings.is_called(iss))
         })
+    }
+
+    // A token without `iss` names no issuer: only a route of one issuer leaves no doubt.
+    fn only_issuer_without_iss(&self, accepts: &impl Fn(&str) -> bool) -> Option<&Arc<Issuer>> {
+        let mut accepted = self.accepted(accepts);
+        match (accepted.next(), accepted.next()) {
+            (Some(only), None) if !only.settings.expectation.issuer_required => Some(only),
+            (Some(_), _) | (None, _) => None,
+        }
     }
 
     pub(super) fn issuer_to_introspect(

@@ -40,6 +40,7 @@ pub(crate) fn settings(algorithm: SigningAlgorithm) -> DevelopmentSettings {
         clients: vec![
             client("test", "test", "*"),
             client("narrow", "narrow", "messages.write push.application.*"),
+            client("plain", "x+y%41", "read"),
             client("odd:id & co", "100% +s/e=cret:", "read"),
         ],
     }

@@ -185,6 +185,22 @@ async fn client_may_authenticate_in_the_form_or_in_json() {
     );
 }
 
+// As `curl -u 'plain:x+y%41'` sends them (RFC 7617).
+#[tokio::test]
+async fn basic_credentials_are_accepted_as_they_are() {
+    let fixture = Fixture::new().await;
+    for (secret, expected) in [
+        ("x+y%41", 200),
+        ("x%2By%2541", 200),
+        ("x y%41", 401),
+        ("xA", 401),
+    ] {
+        let request = fixture.token_request("grant_type=client_credentials&scope=read");
+        let (status, _) = read(request.basic_auth("plain", Some(secret))).await;
+        assert_eq!(status.as_u16(), expected, "{secret}");
+    }
+}
+
 #[tokio::test]
 async fn basic_credentials_are_form_decoded() {
     let fixture = Fixture::new().await;

@@ -73,6 +73,7 @@ pub(crate) fn strict() -> Expectation {
         accept_unbounded_expiry: false,
         leeway: Duration::from_secs(30),
         granted_wildcards: GrantedWildcards::Honoured,
+        refuse_id_tokens: true,
         ignore_cnf: false,
     }
 }

@@ -47,6 +47,7 @@ mod route_timeouts;
 mod routes;
 mod scopes;
 mod server_documents;
+mod server_tokens;
 mod servers;
 mod shadow;
 mod sse;

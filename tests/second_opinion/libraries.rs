@@ -160,6 +160,7 @@ impl Libraries {
                 accept_unbounded_expiry: false,
                 leeway: Duration::from_secs(LEEWAY),
                 granted_wildcards: GrantedWildcards::Honoured,
+                refuse_id_tokens: true,
                 ignore_cnf: false,
             },
             options: VerificationOptions {

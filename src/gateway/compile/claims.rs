@@ -13,9 +13,13 @@ use crate::oauth::scope::GrantedWildcards;
 use crate::policy::pattern::RoutePattern;
 
 /// Compiles `scope_claims`.
-pub(super) fn scope_claims(written: &[Spanned<ScopeClaim>]) -> Result<ScopeClaims, Box<Fault>> {
-    let mut compiled = ScopeClaims::default();
-    for source in written {
+pub(super) fn scope_claims(issuer: &config::Issuer) -> Result<ScopeClaims, Box<Fault>> {
+    let mut compiled = ScopeClaims {
+        names: Vec::new(),
+        additional: Vec::new(),
+        separator: issuer.scope_separator,
+    };
+    for source in &issuer.scope_claims {
         let ScopeClaim { claim, table } = &source.value;
         let reference = reference(source, claim)?;
         if table.is_none() && !claim.starts_with('/') {

@@ -90,7 +90,9 @@ fn credentials(
         ));
     }
     let secret = |client: &ClientSecret| SecretString::from(client.secret.value.expose());
-    let basic = |client: &ClientSecret| ClientAuthentication::basic(&client.id, &secret(client));
+    let basic = |client: &ClientSecret| {
+        ClientAuthentication::basic(&client.id, &secret(client), written.basic_encoding)
+    };
     let client = match &written.authentication {
         Authentication::None(_) => ClientAuthentication::None,
         Authentication::Basic(client) => basic(client),

@@ -275,7 +275,7 @@ pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item =
 /// The faults of claims that issuers name, whatever other faults they have.
 pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
     issuers.iter().filter_map(|issuer| {
-        let compiled = claims::scope_claims(&issuer.scope_claims);
+        let compiled = claims::scope_claims(issuer);
         let rules = claim_rules(issuer);
         let audience = claims::references(&issuer.audience_claims);
         let faults = compiled.err().or(rules.err()).or(audience.err());
@@ -295,7 +295,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
     Ok(Expectation {
         issuer_name: Arc::clone(name),
         issuers: texts(&issuer.issuer),
-        issuer_required: true,
+        issuer_required: issuer.require_issuer,
         audience: match &issuer.audience {
             config::Audience::Any(_) => ExpectedAudience::Any,
             config::Audience::OneOf(names) => ExpectedAudience::OneOf {
@@ -304,7 +304,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
             },
         },
         required_claims: texts(&issuer.required_claims),
-        scope_claims: claims::scope_claims(&issuer.scope_claims)?,
+        scope_claims: claims::scope_claims(issuer)?,
         claim_rules: claim_rules(issuer)?,
         audience_claims: claims::references(&issuer.audience_claims)?,
         expiry_unit: issuer.expiry_unit,
@@ -316,6 +316,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
         } else {
             GrantedWildcards::Literal
         },
+        refuse_id_tokens: issuer.refuse_id_tokens,
         ignore_cnf: issuer.insecure_ignore_cnf,
     })
 }

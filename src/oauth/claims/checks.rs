@@ -158,7 +158,9 @@ impl Rule {
 
     fn claim_at_fault<'c>(self, claims: &Claims, expected: &'c Expectation) -> &'c str {
         match self {
-            Self::Kind => claims.claim_of_another_kind().unwrap_or(self.claim()),
+            Self::Kind => claims
+                .claim_of_another_kind(expected)
+                .unwrap_or(self.claim()),
             Self::RequiredClaims => claims.missing(expected).unwrap_or(self.claim()),
             Self::Audience => claims
                 .audience(expected)
@@ -176,7 +178,7 @@ impl Rule {
     fn found(self, claims: &Claims, expected: &Expectation, now: UnixTime) -> FoundValue {
         match self {
             Self::Kind => claims
-                .claim_of_another_kind()
+                .claim_of_another_kind(expected)
                 .map_or(FoundValue::Nothing, |claim| claims.value_of(claim)),
             Self::Expiry | Self::NotBefore | Self::IssuedAt => {
                 match claims.time(self.claim(), expected.expiry_unit) {

@@ -1,6 +1,7 @@
 //! Why claims are refused.
 
 use super::UnmetRule;
+use super::kinds::ID_TOKEN_CLAIMS;
 use crate::oauth::UnixTime;
 use crate::oauth::json::JsonError;
 use crate::text::quoted;
@@ -76,7 +77,10 @@ pub enum ClaimsError {
         at: UnixTime,
     },
     /// A claim shows that this is an ID token, a refresh token, a DPoP proof or the like.
-    #[error("expected an access token, but found claim {claim:?} of another kind of token")]
+    #[error(
+        "expected an access token, but found claim {claim:?} of another kind of token{}",
+        remedy(claim)
+    )]
     OtherKindOfToken {
         /// The name of the claim.
         claim: &'static str,
@@ -90,6 +94,14 @@ pub enum ClaimsError {
     /// More scopes than one token may grant.
     #[error("the token grants too many scopes")]
     TooManyScopes,
+}
+
+fn remedy(claim: &str) -> &'static str {
+    if ID_TOKEN_CLAIMS.contains(&claim) {
+        " (see refuse_id_tokens, if the server writes it into access tokens)"
+    } else {
+        ""
+    }
 }
 
 impl ClaimsError {

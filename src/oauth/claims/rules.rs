@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use super::kinds::{FOREIGN_CLAIMS, ID_TOKEN_CLAIMS, KIND_CLAIMS};
 use super::{
     ClaimRule, Claims, ClaimsError, Expectation, ExpectedAudience, NoParameters, UnmetRule,
 };
@@ -23,21 +24,6 @@ pub(super) enum Rule {
     Binding,
     ClaimRules,
 }
-
-/// Claims that access tokens do not have, with the kind of token that does.
-pub(super) const FOREIGN_CLAIMS: [&str; 7] = [
-    "nonce",               // ID token, OpenID Connect Core §2
-    "at_hash",             // ID token, OpenID Connect Core §3.1.3.6
-    "c_hash",              // ID token, OpenID Connect Core §3.3.2.11
-    "events",              // security event and logout tokens, RFC 8417 §2.2
-    "htm",                 // DPoP proof, RFC 9449 §4.2
-    "htu",                 // DPoP proof, RFC 9449 §4.2
-    "token_introspection", // introspection response, RFC 9701 §5
-];
-
-/// Claims in which issuers name the kind of a token: Cognito, Keycloak and Aidbox, ForgeRock,
-/// Curity.
-pub(super) const KIND_CLAIMS: [&str; 4] = ["token_use", "typ", "tokenName", "purpose"];
 
 impl Rule {
     /// All rules in the order of their checks. The first broken one gives the reason of the
@@ -62,7 +48,7 @@ impl Rule {
         now: UnixTime,
     ) -> Result<(), ClaimsError> {
         match self {
-            Self::Kind => claims.check_kind(),
+            Self::Kind => claims.check_kind(expected),
             Self::TokenType => claims.check_token_type(expected),
             Self::Issuer => claims.check_issuer(expected),
             Self::Audience => claims.check_audience(expected),
@@ -80,9 +66,12 @@ impl Rule {
 }
 
 impl Claims {
-    pub(super) fn claim_of_another_kind(&self) -> Option<&'static str> {
-        if let Some(claim) = FOREIGN_CLAIMS
+    pub(super) fn claim_of_another_kind(&self, expected: &Expectation) -> Option<&'static str> {
+        let of_id_tokens = ID_TOKEN_CLAIMS
             .into_iter()
+            .filter(|_| expected.refuse_id_tokens);
+        if let Some(claim) = of_id_tokens
+            .chain(FOREIGN_CLAIMS)
             .find(|claim| self.members.contains_key(*claim))
         {
             return Some(claim);
@@ -97,8 +86,8 @@ impl Claims {
             .find(|claim| names_another_kind(claim))
     }
 
-    fn check_kind(&self) -> Result<(), ClaimsError> {
-        match self.claim_of_another_kind() {
+    fn check_kind(&self, expected: &Expectation) -> Result<(), ClaimsError> {
+        match self.claim_of_another_kind(expected) {
             Some(claim) => Err(ClaimsError::OtherKindOfToken { claim }),
             None => Ok(()),
         }

@@ -2,7 +2,7 @@
 //!
 //! 1. Of the plain names, the first claim that is present counts, even if it grants nothing.
 //! 2. JSON Pointers and tables count in addition, always.
-//! 3. A text is split at its spaces. Each text in a list is one scope, and one with white space is
+//! 3. A text is split at its spaces, or at its commas if the issuer separates with them. Each text in a list is one scope, and one with white space is
 //!    none. For pointers and tables, the names of an object's members are scopes too, except members
 //!    that are `null` or `false`.
 //! 4. `*` in the values of pointers and tables is an ordinary character, unless the table says
@@ -12,14 +12,17 @@ use serde_json::{Map, Value};
 
 use super::ClaimReference;
 use crate::oauth::scope::{GrantedScopes, GrantedWildcards, ScopeSet, TooManyScopes};
+use crate::values::ScopeSeparator;
 
 /// The claims that hold the scopes of an issuer's tokens.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ScopeClaims {
     /// Names of claims; the first that is present counts.
     pub names: Vec<String>,
     /// Claims that count in addition.
     pub additional: Vec<AdditionalScopes>,
+    /// What separates the scopes in a string.
+    pub separator: ScopeSeparator,
 }
 
 /// A claim whose scopes count beside those of other claims.
@@ -40,6 +43,7 @@ impl ScopeClaims {
         Self {
             names: names.map(str::to_owned).to_vec(),
             additional: Vec::new(),
+            separator: ScopeSeparator::Space,
         }
     }
 
@@ -51,7 +55,7 @@ impl ScopeClaims {
     ) -> Result<ScopeSet, TooManyScopes> {
         let mut granted = GrantedScopes::default();
         match self.first_present(claims).map(|(_, value)| value) {
-            Some(Value::String(scopes)) => granted.add(scopes.split(' '), "", wildcards)?,
+            Some(Value::String(scopes)) => granted.add(self.split(scopes), "", wildcards)?,
             Some(Value::Array(scopes)) => {
                 granted.add(scopes.iter().filter_map(Value::as_str), "", wildcards)?;
             }
@@ -59,10 +63,20 @@ impl ScopeClaims {
         }
         for source in &self.additional {
             if let Some(value) = source.claim.find(claims) {
-                source.add_to(&mut granted, value)?;
+                source.add_to(&mut granted, value, self)?;
             }
         }
         Ok(granted.into())
+    }
+
+    // Servers that separate with commas may put spaces around them. A scope with a space within is
+    // none.
+    fn split<'s>(&self, scopes: &'s str) -> impl Iterator<Item = &'s str> {
+        let separator = match self.separator {
+            ScopeSeparator::Space => ' ',
+            ScopeSeparator::Comma => ',',
+        };
+        scopes.split(separator).map(|scope| scope.trim_matches(' '))
     }
 
     /// The plain name that counts, and its value.
@@ -98,10 +112,15 @@ impl ScopeClaims {
 }
 
 impl AdditionalScopes {
-    fn add_to(&self, granted: &mut GrantedScopes, value: &Value) -> Result<(), TooManyScopes> {
+    fn add_to(
+        &self,
+        granted: &mut GrantedScopes,
+        value: &Value,
+        claims: &ScopeClaims,
+    ) -> Result<(), TooManyScopes> {
         let (prefix, wildcards) = (&*self.prefix, self.wildcards);
         match value {
-            Value::String(scopes) => granted.add(scopes.split(' '), prefix, wildcards),
+            Value::String(scopes) => granted.add(claims.split(scopes), prefix, wildcards),
             Value::Array(scopes) => {
                 let scopes = scopes.iter().filter_map(Value::as_str);
                 granted.add(scopes, prefix, wildcards)

@@ -247,6 +247,7 @@ fn expectation() -> Expectation {
         accept_unbounded_expiry: false,
         leeway: Duration::from_secs(30),
         granted_wildcards: GrantedWildcards::Honoured,
+        refuse_id_tokens: true,
         ignore_cnf: false,
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::rules::{FOREIGN_CLAIMS, KIND_CLAIMS};
+use super::kinds::{FOREIGN_CLAIMS, ID_TOKEN_CLAIMS, KIND_CLAIMS};
 use super::{Claims, Expectation};
 
 /// Claims in which servers put scopes, roles or permissions.
@@ -86,6 +86,7 @@ impl Claims {
         let audiences = expected.audience_claims.iter();
         let known: HashSet<&str> = CHECKED_CLAIMS
             .into_iter()
+            .chain(ID_TOKEN_CLAIMS)
             .chain(FOREIGN_CLAIMS)
             .chain(KIND_CLAIMS)
             .chain(required)

@@ -32,6 +32,7 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         accept_unbounded_expiry: false,
         leeway: Duration::ZERO,
         granted_wildcards: GrantedWildcards::Honoured,
+        refuse_id_tokens: true,
         ignore_cnf: false,
     };
     let claims = Claims::parse(

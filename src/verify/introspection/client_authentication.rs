@@ -5,12 +5,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::{EncodingKey, Header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use url::form_urlencoded::{self, Serializer};
+use zeroize::Zeroizing;
 
 use crate::oauth::UnixTime;
 use crate::oauth::jose::Algorithm;
+use crate::values::BasicEncoding;
 use crate::verify::jwt;
 
 /// The lifetime of an assertion: it is used at once, and clocks may differ.
@@ -57,19 +60,22 @@ pub enum UnusableKey {
     NotSigning(Algorithm),
 }
 
-/// `Authorization` with Basic credentials, both parts form-encoded (RFC 6749 §2.3.1, appendix B).
+/// `Authorization` with Basic credentials, both parts escaped as `encoding` says.
 ///
 /// # Panics
 /// Never: base64 has only characters that a header value accepts.
 #[must_use]
-pub fn basic_credentials(client_id: &str, client_secret: &SecretString) -> HeaderValue {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!(
+pub fn basic_credentials(
+    client_id: &str,
+    client_secret: &SecretString,
+    encoding: BasicEncoding,
+) -> HeaderValue {
+    let pair = Zeroizing::new(format!(
         "{}:{}",
-        encoded(client_id),
-        encoded(client_secret.expose_secret())
-    );
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair)))
+        escaped(client_id, encoding),
+        escaped(client_secret.expose_secret(), encoding)
+    ));
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair.as_bytes())))
         .expect("base64 has only characters that a header value accepts");
     value.set_sensitive(true);
     value
@@ -78,8 +84,8 @@ pub fn basic_credentials(client_id: &str, client_secret: &SecretString) -> Heade
 impl ClientAuthentication {
     /// Basic: see [`basic_credentials`].
     #[must_use]
-    pub fn basic(client_id: &str, client_secret: &SecretString) -> Self {
-        Self::Basic(basic_credentials(client_id, client_secret))
+    pub fn basic(client_id: &str, client_secret: &SecretString, encoding: BasicEncoding) -> Self {
+        Self::Basic(basic_credentials(client_id, client_secret, encoding))
     }
 
     /// Adds the credentials to a request.
@@ -110,6 +116,17 @@ impl ClientAuthentication {
                 .append_pair("client_id", &assertions.client_id);
             }
         }
+    }
+}
+
+/// What a server that decodes would misread, and what RFC 7617 §2 forbids.
+const MINIMAL: &AsciiSet = &CONTROLS.add(b'%').add(b'+').add(b':');
+
+fn escaped(text: &str, encoding: BasicEncoding) -> String {
+    match encoding {
+        BasicEncoding::Minimal => utf8_percent_encode(text, MINIMAL).to_string(),
+        BasicEncoding::Form => form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+        BasicEncoding::Raw => text.to_owned(),
     }
 }
 
@@ -181,20 +198,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn r7_basic_credentials_are_encoded_as_a_form_before_they_are_joined() {
-        let secret = SecretString::from("100% +s/e=cret:");
-        let ClientAuthentication::Basic(value) =
-            ClientAuthentication::basic("odd:id & co", &secret)
-        else {
-            panic!("basic is basic");
-        };
-        let text = value
-            .to_str()
-            .expect("ASCII")
-            .strip_prefix("Basic ")
-            .expect("the scheme");
-        let pair = STANDARD.decode(text).expect("base64");
-        assert_eq!(pair, b"odd%3Aid+%26+co:100%25+%2Bs%2Fe%3Dcret%3A");
-        assert!(value.is_sensitive());
+    fn r7_basic_credentials_are_escaped_as_configured() {
+        let cases = [
+            (
+                "odd:id & co",
+                "100% +s/e=cret:!",
+                BasicEncoding::Form,
+                "odd%3Aid+%26+co:100%25+%2Bs%2Fe%3Dcret%3A%21",
+            ),
+            (
+                "odd:id & co",
+                "100% +s/e=cret:!",
+                BasicEncoding::Minimal,
+                "odd%3Aid & co:100%25 %2Bs/e=cret%3A!",
+            ),
+            (
+                "id & co",
+                "100% +s/e=cret:!",
+                BasicEncoding::Raw,
+                "id & co:100% +s/e=cret:!",
+            ),
+            ("gate", "é\n", BasicEncoding::Minimal, "gate:%C3%A9%0A"),
+            ("gate", "Secr3t!", BasicEncoding::Minimal, "gate:Secr3t!"),
+        ];
+        for (id, secret, encoding, expected) in cases {
+            let secret = SecretString::from(secret);
+            let ClientAuthentication::Basic(value) =
+                ClientAuthentication::basic(id, &secret, encoding)
+            else {
+                panic!("basic is basic");
+            };
+            let text = value
+                .to_str()
+                .expect("ASCII")
+                .strip_prefix("Basic ")
+                .expect("the scheme");
+            let pair = STANDARD.decode(text).expect("base64");
+            assert_eq!(pair, expected.as_bytes());
+            assert!(value.is_sensitive());
+        }
     }
 }

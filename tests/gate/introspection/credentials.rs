@@ -1,5 +1,7 @@
 //! How the gateway authenticates its introspection requests (R7, R9).
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde_json::Value;
 
@@ -25,6 +27,28 @@ fn r7_client_secret_is_sent_in_the_form() {
         form(introspection),
         expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
     );
+}
+
+/// Servers that take Basic literally want the secret as it is; others decode it.
+#[test]
+fn r7_basic_credentials_are_escaped_as_the_file_says() {
+    for (encoding, expected) in [
+        ("", "gate way:Secr3t!%2B%25"),
+        ("basic_encoding = \"minimal\"", "gate way:Secr3t!%2B%25"),
+        ("basic_encoding = \"form\"", "gate+way:Secr3t%21%2B%25"),
+        ("basic_encoding = \"raw\"", "gate way:Secr3t!+%"),
+    ] {
+        let test_bed = TestBed::with(
+            "",
+            &format!(
+                "authentication = \"basic\"\n{encoding}\nclient_id = \"gate way\"\nclient_secret = \"Secr3t!+%\""
+            ),
+        );
+        assert_eq!(test_bed.get("token").status, 200);
+        let introspection = &test_bed.introspections()[0];
+        let expected = format!("Basic {}", STANDARD.encode(expected));
+        assert_eq!(introspection.header("authorization"), [expected]);
+    }
 }
 
 #[test]

@@ -21,10 +21,10 @@ fn r7_introspection_request_is_a_form_with_basic_credentials() {
         introspection.header("content-type"),
         ["application/x-www-form-urlencoded"]
     );
-    // gateway:of+the+gateway
+    // gateway:of the gateway
     assert_eq!(
         introspection.header("authorization"),
-        ["Basic Z2F0ZXdheTpvZit0aGUrZ2F0ZXdheQ=="]
+        ["Basic Z2F0ZXdheTpvZiB0aGUgZ2F0ZXdheQ=="]
     );
     let expected = [("token", token), ("token_type_hint", "access_token")];
     assert_eq!(

@@ -59,6 +59,7 @@ fn pointer_reads_its_claim_only_if_it_finds_something() {
                 additional("/realm_access/roles"),
                 additional("/resource_access/app/roles"),
             ],
+            separator: crate::values::ScopeSeparator::Space,
         },
         ..expectation()
     };
