@@ -11,6 +11,7 @@ mod allow_from;
 mod body_limits;
 mod bypass;
 mod cached_tokens;
+mod certificates_as_keys;
 mod challenges;
 mod claim_rules;
 mod concurrency;

@@ -270,7 +270,7 @@ fn unusable_key_set_says_what_it_is() {
         (Reply::json(json!([lone])), "but found a JSON array"),
         (
             Reply::json(json!({ "keys": [encrypting, certificate] })),
-            "no usable key among 2 (\"enc-1\": \"use\" does not allow verifying signatures; \"c-1\": expected numbers of a key, but found only a certificate",
+            "no usable key among 2 (\"enc-1\": \"use\" does not allow verifying signatures; \"c-1\": expected an X.509 certificate with an RSA, EC or Ed25519 key",
         ),
     ] {
         let (_server, gateway, issuer) = gateway_of_documents(

@@ -3,13 +3,15 @@
 //! 1. A key with one invalid member is skipped as a whole.
 //! 2. `use`, `key_ops` and `alg` restrict what a key is used for (RFC 7517 §4.2-4.4).
 //! 3. A member that is `null` or an empty list is absent: some servers write every member they know.
-//! 4. A published secret is no secret: symmetric keys and private keys are refused. So are keys for
+//! 4. A key with a certificate and without numbers is the key of the certificate.
+//! 5. A published secret is no secret: symmetric keys and private keys are refused. So are keys for
 //!    which anyone can forge signatures: RSA with `e` = 1, Ed25519 points of small order.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::certificate::{self, BadCertificate, CertifiedKey};
 use super::{Algorithm, decode_base64url};
 use crate::oauth::json::{JsonError, Strict};
 
@@ -83,9 +85,17 @@ pub enum JwkError {
     /// `d` is present: a published private key.
     #[error("a private key must not be published")]
     Private,
-    /// Only a certificate, which is not used as a key.
-    #[error("expected numbers of a key, but found only a certificate (\"x5c\")")]
-    CertificateOnly,
+    /// A certificate that cannot be parsed, or whose key is of another type.
+    #[error(
+        "expected an X.509 certificate with an RSA, EC or Ed25519 key, but found something else"
+    )]
+    BadCertificate,
+    /// `kty` or `crv` contradicts the certificate.
+    #[error("{member:?} does not fit the certificate in \"x5c\"")]
+    OtherCertificate {
+        /// `kty` or `crv`.
+        member: &'static str,
+    },
     /// The key type or curve is not supported.
     #[error("{member:?} names a key type that is not supported")]
     Unsupported {
@@ -127,10 +137,11 @@ impl Jwk {
         key.retain(|_, value| !is_unset(value));
         check_purpose(&key)?;
         let has_numbers = key.contains_key("n") || key.contains_key("x");
-        if key.contains_key("x5c") && !has_numbers {
-            return Err(JwkError::CertificateOnly);
-        }
-        let material = KeyMaterial::parse(&key)?;
+        let material = if key.contains_key("x5c") && !has_numbers {
+            KeyMaterial::parse_certificate(&key)?
+        } else {
+            KeyMaterial::parse(&key)?
+        };
         let kid = optional_string(&key, "kid")?.map(str::to_owned);
         let algorithm = match optional_string(&key, "alg")?.map(Algorithm::from_name) {
             None => None,
@@ -144,10 +155,44 @@ impl Jwk {
         })
     }
 
+    /// A key that is published as a certificate in PEM.
+    pub(super) fn from_pem(kid: String, text: &str) -> Result<Self, JwkError> {
+        Ok(Self {
+            kid: Some(kid),
+            algorithm: None,
+            material: KeyMaterial::of_certificate(certificate::from_pem(text))?,
+        })
+    }
+
     /// Whether signatures of that algorithm may be verified with this key.
     #[must_use]
     pub fn fits(&self, algorithm: Algorithm) -> bool {
         self.algorithm.is_none_or(|only| only == algorithm) && self.material.fits(algorithm)
+    }
+}
+
+impl Curve {
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::P256, Self::P384, Self::P521]
+            .into_iter()
+            .find(|curve| curve.name() == name)
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
+
+    // The bytes of a coordinate.
+    const fn length(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
     }
 }
 
@@ -169,14 +214,61 @@ impl KeyMaterial {
     }
 
     fn parse_rsa(key: &Map<String, Value>) -> Result<Self, JwkError> {
-        let modulus = unsigned(key, "n")?;
+        Self::rsa(unsigned(key, "n")?, unsigned(key, "e")?)
+    }
+
+    // The key of the first certificate (RFC 7517 §4.7). `kty` is required.
+    fn parse_certificate(key: &Map<String, Value>) -> Result<Self, JwkError> {
+        let bad = JwkError::BadMember { member: "x5c" };
+        let first = key.get("x5c").and_then(Value::as_array);
+        let first = first.and_then(|chain| chain.first()).ok_or(bad)?;
+        let kty = string(key, "kty")?;
+        if key.contains_key("d") {
+            return Err(JwkError::Private);
+        }
+        let certificate = certificate::from_base64(first.as_str().ok_or(bad)?);
+        let material = Self::of_certificate(certificate)?;
+        let (found, curve) = material.names();
+        if kty != found {
+            return Err(JwkError::OtherCertificate { member: "kty" });
+        }
+        match optional_string(key, "crv")? {
+            Some(crv) if curve != Some(crv) => Err(JwkError::OtherCertificate { member: "crv" }),
+            Some(_) | None => Ok(material),
+        }
+    }
+
+    fn of_certificate(key: Result<CertifiedKey, BadCertificate>) -> Result<Self, JwkError> {
+        match key.map_err(|BadCertificate| JwkError::BadCertificate)? {
+            CertifiedKey::Rsa { modulus, exponent } => Self::rsa(modulus, exponent),
+            CertifiedKey::Ec { curve, point } => {
+                let curve = Curve::from_name(curve).ok_or(JwkError::BadCertificate)?;
+                let is_whole = point.len() == 1 + 2 * curve.length() && point.first() == Some(&4);
+                is_whole
+                    .then_some(Self::Ec { curve, point })
+                    .ok_or(JwkError::BadCertificate)
+            }
+            CertifiedKey::Ed25519(x) => Self::ed25519(x),
+        }
+    }
+
+    // `kty` and `crv`.
+    const fn names(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Rsa { .. } => ("RSA", None),
+            Self::Ec { curve, .. } => ("EC", Some(curve.name())),
+            Self::Ed25519 { .. } => ("OKP", Some("Ed25519")),
+        }
+    }
+
+    // The numbers have no leading zeros.
+    fn rsa(modulus: Vec<u8>, exponent: Vec<u8>) -> Result<Self, JwkError> {
         let bits = modulus.first().map_or(0, |first| {
             modulus.len() * 8 - first.leading_zeros() as usize
         });
         if !RSA_BITS.contains(&bits) {
             return Err(JwkError::RsaSize { bits });
         }
-        let exponent = unsigned(key, "e")?;
         let is_odd = |number: &[u8]| number.last().is_some_and(|last| last % 2 == 1);
         if !is_odd(&modulus) {
             return Err(JwkError::RsaNumber { member: "n" });
@@ -188,12 +280,9 @@ impl KeyMaterial {
     }
 
     fn parse_ec(key: &Map<String, Value>) -> Result<Self, JwkError> {
-        let (curve, length) = match string(key, "crv")? {
-            "P-256" => (Curve::P256, 32),
-            "P-384" => (Curve::P384, 48),
-            "P-521" => (Curve::P521, 66),
-            _ => return Err(JwkError::Unsupported { member: "crv" }),
-        };
+        let unsupported = JwkError::Unsupported { member: "crv" };
+        let curve = Curve::from_name(string(key, "crv")?).ok_or(unsupported)?;
+        let length = curve.length();
         let point = [
             &[4],
             &*coordinate(key, "x", length)?,
@@ -204,7 +293,11 @@ impl KeyMaterial {
     }
 
     fn parse_ed25519(key: &Map<String, Value>) -> Result<Self, JwkError> {
-        let x = coordinate(key, "x", 32)?;
+        Self::ed25519(coordinate(key, "x", 32)?)
+    }
+
+    // A key of 32 bytes.
+    fn ed25519(x: Vec<u8>) -> Result<Self, JwkError> {
         if is_of_small_order(&x) {
             Err(JwkError::SmallOrder)
         } else {
@@ -255,15 +348,7 @@ impl fmt::Debug for KeyMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Rsa { .. } => "RSA",
-            Self::Ec {
-                curve: Curve::P256, ..
-            } => "P-256",
-            Self::Ec {
-                curve: Curve::P384, ..
-            } => "P-384",
-            Self::Ec {
-                curve: Curve::P521, ..
-            } => "P-521",
+            Self::Ec { curve, .. } => curve.name(),
             Self::Ed25519 { .. } => "Ed25519",
         })
     }

@@ -1,13 +1,15 @@
-//! The JWK set that an issuer publishes (RFC 7517 §5).
+//! The keys that an issuer publishes: a JWK set (RFC 7517 §5), or a map from `kid` to certificates
+//! in PEM (Firebase).
 //!
 //! Unusable keys are skipped. A set without a usable key is an error, so that an error page or a
 //! mistake of the issuer never replaces working keys.
 
 use serde::Deserialize;
 use serde::de::Error as _;
+use serde_json::{Map, Value};
 
-use super::{Jwk, JwkError};
-use crate::oauth::json::Strict;
+use super::{Jwk, JwkError, certificate};
+use crate::oauth::json::{self, Strict};
 use crate::text::truncated;
 
 /// The public keys of one issuer.
@@ -69,7 +71,13 @@ impl Jwks {
         if document.trim_ascii_start().first() != Some(&b'{') {
             return Err(not_a_jwks(serde_json::Error::custom("expected an object")));
         }
-        let set: Document = serde_json::from_slice(document).map_err(not_a_jwks)?;
+        let set: Document = match serde_json::from_slice(document) {
+            Ok(set) => set,
+            Err(source) => {
+                let certificates = certificates(document).ok_or_else(|| not_a_jwks(source))?;
+                return Self::of_certificates(certificates);
+            }
+        };
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (index, key) in set.keys.into_iter().enumerate() {
             let kid = key.member("kid").map(truncated);
@@ -78,12 +86,44 @@ impl Jwks {
                 Err(error) => skipped.push(SkippedKey { index, kid, error }),
             }
         }
+        Self::of_keys(keys, skipped)
+    }
+
+    fn of_certificates(certificates: Map<String, Value>) -> Result<Self, JwksError> {
+        let (mut keys, mut skipped) = (Vec::new(), Vec::new());
+        for (index, (kid, certificate)) in certificates.into_iter().enumerate() {
+            let name = Some(truncated(&kid));
+            match Jwk::from_pem(kid, certificate.as_str().unwrap_or_default()) {
+                Ok(key) => keys.push(key),
+                Err(error) => skipped.push(SkippedKey {
+                    index,
+                    kid: name,
+                    error,
+                }),
+            }
+        }
+        Self::of_keys(keys, skipped)
+    }
+
+    fn of_keys(keys: Vec<Jwk>, skipped: Vec<SkippedKey>) -> Result<Self, JwksError> {
         if keys.is_empty() {
             Err(JwksError::NoUsableKey { skipped })
         } else {
             Ok(Self { keys, skipped })
         }
     }
+}
+
+/// The members of an object that consists of certificates only. A document with anything else in it
+/// may be an error, which must never replace working keys.
+fn certificates(document: &[u8]) -> Option<Map<String, Value>> {
+    let members = json::parse_object(document).ok()?;
+    let is_certificate = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| text.trim_start().starts_with(certificate::PEM))
+    };
+    (!members.is_empty() && members.values().all(is_certificate)).then_some(members)
 }
 
 impl SkippedKey {

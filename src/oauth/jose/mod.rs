@@ -4,6 +4,7 @@
 //! Parsing only; `verify` verifies signatures. Keys in a header (`jwk`, `jku`, `x5u`, `x5c`) are
 //! ignored: an attacker who sends a token would choose the key to trust (RFC 8725 §3.10).
 
+mod certificate;
 mod jwk;
 mod jwks;
 mod jws;
