@@ -100,7 +100,7 @@
 //!
 //! The planes share the [`SharedSnapshot`](gateway::SharedSnapshot), the key rings, each
 //! [`SharedUpstream`](upstream::SharedUpstream) and the [`TokenCache`](verify::TokenCache). A
-//! request waits for the control plane in two cases: its token names an unknown key, or it needs an
+//! request waits for the control plane in two cases: no known key verifies its token, or it needs an
 //! introspection request. [`Reloader`](reload::Reloader) publishes a new snapshot; requests in
 //! flight keep the old one.
 //!

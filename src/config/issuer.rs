@@ -135,7 +135,7 @@ table! {
         /// How long the last keys stay valid while new ones cannot be fetched.
         /// Example: `jwks_max_stale = "6h"`
         pub jwks_max_stale: Duration = or(duration(Duration::ZERO..=MONTH), "24h"),
-        /// Minimum time between two fetches that are caused by an unknown key.
+        /// Minimum time between two fetches that are caused by tokens that no known key verifies.
         /// Example: `unknown_key_cooldown = "1m"`
         pub unknown_key_cooldown: Duration = or(duration(SECOND..=HOUR), "30s"),
         /// Trusted authorities for the certificates of the issuer's endpoints, in PEM. Without it,

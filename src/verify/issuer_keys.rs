@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::jwt::KeySet;
+use super::jwt::{KeySet, SignatureError};
 use super::key_ring::{KeyRing, NoKeys};
 use super::report::{FailuresReport, KeysReport};
 use crate::oauth::jose::CompactJws;
@@ -76,11 +76,29 @@ impl IssuerKeys {
         }
     }
 
-    /// Fetches the keys again for a token that names an unknown one.
-    pub(super) async fn refetch_for_unknown_key(&self) -> Result<Arc<KeySet>, NoKeys> {
-        match self {
-            Self::Fixed(keys) => Ok(Arc::clone(keys)),
-            Self::Published(ring) => ring.refetch_for_unknown_key().await,
+    /// Newer keys for a token that `tried` does not verify: fetched again, unless within the cooldown.
+    /// `None`: there are none, and the outcome with `tried` stands.
+    ///
+    /// # Errors
+    /// [`NoKeys`] if the token names an unknown key and the fetch failed: then it is unknown whether
+    /// the key is the issuer's.
+    pub(super) async fn newer(
+        &self,
+        tried: &Arc<KeySet>,
+        error: SignatureError,
+    ) -> Result<Option<Arc<KeySet>>, NoKeys> {
+        let Self::Published(ring) = self else {
+            return Ok(None);
+        };
+        if !error.may_change_with_keys() {
+            return Ok(None);
+        }
+        match ring.refetch_for_unknown_key().await {
+            // The same keys are not tried again: a forged token must not cost two verifications.
+            Ok(keys) => Ok(Some(keys).filter(|keys| !Arc::ptr_eq(keys, tried))),
+            // The key that the token names is known and has not signed it.
+            Err(NoKeys) if error == SignatureError::BadSignature => Ok(None),
+            Err(NoKeys) => Err(NoKeys),
         }
     }
 }

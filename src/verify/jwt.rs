@@ -81,6 +81,16 @@ pub struct ShortSecret {
 }
 
 impl SignatureError {
+    /// Whether a newer set might verify the token: a server may have made a new key, also under the
+    /// name of an old one.
+    #[must_use]
+    pub const fn may_change_with_keys(self) -> bool {
+        match self {
+            Self::UnknownKey | Self::BadSignature => true,
+            Self::AlgorithmNotAllowed => false,
+        }
+    }
+
     /// A constant label for logs and metrics.
     #[must_use]
     pub const fn reason(self) -> &'static str {
@@ -138,7 +148,7 @@ impl KeySet {
     /// Verifies the signature of a token (RFC 7515 §5.2, step 8; RFC 8725 §3.1). Ignores its claims.
     ///
     /// # Errors
-    /// [`SignatureError`]; [`SignatureError::UnknownKey`] is the only one that fresh keys could change.
+    /// [`SignatureError`]; see [`SignatureError::may_change_with_keys`].
     pub fn verify(&self, token: &CompactJws<'_>) -> Result<Signer, SignatureError> {
         let algorithm = token.header().algorithm;
         match &self.0 {

@@ -1,11 +1,12 @@
 //! An issuer's keys over time (RFC 7517 §5, RFC 8414).
 //!
-//! 1. They are fetched in the background, on the control plane. A request waits only if its token names
-//!    an unknown key.
+//! 1. They are fetched in the background, on the control plane. A request waits only if the current keys
+//!    do not verify its token.
 //! 2. The whole set is replaced, so a key that the issuer withdraws stops working.
 //! 3. While the issuer cannot be reached, the old keys stay in use, up to a limit. Then there are none.
-//! 4. Unknown keys start at most one fetch per cooldown, however many requests name one. Forging a `kid`
-//!    costs nothing, so it must not cost the issuer anything either.
+//! 4. Unknown keys start at most one fetch per cooldown, however many requests name one. So do wrong
+//!    signatures: a server may have a new key under the name of an old one. Forging either costs nothing,
+//!    so it must not cost the issuer anything.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -150,7 +151,8 @@ impl KeyRing {
             .await;
     }
 
-    /// The keys for a token that names an unknown one: fetched again, unless within the cooldown.
+    /// The keys for a token that the current ones do not verify: fetched again, unless within the
+    /// cooldown.
     ///
     /// # Errors
     /// [`NoKeys`] if the fetch failed: then it is unknown whether the key is the issuer's.

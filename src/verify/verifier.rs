@@ -12,7 +12,7 @@ use super::explain;
 use super::introspection::{Introspection, IntrospectionRequest, LocalVerification};
 use super::issuer::Issuer;
 use super::issuer_keys::IssuerKeys;
-use super::jwt::{SignatureError, Signer};
+use super::jwt::Signer;
 use super::key_ring::NoKeys;
 use super::renewal::Renewal;
 use super::verified_token::{VerificationBasis, VerifiedToken};
@@ -98,7 +98,7 @@ impl Verifier {
     /// Verifies a token by the issuers that the request accepts.
     ///
     /// Waits only on a cache miss: for the worker's turn to verify the signature, for the issuer's keys
-    /// if the token names an unknown one, and for introspection.
+    /// if the current ones do not verify the token, and for introspection.
     ///
     /// # Errors
     /// [`VerifyError`]
@@ -380,16 +380,21 @@ impl Verifier {
         let mut epoch = self.epoch.now();
         let current = keys.current().map_err(no_keys)?;
         let mut outcome = issuer.time_verification(|| current.verify(jws));
-        if outcome == Err(SignatureError::UnknownKey) {
+        if let Err(error) = outcome
+            && error.may_change_with_keys()
+        {
+            // As below: other ready tasks run first.
+            tokio::task::yield_now().await;
             drop(turn);
             epoch = self.epoch.now();
-            let fresh = keys.refetch_for_unknown_key().await;
-            let fresh = fresh.map_err(|NoKeys| issuer.unavailable(keys.explain_unknown(jws)))?;
+            let newer = keys.newer(&current, error).await;
+            let newer = newer.map_err(|NoKeys| issuer.unavailable(keys.explain_unknown(jws)))?;
+            let newer = newer.ok_or_else(|| explain::invalid_signature(error, jws))?;
             turn = worker.turn(client).await.ok_or_else(overloaded)?;
             if let Some(verified) = self.find_cached(request) {
                 return Ok(Signature::Known(verified));
             }
-            outcome = issuer.time_verification(|| fresh.verify(jws));
+            outcome = issuer.time_verification(|| newer.verify(jws));
         }
         // Other ready tasks run before the next verification, above all after a bad signature.
         tokio::task::yield_now().await;

@@ -43,6 +43,7 @@ mod reload;
 mod request_headers;
 mod request_id;
 mod response_headers;
+mod reused_kids;
 mod rewrite;
 mod route_timeouts;
 mod routes;

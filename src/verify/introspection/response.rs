@@ -12,7 +12,7 @@ use crate::oauth::introspection::{IntrospectionResponse, SIGNED_RESPONSE};
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
 use crate::text::truncated;
 use crate::verify::issuer_keys::IssuerKeys;
-use crate::verify::jwt::{SignatureError, Signer};
+use crate::verify::jwt::Signer;
 use crate::verify::key_ring::NoKeys;
 
 const PHANTOM: &str = "application/jwt";
@@ -241,16 +241,14 @@ async fn verify_signature(
         url: url.to_owned(),
         why,
     };
-    let mut outcome = keys
+    let current = keys
         .current()
-        .map_err(|NoKeys| no_keys(keys.explain_missing()))?
-        .verify(jws);
-    if outcome == Err(SignatureError::UnknownKey) {
-        let fresh = keys
-            .refetch_for_unknown_key()
-            .await
-            .map_err(|NoKeys| no_keys(keys.explain_unknown(jws)))?;
-        outcome = fresh.verify(jws);
+        .map_err(|NoKeys| no_keys(keys.explain_missing()))?;
+    let mut outcome = current.verify(jws);
+    if let Err(error) = outcome {
+        let newer = keys.newer(&current, error).await;
+        let newer = newer.map_err(|NoKeys| no_keys(keys.explain_unknown(jws)))?;
+        outcome = newer.map_or(Err(error), |newer| newer.verify(jws));
     }
     outcome.map_err(|source| IntrospectionError::Signature {
         url: url.to_owned(),
