@@ -167,7 +167,13 @@ impl Claims {
     /// `iss`, if it is a string: selects the issuer whose rules the claims must meet. Not verified.
     #[must_use]
     pub fn issuer(&self) -> Option<&str> {
-        self.members.get("iss").and_then(Value::as_str)
+        self.text("iss")
+    }
+
+    /// A claim, if it is a string. Not verified.
+    #[must_use]
+    pub fn text(&self, claim: &str) -> Option<&str> {
+        self.members.get(claim).and_then(Value::as_str)
     }
 
     /// Checks the claims. A signature or an introspection response must have proven their origin.

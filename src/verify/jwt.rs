@@ -3,7 +3,8 @@
 //! 1. Algorithms come from the configuration and are bound to keys when a set is prepared, never by a token.
 //! 2. A token with `kid` is verified with the keys of that name; a token without, with each key that fits its algorithm.
 //!    In a set without any `kid` (Aidbox), a token's `kid` is ignored.
-//! 3. At most [`MAX_KEYS_TRIED`] keys are tried per token.
+//! 3. A key that names its issuer verifies tokens with that `iss` only: Entra publishes the keys of all tenants together.
+//! 4. At most [`MAX_KEYS_TRIED`] keys are tried per token.
 //!
 //! `jsonwebtoken` only does the cryptography, and for ES512, which it lacks, `aws-lc-rs` itself. Its `decode` accepts claims of the wrong type, and its
 //! `from_jwk` ignores the use of a key.
@@ -16,10 +17,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::{self, aws_lc};
 
+use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Algorithm, CompactJws, Jwk, Jwks, KeyMaterial};
 
 /// A signature costs up to a quarter of a millisecond to verify, and a forged token costs nothing to make.
 pub const MAX_KEYS_TRIED: usize = 8;
+
+/// What stands for the tenant of a token in the issuer of a key.
+const TENANT: &str = "{tenantid}";
 
 /// The keys of one issuer, prepared for verification.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ enum Keys {
     Published {
         keys: Vec<PublishedKey>,
         named: bool,
+        /// Whether a key names its issuer.
+        bound: bool,
         allowed: Vec<Algorithm>,
     },
     Shared {
@@ -63,6 +70,9 @@ pub enum SignatureError {
     /// The key that the token names did not sign it.
     #[error("the signature is wrong")]
     BadSignature,
+    /// The key that the token names belongs to another issuer than the token's.
+    #[error("the key belongs to another issuer than the token's")]
+    KeyOfOtherIssuer,
     /// The configuration or the named key does not allow the algorithm.
     #[error("the algorithm is not allowed for this issuer or key")]
     AlgorithmNotAllowed,
@@ -87,7 +97,7 @@ impl SignatureError {
     pub const fn may_change_with_keys(self) -> bool {
         match self {
             Self::UnknownKey | Self::BadSignature => true,
-            Self::AlgorithmNotAllowed => false,
+            Self::KeyOfOtherIssuer | Self::AlgorithmNotAllowed => false,
         }
     }
 
@@ -97,6 +107,7 @@ impl SignatureError {
         match self {
             Self::UnknownKey => "unknown_key",
             Self::BadSignature => "bad_signature",
+            Self::KeyOfOtherIssuer => "key_of_other_issuer",
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
         }
     }
@@ -114,6 +125,7 @@ impl KeySet {
         Self(Keys::Published {
             keys: keys.collect(),
             named: jwks.keys.iter().any(|jwk| jwk.kid.is_some()),
+            bound: jwks.keys.iter().any(|jwk| jwk.issuer.is_some()),
             allowed: allowed.to_vec(),
         })
     }
@@ -159,10 +171,18 @@ impl KeySet {
             }
             Keys::Shared { secret, .. } if is_signed_by(secret, token) => Ok(Signer::Shared),
             Keys::Shared { .. } => Err(SignatureError::BadSignature),
-            Keys::Published { keys, named, .. } => match &token.header().kid {
-                Some(kid) if *named => verify_by_named(keys, kid, token),
-                Some(_) | None => try_keys(keys.iter(), token).ok_or(SignatureError::UnknownKey),
-            },
+            Keys::Published {
+                keys, named, bound, ..
+            } => {
+                let claims = bound.then(|| Claims::parse(token.payload()).ok()).flatten();
+                let signs = |key: &&PublishedKey| signs_for_issuer(&key.jwk, claims.as_ref());
+                match &token.header().kid {
+                    Some(kid) if *named => verify_by_named(keys, kid, signs, token),
+                    Some(_) | None => {
+                        try_keys(keys.iter().filter(signs), token).ok_or(SignatureError::UnknownKey)
+                    }
+                }
+            }
         }
     }
 
@@ -217,6 +237,7 @@ pub fn install_cryptography() {
 fn verify_by_named(
     keys: &[PublishedKey],
     kid: &str,
+    signs: impl Fn(&&PublishedKey) -> bool,
     token: &CompactJws<'_>,
 ) -> Result<Signer, SignatureError> {
     let named = || {
@@ -230,7 +251,26 @@ fn verify_by_named(
     if !named().any(|key| key.jwk.fits(token.header().algorithm)) {
         return Err(SignatureError::AlgorithmNotAllowed);
     }
-    try_keys(named(), token).ok_or(SignatureError::BadSignature)
+    if !named().any(|key| signs(&key)) {
+        return Err(SignatureError::KeyOfOtherIssuer);
+    }
+    try_keys(named().filter(signs), token).ok_or(SignatureError::BadSignature)
+}
+
+// A token without `iss` is of no issuer that a key could name.
+fn signs_for_issuer(jwk: &Jwk, claims: Option<&Claims>) -> bool {
+    let Some(issuer) = &jwk.issuer else {
+        return true;
+    };
+    let Some(claims) = claims else {
+        return false;
+    };
+    let filled = if issuer.contains(TENANT) {
+        claims.text("tid").map(|tid| issuer.replace(TENANT, tid))
+    } else {
+        Some(issuer.clone())
+    };
+    filled.is_some() && filled.as_deref() == claims.issuer()
 }
 
 fn try_keys<'k>(

@@ -27,6 +27,7 @@ mod introspection;
 mod issuers;
 mod jwks_schedule;
 mod jwks_token;
+mod key_issuers;
 mod keys;
 mod listeners;
 mod lookalikes;

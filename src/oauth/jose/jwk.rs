@@ -25,6 +25,9 @@ pub struct Jwk {
     pub kid: Option<String>,
     /// The only algorithm to use it with; `None`: every one that fits the key.
     pub algorithm: Option<Algorithm>,
+    /// The only issuer that signs with it, as Entra names it; `{tenantid}` in it stands for the `tid`
+    /// of the token. `None`: every one that publishes it.
+    pub issuer: Option<String>,
     /// The key itself.
     pub material: KeyMaterial,
 }
@@ -143,6 +146,7 @@ impl Jwk {
             KeyMaterial::parse(&key)?
         };
         let kid = optional_string(&key, "kid")?.map(str::to_owned);
+        let issuer = optional_string(&key, "issuer")?.map(str::to_owned);
         let algorithm = match optional_string(&key, "alg")?.map(Algorithm::from_name) {
             None => None,
             Some(Some(algorithm)) if material.fits(algorithm) => Some(algorithm),
@@ -151,6 +155,7 @@ impl Jwk {
         Ok(Self {
             kid,
             algorithm,
+            issuer,
             material,
         })
     }
@@ -160,6 +165,7 @@ impl Jwk {
         Ok(Self {
             kid: Some(kid),
             algorithm: None,
+            issuer: None,
             material: KeyMaterial::of_certificate(certificate::from_pem(text))?,
         })
     }
