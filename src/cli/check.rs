@@ -9,6 +9,7 @@ use crate::config::{self, Config, Fault, Purpose, Source, TokenSource, Upstream}
 use crate::gateway::Snapshot;
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
+use crate::values::Keyword;
 use crate::verify::USUAL_ENTRY_BYTES;
 
 /// The columns of the route table.
@@ -50,10 +51,28 @@ fn print_report(
         counted(config.issuers.len(), "issuer"),
         counted(config.upstreams.len(), "upstream"),
     );
+    text += &presets(source);
     text += &token_memory(config);
     text += &weights(config);
     text += &format!("\n{}\n", route_table(config, snapshot, source));
     super::print_output(text.as_bytes())
+}
+
+// What the file does not show: the keys that `provider` filled in.
+fn presets(source: &Source) -> String {
+    let mut lines = String::new();
+    for preset in source.presets() {
+        let (issuer, provider) = (&preset.issuer, preset.provider.keyword());
+        lines += &format!("issuer {issuer:?} has these keys of provider {provider:?}:\n");
+        for key in &preset.keys {
+            lines += &if key.is_overridden {
+                format!("  {} (replaced by the file)\n", key.name)
+            } else {
+                format!("  {} = {}\n", key.name, key.value)
+            };
+        }
+    }
+    lines
 }
 
 // The token cache is the largest part of the gateway's memory, and the file sets its size.

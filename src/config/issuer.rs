@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use toml::de::DeValue;
 use url::Url;
 
@@ -13,6 +13,7 @@ use super::declare::table;
 use super::endpoints::{self, Discovery, KeySource};
 use super::introspection::{Authentication, Introspection};
 use super::mismatch::{Mismatch, expected};
+use super::provider;
 use super::read::Table;
 use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
@@ -24,7 +25,7 @@ use super::units::{
 };
 use super::value_type::{ValueType, value_type};
 use crate::values::{
-    Algorithm, ExpiryUnit, IntrospectionFormat, Keyword, ScopeSeparator, Validation,
+    Algorithm, ExpiryUnit, IntrospectionFormat, Keyword, Provider, ScopeSeparator, Validation,
 };
 
 table! {
@@ -34,6 +35,8 @@ table! {
 
         /// The name that routes use.
         pub name: Spanned<String> = computed(key),
+        /// Whose preset filled in the keys that the table does not set.
+        pub provider: Option<Spanned<Provider>> = computed(provider::provider(table)),
         /// Accepted values of `iss`, compared exactly. The first one is used for discovery.
         /// Example: `issuer = "https://id.example.com"`
         pub issuer: Vec<Spanned<String>> = required_list(text(), "the iss of its tokens"),
@@ -51,7 +54,7 @@ table! {
         pub validation: Spanned<Validation> = spanned_or(validation(), "jwks"),
         /// Introspection by the authorization server, if `validation` uses it.
         pub introspection: Option<Introspection> =
-            computed(introspection(table, &validation, audience.as_ref())),
+            computed(introspection(table, &validation, audience.as_ref(), provider.as_ref())),
         /// Where its keys are; `None` where nothing is signed for the gateway.
         pub keys: Option<KeySource> =
             computed(endpoints::keys(table, needs_keys(&validation, introspection.as_ref()))),
@@ -317,6 +320,7 @@ fn introspection(
     table: &mut Table<'_>,
     validation: &Spanned<Validation>,
     audience: Option<&Audience>,
+    provider: Option<&Spanned<Provider>>,
 ) -> Option<Introspection> {
     let key = key(
         "introspection",
@@ -324,24 +328,11 @@ fn introspection(
          Example: `introspection = { client_id = \"gateway\", client_secret = { env = \"GATEWAY_SECRET\" } }`",
     );
     let introspection = table.optional_table(key, Introspection::read);
-    table.rule(|| {
-        let introspecting = [
-            Validation::Introspection,
-            Validation::JwksAndIntrospection,
-            Validation::JwksOrIntrospection,
-        ];
-        json!({
-            "if": {
-                "properties": {"validation": {"enum": introspecting.map(Keyword::keyword)}},
-                "required": ["validation"],
-            },
-            "then": {"required": ["introspection"]},
-            "else": {"properties": forbidden(&["introspection", "token_prefix"])},
-        })
-    });
-    // An unreadable `validation` may mean introspection.
+    table.rule(introspection_rule);
+    // An unreadable `validation` may mean introspection, and so may an unreadable `provider`.
     let introspects = validation.value != Validation::Jwks
-        || (table.has("validation") && !validation.is_written());
+        || (table.has("validation") && !validation.is_written())
+        || (table.has("provider") && provider.is_none());
     if validation.value != Validation::Jwks && !table.has("introspection") {
         let message = "expected a table for introspection, but found nothing";
         let section = format!(
@@ -376,6 +367,32 @@ fn introspection(
         table.push(accept.fault(message));
     }
     introspection
+}
+
+/// The keys of introspection go with a `validation` that uses it, of the file or of a provider.
+fn introspection_rule() -> Value {
+    let introspecting = [
+        Validation::Introspection,
+        Validation::JwksAndIntrospection,
+        Validation::JwksOrIntrospection,
+    ];
+    json!({
+        "if": {"anyOf": [
+            {
+                "properties": {"validation": {"enum": introspecting.map(Keyword::keyword)}},
+                "required": ["validation"],
+            },
+            {
+                "properties": {
+                    "validation": false,
+                    "provider": {"enum": provider::providers_with(&introspecting)},
+                },
+                "required": ["provider"],
+            },
+        ]},
+        "then": {"required": ["introspection"]},
+        "else": {"properties": forbidden(&["introspection", "token_prefix"])},
+    })
 }
 
 fn token_prefix() -> impl ValueType<String> {

@@ -6,8 +6,9 @@
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
 //!   types that several tables share.
 //! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`,
-//!   `telemetry`, `development`, `issuer` with `endpoints` and `introspection`, `upstream`, `route` with `respond`:
+//!   `telemetry`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `route` with `respond`:
 //!   the tables. Each key is declared once.
+//! - `presets`: the keys that `provider` fills in, from `providers/*.toml`, before the tables are read.
 //! - `reference`: records the declarations while tables are read. `schema`, `markdown`: render the
 //!   record for editors and for people.
 //!
@@ -34,6 +35,8 @@ mod markdown;
 mod mismatch;
 mod names;
 mod owned_headers;
+mod presets;
+mod provider;
 mod read;
 mod reference;
 mod report;
@@ -75,6 +78,7 @@ pub use names::did_you_mean;
 pub use owned_headers::{
     canonical_spelling, holds_credential, request_header_refusal, response_header_refusal,
 };
+pub use presets::{AppliedPreset, PresetKey};
 pub use report::{Fault, Report, Source, Spanned};
 pub use respond::Respond;
 pub use route::{Access, ClaimHeader, Route};
@@ -230,10 +234,11 @@ fn parse_with_checks(
     checks: &FurtherChecks<'_>,
 ) -> Result<(Config, Source), Report> {
     let source = Source::new(file_name, text);
-    let (document, errors) = DeTable::parse_recoverable(text);
+    let (mut document, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         return Err(source.report(syntax::faults(&errors, text)));
     }
+    let source = source.with_presets(presets::fill_in(document.get_mut()));
     let folder = Path::new(file_name)
         .parent()
         .unwrap_or(Path::new(""))

@@ -8,7 +8,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::presets::AppliedPreset;
 use crate::files::{self, MAX_NAMED};
+use crate::values::Keyword;
 
 /// Limit of the faults that are printed; after fixing these, one runs it again.
 const MAX_PRINTED: usize = 50;
@@ -128,6 +130,7 @@ pub struct Source {
     /// The offset of each line feed.
     line_ends: Vec<usize>,
     warnings: Vec<Fault>,
+    presets: Vec<AppliedPreset>,
 }
 
 impl Source {
@@ -137,7 +140,12 @@ impl Source {
             file_name: file_name.to_owned(),
             line_ends,
             warnings: Vec::new(),
+            presets: Vec::new(),
         }
+    }
+
+    pub(super) fn with_presets(self, presets: Vec<AppliedPreset>) -> Self {
+        Self { presets, ..self }
     }
 
     pub(super) fn with_warnings(self, warnings: Vec<Fault>) -> Self {
@@ -148,6 +156,12 @@ impl Source {
     #[must_use]
     pub fn warnings(&self) -> &[Fault] {
         &self.warnings
+    }
+
+    /// The presets that filled in keys, in the order of the file.
+    #[must_use]
+    pub fn presets(&self) -> &[AppliedPreset] {
+        &self.presets
     }
 
     /// The file as the operator named it.
@@ -172,6 +186,9 @@ impl Source {
     /// A report of these faults of this file, sorted by location.
     #[must_use]
     pub fn report(&self, mut faults: Vec<Fault>) -> Report {
+        for fault in &mut faults {
+            self.name_preset(fault);
+        }
         faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
         let lines = faults
             .iter()
@@ -181,6 +198,22 @@ impl Source {
             file_name: self.file_name.clone(),
             lines,
             faults,
+        }
+    }
+
+    // The value stands in no line of the file, so the fault says where it comes from.
+    fn name_preset(&self, fault: &mut Fault) {
+        let mut presets = self.presets.iter();
+        let preset = presets.find(|preset| {
+            let span = fault.span.as_ref();
+            span.is_some_and(|span| preset.has_filled_in(&fault.key, span))
+        });
+        if let Some(preset) = preset {
+            let origin = format!("filled in by provider {:?}", preset.provider.keyword());
+            fault.help = Some(match fault.help.take() {
+                Some(help) => format!("{origin}; {help}"),
+                None => origin,
+            });
         }
     }
 

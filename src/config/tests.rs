@@ -1,5 +1,6 @@
 mod declare;
 mod faults;
+mod presets;
 pub(super) mod schema;
 
 use std::fmt::Write;

@@ -87,6 +87,32 @@ keywords! {
         Trace = "trace",
     }
 
+    /// A product that issues tokens, whose preset the gateway knows.
+    pub enum Provider {
+        /// Keycloak.
+        Keycloak = "keycloak",
+        /// Microsoft Entra ID.
+        Entra = "entra",
+        /// Amazon Cognito.
+        Cognito = "cognito",
+        /// Auth0.
+        Auth0 = "auth0",
+        /// Okta, with a custom authorization server.
+        Okta = "okta",
+        /// Google, for the ID tokens of service accounts.
+        Google = "google",
+        /// Kubernetes, for the tokens of service accounts.
+        Kubernetes = "kubernetes",
+        /// GitHub Actions, for the tokens of workflows.
+        GithubActions = "github-actions",
+        /// Dex.
+        Dex = "dex",
+        /// authentik.
+        Authentik = "authentik",
+        /// Zitadel.
+        Zitadel = "zitadel",
+    }
+
     /// How a token is validated.
     pub enum Validation {
         /// By its signature and a key of the issuer.

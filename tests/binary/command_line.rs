@@ -323,6 +323,21 @@ fn log_is_json_if_standard_error_is_no_terminal() {
 }
 
 #[test]
+fn check_prints_the_keys_of_presets() {
+    let toml = "[issuers.plain]\nissuer = \"https://a.test\"\naudience = \"api\"\n\
+                [issuers.corp]\nprovider = \"okta\"\nscope_claims = [\"groups\"]\n\
+                issuer = \"https://b.test\"\naudience = \"api\"\n\
+                [upstreams.up]\ntargets = \"http://10.0.0.7:9000\"\n\
+                [[routes]]\npath = \"/x\"\nscope = \"x\"\nupstream = \"up\"\n";
+    let output = run(Some(toml), &["check"]);
+    let printed = text(&output.stdout);
+    let lines = "issuer \"corp\" has these keys of provider \"okta\":\n  algorithms = [\"RS256\"]\n  \
+                 token_types = [\"\"]\n  scope_claims (replaced by the file)\n";
+    assert!(printed.contains(lines), "{printed}");
+    assert!(!printed.contains("issuer \"plain\""), "{printed}");
+}
+
+#[test]
 fn check_prints_the_weights_of_targets() {
     let toml = |targets: &str| {
         format!(

@@ -4,4 +4,5 @@ mod configuration_page;
 mod configurations;
 mod links;
 mod pages;
+mod presets;
 mod sentences;

@@ -35,6 +35,7 @@ mod nested_scopes;
 mod order;
 mod panics;
 mod path_lists;
+mod presets;
 mod private_responses;
 mod protocols;
 mod proxy_protocol;

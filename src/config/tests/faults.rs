@@ -4,6 +4,7 @@ mod claim_rules;
 mod issuers;
 mod keys;
 mod listeners;
+mod presets;
 mod values;
 
 use std::path::Path;
