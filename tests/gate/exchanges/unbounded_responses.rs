@@ -39,7 +39,7 @@ fn endless_response_is_ended_and_delays_no_other_client() {
         });
         let quick = Server::start(|_| Reply::text("hello"));
         let gateway = Gateway::start(&format!(
-            "[upstreams.up]\ntargets = \"http://{address}\"\nresponse_timeout = \"1s\"\n\
+            "[upstreams.up]\ntargets = \"http://{address}\"\nresponse_timeout = \"4s\"\n\
              [upstreams.quick]\ntargets = \"http://{}\"\n\
              [[routes]]\npath = \"/\"\npublic = true\nupstream = \"up\"\n\
              [[routes]]\npath = \"/quick\"\npublic = true\nupstream = \"quick\"\n",
@@ -47,16 +47,16 @@ fn endless_response_is_ended_and_delays_no_other_client() {
         ));
         let mut connection = Connection::open(gateway.address);
         connection.write(GET);
+        // A client that has to wait for the endless response waits for its timeout, which is longer.
         let began = Instant::now();
-        let mut responses = 0;
-        while began.elapsed() < Duration::from_millis(500) {
+        for _ in 0..5 {
             assert_eq!(
                 send(gateway.address, "GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").status,
                 200
             );
-            responses += 1;
         }
-        assert!(responses >= 5, "{what}: {responses} in half a second");
+        let waited = began.elapsed();
+        assert!(waited < Duration::from_secs(3), "{what}: {waited:?}");
         let response = connection.read(false);
         assert_eq!(response.status, status, "{what}");
         assert!(status != 200 || !response.complete, "{what}");

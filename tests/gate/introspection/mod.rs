@@ -114,13 +114,11 @@ impl TestBed {
         })
     }
 
-    /// Waits until the gateway has requested the JWKS.
+    /// Waits until the gateway has the key.
     fn wait_for_jwks(&self) {
-        eventually("the JWKS is requested", || {
-            self.server
-                .received()
-                .iter()
-                .any(|request| request.target == "/jwks")
+        let keys = "scopegate_issuer_keys{issuer=\"corp\"}";
+        eventually("the JWKS is there", || {
+            self.gateway.metric(keys) == Some(1.0)
         });
     }
 
