@@ -16,7 +16,7 @@ use super::warnings::weak_choices;
 use super::{Options, service};
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::{self, Config, ListenAddress, Purpose};
+use crate::config::{self, Config, Purpose};
 use crate::gateway::{self, SharedSnapshot, Snapshot};
 use crate::reload::{FileWatcher, Reloaded, Reloader};
 use crate::server::tls::{Certificates, CurrentCertificates};
@@ -200,7 +200,7 @@ async fn control_plane(
         let gateway: Vec<_> = server
             .addresses()
             .iter()
-            .filter_map(ListenAddress::ip)
+            .filter_map(config::ListenAddress::ip)
             .collect();
         development.announce(&snapshot.load(), &gateway);
     }
