@@ -12,7 +12,7 @@ use super::hints;
 use super::mismatch::{Mismatch, expected};
 use super::reference::Description;
 use super::scalars::read_text;
-use super::unix_path::{UNIX_PATH, read_unix_path, unix_text};
+use super::unix_path::{UNIX_PATH, read_unix_path, unix_text, with_unix_hint};
 use super::value_type::{ValueType, value_type};
 
 const SOCKET_ADDRESS: &str = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]{1,5}$";
@@ -99,7 +99,9 @@ impl fmt::Display for ListenAddress {
 pub(super) fn listen_address(folder: &Path) -> impl ValueType<ListenAddress> {
     let read = move |value: &DeValue<'_>| match value.as_str().and_then(unix_text) {
         Some(path) => read_unix_path(path, folder).map(ListenAddress::Unix),
-        None => read_socket_address(value).map(ListenAddress::Ip),
+        None => read_socket_address(value)
+            .map(ListenAddress::Ip)
+            .map_err(|mismatch| with_unix_hint(mismatch, value, folder)),
     };
     value_type(read, || {
         Description::pattern(

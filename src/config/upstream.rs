@@ -18,7 +18,7 @@ use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::keyword;
 use super::units::{DAY, HOUR, MILLISECOND, MINUTE, count, duration, percentage};
-use super::unix_path::{UNIX_PATH, read_unix_path, unix_text};
+use super::unix_path::{UNIX_PATH, read_unix_path, unix_text, with_unix_hint};
 use super::value_type::{ValueType, value_type};
 use crate::values::{Balance, Protocol};
 
@@ -232,7 +232,10 @@ fn read_target(value: &DeValue<'_>, folder: &Path) -> Result<Target, Mismatch> {
 fn target_address(folder: &Path) -> impl ValueType<TargetAddress> {
     let read = move |value: &DeValue<'_>| match value.as_str().and_then(unix_text) {
         Some(path) => read_unix_path(path, folder).map(TargetAddress::Unix),
-        None => origin().read(value).map(TargetAddress::Url),
+        None => origin()
+            .read(value)
+            .map(TargetAddress::Url)
+            .map_err(|mismatch| with_unix_hint(mismatch, value, folder)),
     };
     value_type(read, || {
         let url = origin().describe().schema["pattern"].clone();

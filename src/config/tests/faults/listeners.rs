@@ -98,6 +98,37 @@ fn path_of_a_unix_socket_is_short_and_names_a_file() {
 }
 
 #[test]
+fn socket_in_the_spelling_of_another_program_is_proposed_with_unix() {
+    for (value, proposed) in [
+        ("/run/a.sock", true),
+        ("http://unix:/run/a.sock", true),
+        ("http://unix:/run/a.sock:/orders", true),
+        ("http+unix:///run/a.sock", true),
+        ("//run/a.sock", false),
+        ("/run/${NAME}.sock", false),
+        ("/run/name:secret@a.sock", false),
+        ("/run/%61.sock", false),
+    ] {
+        for text in [
+            format!("[upstreams.up]\ntargets = {value:?}\n"),
+            format!("[server]\nlisten = {value:?}\n"),
+        ] {
+            let report = super::read(&text).expect_err(value);
+            assert_eq!(
+                report.contains("(did you mean \"unix:/run/a.sock\"?)"),
+                proposed,
+                "{report}"
+            );
+            assert_eq!(
+                report.contains("did you mean \"unix:"),
+                proposed,
+                "{report}"
+            );
+        }
+    }
+}
+
+#[test]
 fn unix_listeners_have_paths_of_their_own_and_proxies_that_are_trusted() {
     let unix = "[[listeners]]\naddress = \"unix:/run/a.sock\"\n";
     let place = "listeners[0].proxy_protocol: ";
@@ -109,6 +140,10 @@ fn unix_listeners_have_paths_of_their_own_and_proxies_that_are_trusted() {
         (
             format!("{unix}{unix}"),
             "gateway.toml:4: listeners[1].address: expected an address of its own, but found that of listeners[0].address".to_owned(),
+        ),
+        (
+            "[server]\nlisten = [\"unix:a.sock\", \"unix:./a.sock\"]\n".to_owned(),
+            "gateway.toml:2: server.listen[1]: expected an address of its own, but found that of server.listen[0]".to_owned(),
         ),
         (
             format!("[server]\ntrusted_proxies = \"10.0.0.0/8\"\n{unix}proxy_protocol = true\n"),
