@@ -297,7 +297,9 @@ fn upstream(table: &mut Table<'_>, declared: &Declarations) -> Option<Spanned<St
         }
     } else if !table.has("upstream") {
         let message = "expected the name of an upstream, but found nothing";
-        let fault = table.fault("upstream", message);
+        let fault = table
+            .fault("upstream", message)
+            .with_help("add upstream = \"NAME\", or respond if the gateway itself responds");
         table.push_unless_misspelt(&["upstream", "respond"], fault);
     }
     upstream

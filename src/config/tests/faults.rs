@@ -177,7 +177,7 @@ fn route_needs_a_path_an_upstream_and_one_kind_of_access() {
         ),
         (
             "[[routes]]\npath = \"/\"",
-            "gateway.toml:1: routes[0].upstream: expected the name of an upstream, but found nothing",
+            "gateway.toml:1: routes[0].upstream: expected the name of an upstream, but found nothing (add upstream = \"NAME\", or respond if the gateway itself responds)",
         ),
     ]);
 }
