@@ -7,6 +7,7 @@
 mod header_rules;
 mod iss;
 mod issuers;
+mod no_effect;
 mod paths;
 mod routes;
 mod token_sources;
@@ -35,6 +36,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     found.extend(routes::weak_choices(config));
     found.extend(header_rules::weak_choices(config));
     found.extend(token_sources::weak_choices(config));
+    found.extend(no_effect::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
     let used: HashSet<_> = config
         .routes

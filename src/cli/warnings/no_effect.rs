@@ -1,0 +1,330 @@
+//! Combinations of keys that are valid each, and together serve no client.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::{IpNet, Ipv4Net};
+use url::Host;
+
+use crate::config::{
+    Access, ClientNetwork, Config, Cors, Fault, ListenAddress, Listener, Route, RouteCors, Spanned,
+    TargetAddress, TokenSource,
+};
+
+pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
+    let mut found = own_addresses(config);
+    let unreachable = config
+        .routes
+        .iter()
+        .filter_map(|route| no_client(config, route));
+    found.extend(unreachable);
+    found.extend(headers_without_token(config));
+    found
+}
+
+/// Targets that are listeners of the same gateway: a request would come back until its head, which
+/// grows by `Via` and `X-Forwarded-For` each time, is too large.
+fn own_addresses(config: &Config) -> Vec<Fault> {
+    let targets = config
+        .upstreams
+        .iter()
+        .flat_map(|upstream| &upstream.targets);
+    let found = targets.filter_map(|target| {
+        let reaches = |listener: &&Listener| {
+            let address = &listener.address.value;
+            match (&target.value.address, address) {
+                (TargetAddress::Unix(path), ListenAddress::Unix(own)) => path == own,
+                (TargetAddress::Url(url), ListenAddress::Ip(own)) => is_reached_by(*own, url),
+                (TargetAddress::Unix(_), ListenAddress::Ip(_))
+                | (TargetAddress::Url(_), ListenAddress::Unix(_)) => false,
+            }
+        };
+        let listener = config.listeners.iter().find(reaches)?;
+        let message = format!(
+            "this is {}, an address of the gateway: requests would come back to it",
+            listener.address.key()
+        );
+        Some(
+            target
+                .fault(message)
+                .with_help("write the address of the API"),
+        )
+    });
+    found.collect()
+}
+
+fn is_reached_by(listener: SocketAddr, target: &url::Url) -> bool {
+    if listener.port() == 0 || target.port_or_known_default() != Some(listener.port()) {
+        return false;
+    }
+    let address = match target.host() {
+        Some(Host::Domain("localhost")) => return is_local(listener.ip()),
+        Some(Host::Ipv4(address)) => IpAddr::V4(address),
+        Some(Host::Ipv6(address)) => IpAddr::V6(address),
+        Some(Host::Domain(_)) | None => return false,
+    };
+    // Only this machine has the addresses that a listener on all interfaces certainly takes.
+    let is_same_family = listener.is_ipv4() == address.is_ipv4();
+    listener.ip() == address
+        || is_same_family && listener.ip().is_unspecified() && is_local(address)
+}
+
+fn is_local(address: IpAddr) -> bool {
+    address.is_loopback() || address.is_unspecified()
+}
+
+/// Which client addresses connections to a listener can have.
+#[derive(Clone, Copy, PartialEq)]
+enum Clients {
+    /// Any address: of the network, or as a trusted proxy reports it.
+    Any,
+    Loopback,
+    Unix,
+}
+
+fn clients(config: &Config, listener: &Listener) -> Clients {
+    let address = listener.address.value.ip();
+    let is_unix = address.is_none();
+    let trusts = |proxy: &ClientNetwork| (*proxy == ClientNetwork::Unix) == is_unix;
+    match address {
+        _ if config.server.trusted_proxies.iter().any(trusts) => Clients::Any,
+        None => Clients::Unix,
+        Some(address) if address.ip().is_loopback() => Clients::Loopback,
+        Some(_) => Clients::Any,
+    }
+}
+
+fn no_client(config: &Config, route: &Route) -> Option<Fault> {
+    let serving = config
+        .listeners
+        .iter()
+        .filter(|one| !one.redirects_to_https());
+    let kinds: Vec<_> = serving.map(|one| clients(config, one)).collect();
+    let may_be = |network: &ClientNetwork| {
+        kinds.iter().any(|kind| match (kind, network) {
+            (Clients::Any, ClientNetwork::Ip(_)) | (Clients::Unix, ClientNetwork::Unix) => true,
+            // A proxy on a Unix socket that names no client leaves `unix`.
+            (Clients::Any, ClientNetwork::Unix) => has_unix_listener(config),
+            (Clients::Loopback, ClientNetwork::Ip(network)) => has_loopback(network),
+            (Clients::Loopback, ClientNetwork::Unix) | (Clients::Unix, ClientNetwork::Ip(_)) => {
+                false
+            }
+        })
+    };
+    if route.allow_from.is_empty() || route.allow_from.iter().any(may_be) {
+        return None;
+    }
+    let is_unix = |network: &ClientNetwork| *network == ClientNetwork::Unix;
+    let (message, help) = if route.allow_from.iter().all(is_unix) {
+        (
+            "no client can be in allow_from: no listener with routes is a Unix socket",
+            "add a listener such as \"unix:/run/scopegate.sock\", or list networks",
+        )
+    } else if kinds.contains(&Clients::Loopback) {
+        (
+            "no client can be in allow_from: the gateway listens on this machine only",
+            "if a proxy on this machine is in front, set trusted_proxies = \"127.0.0.1\"; otherwise listen on another address",
+        )
+    } else {
+        (
+            "no client can be in allow_from: the gateway listens on Unix sockets only",
+            "add \"unix\" to allow_from; or, if a proxy is in front, to trusted_proxies",
+        )
+    };
+    Some(route.first_path().fault(message).with_help(help))
+}
+
+fn has_unix_listener(config: &Config) -> bool {
+    let mut addresses = config.listeners.iter().map(|one| &one.address.value);
+    addresses.any(|address| address.ip().is_none())
+}
+
+fn has_loopback(network: &IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => {
+            let loopback = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+            network.contains(&loopback) || loopback.contains(network)
+        }
+        IpNet::V6(network) => network.contains(&std::net::Ipv6Addr::LOCALHOST),
+    }
+}
+
+/// `headers` of CORS without `Authorization`: browsers then block each request with a token.
+fn headers_without_token(config: &Config) -> Vec<Fault> {
+    let inherits = |route: &&Route| matches!(route.cors, RouteCors::Inherited);
+    let common = config.cors.as_ref().and_then(|cors| {
+        let mut routes = config.routes.iter().filter(inherits);
+        blocks_tokens(cors, routes.find(|route| reads_header_only(route))?)
+    });
+    let own = config.routes.iter().filter_map(|route| match &route.cors {
+        RouteCors::Own(cors) if reads_header_only(route) => blocks_tokens(cors, route),
+        RouteCors::Own(_) | RouteCors::Inherited | RouteCors::Off => None,
+    });
+    common.into_iter().chain(own).collect()
+}
+
+fn reads_header_only(route: &Route) -> bool {
+    let is_header = |source: &Spanned<TokenSource>| source.value == TokenSource::Header;
+    route.access != Access::Public && route.token_from.iter().all(is_header)
+}
+
+fn blocks_tokens(cors: &Cors, route: &Route) -> Option<Fault> {
+    let names_it = |name: &Spanned<String>| {
+        name.value == "*" || name.value.eq_ignore_ascii_case("authorization")
+    };
+    if cors.headers.iter().any(names_it) {
+        return None;
+    }
+    let place = cors.headers.first().or(cors.origins.first())?;
+    let message = format!(
+        "headers does not list Authorization, so browsers send no token to {}",
+        route.quoted_paths()
+    );
+    Some(
+        place
+            .fault(message)
+            .with_help("add \"Authorization\" to headers"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config;
+
+    fn warnings(top: &str, target: &str, route: &str) -> Vec<String> {
+        let toml = format!(
+            "{top}[upstreams.up]\ntargets = \"{target}\"\n\
+             [[routes]]\npath = \"/a\"\nupstream = \"up\"\n{route}"
+        );
+        let (config, source) =
+            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        source
+            .report(super::weak_choices(&config))
+            .lines()
+            .collect()
+    }
+
+    fn server(keys: &str) -> String {
+        format!("[server]\n{keys}\n")
+    }
+
+    const ELSEWHERE: &str = "http://10.0.0.7:9000";
+
+    #[test]
+    fn target_that_is_a_listener_is_warned_of() {
+        for (listen, target, count) in [
+            ("127.0.0.1:9000", "http://127.0.0.1:9000", 1),
+            ("127.0.0.1:9000", "http://localhost:9000", 1),
+            ("[::1]:9000", "http://localhost:9000", 1),
+            ("0.0.0.0:9000", "http://127.0.0.1:9000", 1),
+            ("0.0.0.0:80", "http://localhost", 1),
+            ("unix:/run/a.sock", "unix:/run/a.sock", 1),
+            // Another machine may have this address.
+            ("0.0.0.0:9000", "http://10.0.0.7:9000", 0),
+            ("127.0.0.1:9000", "http://127.0.0.1:9001", 0),
+            ("127.0.0.1:9000", "http://127.0.0.2:9000", 0),
+            ("[::1]:9000", "http://127.0.0.1:9000", 0),
+            ("127.0.0.1:0", "http://127.0.0.1:9000", 0),
+            ("unix:/run/a.sock", "unix:/run/b.sock", 0),
+        ] {
+            let listen = server(&format!("listen = \"{listen}\""));
+            assert_eq!(
+                warnings(&listen, target, "").len(),
+                count,
+                "{listen}{target}"
+            );
+        }
+        assert_eq!(
+            warnings(
+                &server("listen = \"127.0.0.1:9000\""),
+                "http://127.0.0.1:9000",
+                ""
+            ),
+            [
+                "gateway.toml:4: upstreams.up.targets: this is server.listen, an address of the gateway: requests would come back to it (write the address of the API)"
+            ]
+        );
+    }
+
+    #[test]
+    fn allow_from_without_a_possible_client_is_warned_of() {
+        let unix = "listen = \"unix:/run/a.sock\"";
+        let both = "listen = [\"127.0.0.1:8080\", \"unix:/run/a.sock\"]";
+        for (keys, allowed, count) in [
+            ("", "unix", 1),
+            ("", "10.0.0.0/8", 1),
+            ("", "127.0.0.1", 0),
+            ("", "0.0.0.0/0", 0),
+            ("", "::1", 0),
+            ("trusted_proxies = \"127.0.0.1\"", "10.0.0.0/8", 0),
+            ("trusted_proxies = \"127.0.0.1\"", "unix", 1),
+            ("listen = \"0.0.0.0:8080\"", "10.0.0.0/8", 0),
+            ("listen = \"0.0.0.0:8080\"", "unix", 1),
+            (unix, "unix", 0),
+            (unix, "10.0.0.0/8", 1),
+            (both, "unix", 0),
+            (both, "127.0.0.1", 0),
+            (both, "10.0.0.0/8", 1),
+        ] {
+            let found = warnings(
+                &server(keys),
+                ELSEWHERE,
+                &format!("allow_from = \"{allowed}\"\n"),
+            );
+            assert_eq!(found.len(), count, "{keys} {allowed}: {found:?}");
+        }
+        let trusted = format!("{unix}\ntrusted_proxies = \"unix\"");
+        assert!(
+            warnings(
+                &server(&trusted),
+                ELSEWHERE,
+                "allow_from = \"10.0.0.0/8\"\n"
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            warnings("", ELSEWHERE, "allow_from = \"unix\"\n"),
+            [
+                "gateway.toml:4: routes[0].path: no client can be in allow_from: no listener with routes is a Unix socket (add a listener such as \"unix:/run/scopegate.sock\", or list networks)"
+            ]
+        );
+        assert_eq!(
+            warnings("", ELSEWHERE, "allow_from = \"10.0.0.0/8\"\n"),
+            [
+                "gateway.toml:4: routes[0].path: no client can be in allow_from: the gateway listens on this machine only (if a proxy on this machine is in front, set trusted_proxies = \"127.0.0.1\"; otherwise listen on another address)"
+            ]
+        );
+    }
+
+    #[test]
+    fn cors_headers_without_authorization_are_warned_of() {
+        let cors = |headers: &str| format!("[cors]\norigins = \"https://app.test\"\n{headers}\n");
+        for (headers, route, count) in [
+            ("", "", 0),
+            ("headers = \"X-Tenant\"", "", 1),
+            ("headers = []", "", 1),
+            ("headers = [\"X-Tenant\", \"authorization\"]", "", 0),
+            ("headers = \"*\"", "", 0),
+            ("headers = \"X-Tenant\"", "public = true\n", 0),
+            (
+                "headers = \"X-Tenant\"",
+                "token_from = { cookie = \"at\" }\n",
+                0,
+            ),
+            ("headers = \"X-Tenant\"", "cors = false\n", 0),
+            (
+                "",
+                "cors = { origins = \"https://app.test\", headers = \"X-Tenant\" }\n",
+                1,
+            ),
+        ] {
+            let found = warnings(&cors(headers), ELSEWHERE, route);
+            assert_eq!(found.len(), count, "{headers} {route}: {found:?}");
+        }
+        assert_eq!(
+            warnings(&cors("headers = \"X-Tenant\""), ELSEWHERE, ""),
+            [
+                "gateway.toml:3: cors.headers: headers does not list Authorization, so browsers send no token to \"/a\" (add \"Authorization\" to headers)"
+            ]
+        );
+    }
+}
