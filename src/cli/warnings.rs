@@ -18,6 +18,15 @@ use std::collections::HashSet;
 use crate::config::{Admin, Config, Fault, Source};
 use crate::gateway::Snapshot;
 
+/// The warnings about a file, as `check` prints them.
+#[cfg(test)]
+fn report_of(toml: &str, weak_choices: impl FnOnce(&Config) -> Vec<Fault>) -> Vec<String> {
+    let (config, source) =
+        crate::config::parse("gateway.toml", toml).unwrap_or_else(|report| panic!("{report}"));
+    let found = source.report(weak_choices(&config));
+    found.lines().collect()
+}
+
 /// Every weak choice of the file, which compiles to this snapshot.
 pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot) -> Vec<Fault> {
     let mut found = source.warnings().to_vec();

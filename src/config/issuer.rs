@@ -49,7 +49,8 @@ table! {
         /// that is present counts. An `aud` that is present always counts, and these do not.
         /// Example: `audience_claims = ["client_id"]`
         pub audience_claims: Vec<Spanned<String>> = list_or(text(), 1, json!(["aud"])),
-        /// How tokens are validated: by signature, by introspection, or by both in this order.
+        /// How tokens are validated: by signature, by introspection, by both in this order, or JWTs
+        /// by signature and all other tokens by introspection.
         /// Example: `validation = "introspection"`
         pub validation: Spanned<Validation> = spanned_or(validation(), "jwks"),
         /// Introspection by the authorization server, if `validation` uses it.
@@ -99,8 +100,8 @@ table! {
         /// Example: `claims = [{ claim = "token_use", is = "access" }]`
         pub claims: Vec<ClaimRule> = tables(ClaimRule::read),
         /// Whether a token with `nonce`, `at_hash` or `c_hash` is refused as an ID token. Set
-        /// `false` only if the server writes them into access tokens, and `audience` tells the two
-        /// apart.
+        /// `false` only if the server writes them into access tokens, and `audience` distinguishes
+        /// the two.
         /// Example: `refuse_id_tokens = false`
         pub refuse_id_tokens: bool = or(boolean(), true),
         /// Whether a token without `iss` is refused. `false` verifies it by this issuer if the route

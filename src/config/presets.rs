@@ -4,8 +4,8 @@
 //! gets the keys of its preset that it does not set. The reader then reads them like written ones,
 //! so a preset can contain nothing that a file cannot.
 //!
-//! 1. A key of the file replaces the key of the preset as a whole: lists are not merged. Whoever
-//!    reads the file sees all of a key that it sets.
+//! 1. A key of the file replaces the key of the preset as a whole: lists are not merged. A
+//!    reader of the file sees all of a key that it sets.
 //! 2. A preset has no `issuer`, `audience` or secret: who is trusted stands in the file.
 //! 3. A preset never accepts more tokens or grants more scopes than the page of its provider says.
 

@@ -137,14 +137,12 @@ pub(super) async fn judge<'h>(
             Ok(Flow::Continue) => {}
             Ok(Flow::Permit(permit)) => {
                 apply_body_rules(context, permit.route(), head, body)?;
-                if let Some(fixed) = &context.snapshot.forwarding[permit.route()].respond {
-                    facts.decision = Decision::Replied;
-                    let response = fixed.respond(permit, &head.parts.method);
-                    return Ok(Judgement::Reply(Box::new(response)));
-                }
                 let token = facts.verified.take();
-                let judged = Judged::new(permit, token, context, head, facts)?;
-                return Ok(Judgement::Forward(judged));
+                let judgement = conclude(permit, token, context, head, facts)?;
+                if matches!(judgement, Judgement::Reply(_)) {
+                    facts.decision = Decision::Replied;
+                }
+                return Ok(judgement);
             }
             Ok(Flow::Reply(response)) => {
                 facts.decision = Decision::Replied;
@@ -157,16 +155,26 @@ pub(super) async fn judge<'h>(
                 };
                 apply_body_rules(context, permit.route(), head, body)?;
                 facts.decision = Decision::Shadowed(refusal);
-                if let Some(fixed) = &context.snapshot.forwarding[permit.route()].respond {
-                    let response = fixed.respond(permit, &head.parts.method);
-                    return Ok(Judgement::Reply(Box::new(response)));
-                }
-                let judged = Judged::new(permit, None, context, head, facts)?;
-                return Ok(Judgement::Forward(judged));
+                return conclude(permit, None, context, head, facts);
             }
         }
     }
     Err(Refusal::Panicked)
+}
+
+/// Consumes the permit: by the fixed response of its route, or to forward the request.
+fn conclude(
+    permit: Permit,
+    token: Option<Arc<VerifiedToken>>,
+    context: &RequestContext<'_>,
+    head: &RequestHead<'_>,
+    facts: &Facts<'_>,
+) -> Result<Judgement, Refusal> {
+    if let Some(fixed) = &context.snapshot.forwarding[permit.route()].respond {
+        let response = fixed.respond(permit, &head.parts.method);
+        return Ok(Judgement::Reply(Box::new(response)));
+    }
+    Judged::new(permit, token, context, head, facts).map(Judgement::Forward)
 }
 
 impl Judged {

@@ -7,10 +7,11 @@
 //! 3. A socket that no listener takes is an error: the kernel would accept its clients, and they
 //!    would wait for ever.
 
-use listenfd::ListenFd;
-use socket2::SockRef;
 use std::env;
 use std::io;
+
+use listenfd::ListenFd;
+use socket2::SockRef;
 
 use super::bound_socket::BoundSocket;
 use crate::config::ListenAddress;

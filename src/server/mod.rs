@@ -316,7 +316,7 @@ impl Server {
     /// Stops the server: accepts no more, closes idle connections, waits up to `timeout` for
     /// requests in flight, and cuts off the remaining ones.
     pub async fn drain(self, timeout: Duration) -> Drained {
-        // First: a client that finds no file is told at once that nobody listens.
+        // First: a client that finds no file learns at once that nobody listens.
         drop(self.socket_files);
         // An error means that no worker is left.
         let _ = self.phase.send(Phase::Drain);

@@ -83,23 +83,26 @@ fn refuse_occupied(path: &Path, may_replace: bool) -> io::Result<()> {
         ));
     }
     // It does not block: the queue of the other process may be full.
-    let connected = unix_socket()?.connect(&SockAddr::unix(path)?);
-    let kind = connected.as_ref().err().map(io::Error::kind);
-    match (kind, connected) {
-        (Some(io::ErrorKind::ConnectionRefused), _) => Ok(()),
-        (None | Some(io::ErrorKind::WouldBlock), _) if may_replace => Ok(()),
-        (Some(io::ErrorKind::WouldBlock), _) | (_, Ok(())) => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another process listens on this socket; stop it, choose another path, or set share_port",
-        )),
+    match unix_socket()?.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(()),
         // Such as missing permission: it does not show that nobody listens.
-        (_, Err(error)) => Err(io::Error::new(
-            error.kind(),
-            format!(
-                "cannot find out whether another process listens on this socket ({error}); remove it if none does"
-            ),
-        )),
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+            return Err(io::Error::new(
+                error.kind(),
+                format!(
+                    "cannot find out whether another process listens on this socket ({error}); remove it if none does"
+                ),
+            ));
+        }
+        Ok(()) | Err(_) => {}
     }
+    if may_replace {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::AddrInUse,
+        "another process listens on this socket; stop it, choose another path, or set share_port",
+    ))
 }
 
 // Of a process with the same id that was killed while it started.

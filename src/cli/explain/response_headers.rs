@@ -2,7 +2,7 @@
 
 use crate::gateway::{DryRunReport, Snapshot};
 
-/// The rules that hold for a response, whoever sends it.
+/// The rules that hold for a response, the upstream's or the gateway's own.
 #[derive(Default)]
 pub(super) struct ResponseHeaderRules {
     /// Headers that get a value.

@@ -21,7 +21,7 @@ pub(super) struct SampleRequest {
     /// Whether the client would speak TLS.
     pub(super) is_tls: bool,
     /// The index of the plain listener that a request over http would reach, as far as the file
-    /// tells.
+    /// shows.
     pub(super) listener: Option<usize>,
     /// With `Host`.
     pub(super) headers: HeaderMap,

@@ -81,16 +81,11 @@ fn unaccepted_tokens(development: &Development, config: &Config) -> Option<Fault
 
 #[cfg(test)]
 mod tests {
-    use crate::config;
+    use crate::cli::warnings::report_of;
 
     fn warnings(toml: &str) -> Vec<String> {
         let toml = format!("[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{toml}");
-        let (config, source) =
-            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        source
-            .report(super::weak_choices(&config))
-            .lines()
-            .collect()
+        report_of(&toml, super::weak_choices)
     }
 
     #[test]

@@ -188,19 +188,14 @@ fn blocks_tokens(cors: &Cors, route: &Route) -> Option<Fault> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config;
+    use crate::cli::warnings::report_of;
 
     fn warnings(top: &str, target: &str, route: &str) -> Vec<String> {
         let toml = format!(
             "{top}[upstreams.up]\ntargets = \"{target}\"\n\
              [[routes]]\npath = \"/a\"\nupstream = \"up\"\n{route}"
         );
-        let (config, source) =
-            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        source
-            .report(super::weak_choices(&config))
-            .lines()
-            .collect()
+        report_of(&toml, super::weak_choices)
     }
 
     fn server(keys: &str) -> String {

@@ -242,19 +242,14 @@ fn is_read(method: &Method) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::config;
+    use crate::cli::warnings::report_of;
 
     fn warnings(routes: &str) -> Vec<String> {
         let toml = format!(
             "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n[upstreams.up]\n\
              targets = \"http://127.0.0.1:1\"\n{routes}"
         );
-        let (config, source) =
-            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        source
-            .report(super::weak_choices(&config))
-            .lines()
-            .collect()
+        report_of(&toml, super::weak_choices)
     }
 
     fn of_scope(scope: &str) -> Vec<String> {

@@ -52,19 +52,14 @@ fn has_cors_without_credentials(config: &Config, route: &Route) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::config;
+    use crate::cli::warnings::report_of;
 
     fn warnings(top: &str, route: &str) -> Vec<String> {
         let toml = format!(
             "{top}[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
              [[routes]]\npath = \"/a\"\nupstream = \"up\"\n{route}"
         );
-        let (config, source) =
-            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        source
-            .report(super::weak_choices(&config))
-            .lines()
-            .collect()
+        report_of(&toml, super::weak_choices)
     }
 
     const COOKIE: &str = "token_from = { cookie = \"at\", origins = \"https://app.test\" }\n";

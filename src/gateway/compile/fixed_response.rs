@@ -86,6 +86,17 @@ mod tests {
             .unwrap_or_default()
     }
 
+    /// Expects one fault with this text; none if it is empty.
+    fn assert_fault(keys: &str, fault: &str) {
+        let found = faults(keys);
+        assert_eq!(
+            found.len(),
+            usize::from(!fault.is_empty()),
+            "{keys}: {found:?}"
+        );
+        assert!(found.iter().all(|one| one.contains(fault)), "{found:?}");
+    }
+
     #[test]
     fn response_that_cannot_be_sent_is_refused() {
         for (keys, fault) in [
@@ -132,13 +143,7 @@ mod tests {
                 "routes[0].upstream: expected the name of an upstream, but found nothing",
             ),
         ] {
-            let found = faults(keys);
-            assert_eq!(
-                found.len(),
-                usize::from(!fault.is_empty()),
-                "{keys}: {found:?}"
-            );
-            assert!(found.iter().all(|one| one.contains(fault)), "{found:?}");
+            assert_fault(keys, fault);
         }
     }
 
@@ -162,13 +167,7 @@ mod tests {
                 "expected printable ASCII",
             ),
         ] {
-            let found = faults(keys);
-            assert_eq!(
-                found.len(),
-                usize::from(!fault.is_empty()),
-                "{keys}: {found:?}"
-            );
-            assert!(found.iter().all(|one| one.contains(fault)), "{found:?}");
+            assert_fault(keys, fault);
         }
     }
 

@@ -1,4 +1,4 @@
-//! Claims that tell kinds of tokens apart.
+//! Claims that distinguish kinds of tokens.
 
 /// Claims of ID tokens that some servers write into access tokens as well.
 pub(super) const ID_TOKEN_CLAIMS: [&str; 3] = [

@@ -1,7 +1,7 @@
 //! X.509 certificates as a way to publish keys (RFC 7517 §4.7; the maps of Firebase).
 //!
 //! Only the public key counts. Whether the certificate is valid, and who issued it, is not judged:
-//! whoever can publish it at the issuer's URL could also publish a key without one.
+//! anybody who can publish it at the issuer's URL could also publish a key without one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

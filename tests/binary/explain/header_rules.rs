@@ -42,7 +42,7 @@ fn explain_shows_the_source_of_a_secret_header_and_never_its_value() {
     let client_value = format!("X-Api-Key: {SECRET}");
     for arguments in [
         &["/keyed", "-H", "Cookie: a=b"][..],
-        // The client guesses the value: the report must not tell.
+        // The client guesses the value: the report must not confirm it.
         &["/keyed", "-H", "Cookie: a=b", "-H", &client_value],
     ] {
         let plain = explain(&folder, arguments);
