@@ -215,6 +215,28 @@ mod tests {
         let expected = "issuers.corp.scope_claims: expected a JSON Pointer of at most 128 parts, but found 129";
         assert_eq!(faults(&deep, ""), [expected]);
     }
+
+    #[test]
+    fn every_fault_of_an_issuer_is_reported() {
+        let issuer = "scope_claims = \"/~\"\naudience_claims = \"/~\"\n\
+                      claims = [{ claim = \"/~\", is = 1 }, { claim = \"a\", is = \"{b}\" }]";
+        let mut found = faults(issuer, "");
+        found.sort();
+        let places: Vec<_> = found
+            .iter()
+            .filter_map(|fault| fault.split(": ").next())
+            .collect();
+        assert_eq!(
+            places,
+            [
+                "issuers.corp.audience_claims",
+                "issuers.corp.claims[0].claim",
+                "issuers.corp.claims[1].is",
+                "issuers.corp.scope_claims"
+            ]
+        );
+    }
+
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn values_of_rules_have_only_the_parameters_of_their_path() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub(super) fn compile(
                         .files()
                         .filter_map(|file| file.unreadable_beside(&fault)),
                 );
+                let others = faults_of_claims(slice::from_ref(issuer));
+                faults.extend(others.filter(|other| *other != *fault));
                 faults.push(*fault);
             }
         }
@@ -274,12 +277,17 @@ pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item =
 
 /// The faults of claims that issuers name, whatever other faults they have.
 pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
-    issuers.iter().filter_map(|issuer| {
-        let compiled = claims::scope_claims(issuer);
-        let rules = claim_rules(issuer);
-        let audience = claims::references(&issuer.audience_claims);
-        let faults = compiled.err().or(rules.err()).or(audience.err());
-        faults.map(|fault| *fault)
+    issuers.iter().flat_map(|issuer| {
+        let compiled = claims::scope_claims(issuer).err();
+        let audience = claims::references(&issuer.audience_claims).err();
+        let (_, mut faults) = claims::rules(&issuer.claims, &RuleParameters::None);
+        faults.extend(
+            [compiled, audience]
+                .into_iter()
+                .flatten()
+                .map(|fault| *fault),
+        );
+        faults
     })
 }
 
