@@ -115,10 +115,42 @@ fn name_sources(route: &Route, added: &mut Vec<(String, String)>) {
 
 // A header value, unless it may hold a token or a session.
 fn printable_value(name: &HeaderName, value: &HeaderValue) -> String {
-    let is_secret = value.is_sensitive() || name == header::AUTHORIZATION || name == header::COOKIE;
+    if value.is_sensitive() || name == header::AUTHORIZATION || name == header::COOKIE {
+        return "(not shown)".to_owned();
+    }
     match value.to_str() {
-        Ok(_) if is_secret => "(not shown)".to_owned(),
         Ok(text) => text.to_owned(),
-        Err(_) => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        // Outside ASCII, there may be control characters of a terminal.
+        Err(_) => String::from_utf8_lossy(value.as_bytes())
+            .escape_debug()
+            .to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credential_is_never_printed_whatever_its_characters() {
+        let mut key = HeaderValue::from_static("s3cret");
+        key.set_sensitive(true);
+        let cookie = |bytes| HeaderValue::from_bytes(bytes).expect("a value");
+        for (name, value) in [
+            (header::AUTHORIZATION, cookie(b"Bearer a")),
+            (header::COOKIE, cookie(b"a=b")),
+            (header::COOKIE, cookie(b"a=caf\xc3\xa9")),
+            (header::COOKIE, cookie(b"a=\xff")),
+            (HeaderName::from_static("x-api-key"), key),
+        ] {
+            assert_eq!(printable_value(&name, &value), "(not shown)", "{value:?}");
+        }
+        let claim = HeaderName::from_static("x-groups");
+        for (value, printed) in [
+            (&b"[\"a\"]"[..], "[\"a\"]"),
+            (b"caf\xc3\xa9\xc2\x9b", "caf\u{e9}\\u{9b}"),
+        ] {
+            assert_eq!(printable_value(&claim, &cookie(value)), printed);
+        }
     }
 }
