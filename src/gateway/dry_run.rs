@@ -211,7 +211,7 @@ impl Outgoing {
             upstream: Arc::clone(&prepared.upstream.name),
             parts,
             response_timeout: forwarding.response_timeout,
-            max_body_size: forwarding.max_body_size,
+            max_body_size: forwarding.max_body_size.map(|limit| limit.bytes),
             omitted: omitted
                 .map(|(header, found)| header.omitted(found))
                 .collect(),

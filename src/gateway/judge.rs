@@ -37,7 +37,7 @@ use crate::policy::token_sources::TokenError;
 use crate::telemetry::Trace;
 use crate::transport::content_length;
 use crate::upstream::headers::ClientInfo;
-use crate::upstream::{RequestBody, RequestBodyFault};
+use crate::upstream::{BodyTooLarge, RequestBody, RequestBodyFault};
 use crate::verify::{ConnectionCache, VerificationRequest, VerifiedToken};
 
 /// What one worker knows while it judges a request.
@@ -400,8 +400,10 @@ fn apply_body_rules(
         return Ok(());
     };
     body.limit(limit);
-    if content_length(&head.parts.headers).is_some_and(|announced| announced > limit) {
-        return Err(Refusal::BodyFault(RequestBodyFault::TooLarge));
+    let announced = content_length(&head.parts.headers);
+    if announced.is_some_and(|announced| announced > limit.bytes) {
+        let too_large = BodyTooLarge { limit, announced };
+        return Err(Refusal::BodyFault(RequestBodyFault::TooLarge(too_large)));
     }
     Ok(())
 }

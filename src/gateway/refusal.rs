@@ -177,7 +177,7 @@ impl Refusal {
             Self::Conflict => "conflict",
             Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
             Self::BodyFault(RequestBodyFault::Broken) => "request_body_broken",
-            Self::BodyFault(RequestBodyFault::TooLarge) => "body_too_large",
+            Self::BodyFault(RequestBodyFault::TooLarge(_)) => "body_too_large",
             Self::Upstream(UpstreamError::Connect { .. }) => "upstream_connect_failed",
             Self::Upstream(UpstreamError::LocalSocket { .. }) => "local_socket_error",
             Self::Upstream(UpstreamError::ConnectTimedOut { .. }) => "upstream_connect_timed_out",
@@ -325,8 +325,11 @@ impl Refusal {
             Self::Overloaded { bound } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server responded with 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
+            Self::BodyFault(RequestBodyFault::TooLarge(too_large)) => Some(too_large.to_string()),
             // The panic hook logs the cause of a panic.
-            Self::NoToken { .. } | Self::BodyFault(_) | Self::Panicked => None,
+            Self::NoToken { .. }
+            | Self::BodyFault(RequestBodyFault::TimedOut | RequestBodyFault::Broken)
+            | Self::Panicked => None,
         }
     }
 }

@@ -265,7 +265,7 @@ fn problem(refusal: &Refusal) -> Problem {
                 "The request's body did not come in time."
             )
         }
-        Refusal::BodyFault(RequestBodyFault::TooLarge) => {
+        Refusal::BodyFault(RequestBodyFault::TooLarge(_)) => {
             problem!(
                 413,
                 "Content Too Large",

@@ -153,13 +153,16 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
             }
             (Some(Err(error)), Some(record)) => {
                 let fault = this.request.as_ref().and_then(|request| request.fault());
-                let is_too_large = fault == Some(RequestBodyFault::TooLarge);
-                record.outcome = Outcome::Broken(if is_too_large {
-                    BODY_TOO_LARGE
-                } else {
-                    "upstream_broke_off"
-                });
-                record.cause = Some(error.to_string());
+                let (reason, cause) = match fault {
+                    Some(RequestBodyFault::TooLarge(too_large)) => {
+                        (BODY_TOO_LARGE, too_large.to_string())
+                    }
+                    Some(RequestBodyFault::TimedOut | RequestBodyFault::Broken) | None => {
+                        ("upstream_broke_off", error.to_string())
+                    }
+                };
+                record.outcome = Outcome::Broken(reason);
+                record.cause = Some(cause);
             }
             (Some(_), None) | (None, _) => {}
         }

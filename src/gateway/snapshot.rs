@@ -23,7 +23,7 @@ use crate::policy::route_table::RouteTable;
 use crate::policy::token_sources::{DecodedToken, TokenError, TokenSources};
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::{ReservedHeaders, is_websocket_handshake};
-use crate::upstream::{self, SharedUpstream};
+use crate::upstream::{self, BodyLimit, SharedUpstream};
 use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
 
@@ -106,8 +106,8 @@ pub struct Forwarding {
     pub forward_token: bool,
     /// Whether a stream ends when its token expires.
     pub close_at_expiry: bool,
-    /// The largest request body; none if any size is accepted.
-    pub max_body_size: Option<u64>,
+    /// The limit of request bodies; none if any size is accepted.
+    pub max_body_size: Option<BodyLimit>,
     /// Replaces the response timeout of the upstream.
     pub response_timeout: Option<Duration>,
     /// How many bytes of the request body the rules see. No key of gateway.toml sets it yet.

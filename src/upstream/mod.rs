@@ -47,7 +47,9 @@ pub use connection::exchange::{OnInterim, UpstreamRequest};
 pub use connection::http1::{ResponseParser, ResponsePart};
 pub use error::UpstreamError;
 pub use forwarded_body::ForwardedBody;
-pub use request_body::{RequestBody, RequestBodyFault, RequestBodyProgress};
+pub use request_body::{
+    BodyLimit, BodyTooLarge, RequestBody, RequestBodyFault, RequestBodyProgress,
+};
 pub use resolver::Resolver;
 pub use settings::{HealthCheck, HostHeader, Outlier, Target, TargetAddress, UpstreamSettings};
 pub use shared::SharedUpstream;

@@ -26,8 +26,6 @@ struct Watched {
     progress: Rc<RequestBodyProgress>,
     reserved: Arc<ReservedHeaders>,
     peeked: Option<Box<Peeked>>,
-    /// The most bytes that it may have.
-    limit: u64,
 }
 
 /// What was read of a body before it is forwarded.
@@ -47,6 +45,7 @@ pub struct RequestBodyProgress {
     /// Frames of the request and of the response.
     frames: Cell<u64>,
     frames_when_armed: Cell<u64>,
+    limit: Cell<BodyLimit>,
     fault: Cell<Option<RequestBodyFault>>,
     /// Whether it has arrived to its end.
     is_whole: Cell<bool>,
@@ -60,7 +59,41 @@ pub enum RequestBodyFault {
     /// It broke off, or its framing was invalid.
     Broken,
     /// It is larger than its route accepts.
-    TooLarge,
+    TooLarge(BodyTooLarge),
+}
+
+/// The maximum size of a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// In bytes.
+    pub bytes: u64,
+    /// Whether the route sets it; otherwise `[server]` does.
+    pub is_of_route: bool,
+}
+
+impl BodyLimit {
+    const NONE: Self = Self {
+        bytes: u64::MAX,
+        is_of_route: false,
+    };
+}
+
+/// A request body above its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a body of at most {} bytes (max_body_size of {}), but found {}",
+    limit.bytes,
+    if limit.is_of_route { "the route" } else { "[server]" },
+    announced.map_or_else(
+        || "a larger one without Content-Length".to_owned(),
+        |bytes| format!("Content-Length: {bytes}")
+    )
+)]
+pub struct BodyTooLarge {
+    /// The limit.
+    pub limit: BodyLimit,
+    /// Its `Content-Length`; none for a body that was cut off at the limit.
+    pub announced: Option<u64>,
 }
 
 impl RequestBody {
@@ -83,6 +116,7 @@ impl RequestBody {
             bytes: Cell::new(0),
             frames: Cell::new(0),
             frames_when_armed: Cell::new(0),
+            limit: Cell::new(BodyLimit::NONE),
             fault: Cell::new(None),
             is_whole: Cell::new(false),
         };
@@ -91,15 +125,14 @@ impl RequestBody {
             progress: Rc::new(progress),
             reserved: Arc::clone(reserved),
             peeked: None,
-            limit: u64::MAX,
         }))
     }
 
-    /// Limits it to this many bytes. A longer one breaks off: what passes the limit is not forwarded,
-    /// and nothing more is read.
-    pub fn limit(&mut self, bytes: u64) {
-        if let Some(watched) = &mut self.0 {
-            watched.limit = bytes;
+    /// Limits its size. A larger one breaks off: what passes the limit is not forwarded, and nothing
+    /// more is read.
+    pub fn limit(&mut self, limit: BodyLimit) {
+        if let Some(watched) = &self.0 {
+            watched.progress.limit.set(limit);
         }
     }
 
@@ -171,6 +204,22 @@ impl RequestBodyProgress {
         self.frames.set(self.frames.get() + 1);
     }
 
+    /// Counts bytes that have arrived.
+    fn count(&self, length: usize) -> Result<(), BodyTooLarge> {
+        let bytes = self.bytes.get() + length as u64;
+        self.bytes.set(bytes);
+        let limit = self.limit.get();
+        if bytes <= limit.bytes {
+            return Ok(());
+        }
+        let too_large = BodyTooLarge {
+            limit,
+            announced: None,
+        };
+        self.fault.set(Some(RequestBodyFault::TooLarge(too_large)));
+        Err(too_large)
+    }
+
     // A frame of either direction starts the time again: an upstream that streams its response may
     // not read the request, and the client cannot send it.
     fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
@@ -201,7 +250,6 @@ impl Body for RequestBody {
             progress,
             reserved,
             peeked,
-            limit,
         }) = &mut self.get_mut().0
         else {
             return Poll::Ready(None);
@@ -213,8 +261,8 @@ impl Body for RequestBody {
                 return Poll::Ready(frame.map(|frame| Ok(without_reserved(frame, reserved))));
             }
         }
-        if progress.fault.get() == Some(RequestBodyFault::TooLarge) {
-            return Poll::Ready(Some(Err(too_large())));
+        if let Some(RequestBodyFault::TooLarge(too_large)) = progress.fault.get() {
+            return Poll::Ready(Some(Err(too_large.into())));
         }
         let polled = Pin::new(&mut *incoming).poll_frame(context);
         match polled {
@@ -233,11 +281,7 @@ impl Body for RequestBody {
                 match frame {
                     Some(Ok(frame)) => {
                         let length = frame.data_ref().map_or(0, Bytes::len);
-                        progress.bytes.set(progress.bytes.get() + length as u64);
-                        if progress.bytes.get() > *limit {
-                            progress.fault.set(Some(RequestBodyFault::TooLarge));
-                            return Poll::Ready(Some(Err(too_large())));
-                        }
+                        progress.count(length)?;
                         progress.record_frame();
                         progress.is_whole.set(incoming.is_end_stream());
                         Poll::Ready(Some(Ok(without_reserved(frame, reserved))))
@@ -279,11 +323,10 @@ impl Body for RequestBody {
     }
 }
 
-fn too_large() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the request body is larger than max_body_size",
-    )
+impl From<BodyTooLarge> for io::Error {
+    fn from(too_large: BodyTooLarge) -> Self {
+        Self::new(io::ErrorKind::InvalidData, too_large)
+    }
 }
 
 fn without_reserved(frame: Frame<Bytes>, reserved: &ReservedHeaders) -> Frame<Bytes> {

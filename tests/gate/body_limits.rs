@@ -111,6 +111,30 @@ fn refusal_is_a_problem_without_a_challenge_and_with_its_own_reason() {
 }
 
 #[test]
+fn log_names_the_limit_and_where_it_is_set_and_the_announced_length() {
+    let test_bed = test_bed();
+    let token = test_bed.token("write");
+    for (request, cause) in [
+        (
+            post_length("/small", &token, 11),
+            "expected a body of at most 10 bytes (max_body_size of the route), but found Content-Length: 11",
+        ),
+        (
+            post_length("/default", &token, 3000),
+            "expected a body of at most 20 bytes (max_body_size of [server]), but found Content-Length: 3000",
+        ),
+        (
+            post_chunk("/default", &token, 3000),
+            "expected a body of at most 20 bytes (max_body_size of [server]), but found a larger one without Content-Length",
+        ),
+    ] {
+        assert_eq!(send(test_bed.address, request).status, 413);
+        let line = test_bed.gateway.requests.lines().pop().expect("a line");
+        assert_eq!(line["cause"], cause);
+    }
+}
+
+#[test]
 fn request_without_a_sufficient_token_learns_nothing_of_the_limit() {
     let test_bed = test_bed();
     for (token, status) in [("forged", 401), (&*test_bed.token("read"), 403)] {
@@ -213,6 +237,8 @@ fn response_that_has_begun_breaks_off_with_the_upload() {
     assert!(received.ends_with(b"5\r\nhello\r\n"));
     eventually("the request is logged with the reason", || {
         let lines = gateway.requests.lines();
-        lines.iter().any(|line| line["reason"] == "body_too_large")
+        let line = lines.iter().find(|line| line["reason"] == "body_too_large");
+        let cause = "expected a body of at most 10 bytes (max_body_size of the route), but found a larger one without Content-Length";
+        line.is_some_and(|line| line["cause"] == cause)
     });
 }

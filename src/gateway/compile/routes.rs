@@ -22,6 +22,7 @@ use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirement
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
 use crate::policy::token_sources::TokenSources;
+use crate::upstream::BodyLimit;
 use crate::values::ForwardToken;
 
 /// Compiles all routes. There is no table if one is faulty.
@@ -318,10 +319,7 @@ fn compile_forwarding(
         rewrite: paths::rewrite(written, path, config)?.map(Box::new),
         forward_token: matches!(written.forward_token, ForwardToken::Keep),
         close_at_expiry: written.close_at_expiry,
-        max_body_size: written
-            .max_body_size
-            .unwrap_or(config.server.max_body_size)
-            .bytes(),
+        max_body_size: body_limit(written, config),
         response_timeout: written.response_timeout,
         body_read: None,
         reserved: None,
@@ -333,6 +331,14 @@ fn compile_forwarding(
             .map(claims::header)
             .collect::<Result<_, _>>()?,
         response: shared.response.clone(),
+    })
+}
+
+fn body_limit(written: &config::Route, config: &Config) -> Option<BodyLimit> {
+    let limit = written.max_body_size.unwrap_or(config.server.max_body_size);
+    Some(BodyLimit {
+        bytes: limit.bytes()?,
+        is_of_route: written.max_body_size.is_some(),
     })
 }
 
