@@ -171,7 +171,7 @@ fn conclude(
     facts: &Facts<'_>,
 ) -> Result<Judgement, Refusal> {
     if let Some(fixed) = &context.snapshot.forwarding[permit.route()].respond {
-        let response = fixed.respond(permit, &head.parts.method);
+        let response = fixed.respond(permit, head.parts);
         return Ok(Judgement::Reply(Box::new(response)));
     }
     Judged::new(permit, token, context, head, facts).map(Judgement::Forward)

@@ -51,13 +51,8 @@ pub(super) fn compile(
         headers.entry(header::CONTENT_TYPE).or_insert(PLAIN_TEXT);
     }
     let body = written.body.as_ref().map(|body| body.value.clone());
-    (faults.len() == before).then(|| {
-        Box::new(FixedResponse {
-            status,
-            headers,
-            body: body.unwrap_or_default().into(),
-        })
-    })
+    let response = FixedResponse::new(status, headers, body.unwrap_or_default());
+    (faults.len() == before).then(|| Box::new(response))
 }
 
 /// RFC 9110 §15.3.5, §15.3.6 and §15.4.5.

@@ -224,3 +224,20 @@ fn refusal_is_a_trailers_only_response_with_its_http_status() {
         assert!(calls.has_no_calls());
     });
 }
+
+#[test]
+fn fixed_response_reaches_the_client_as_a_status() {
+    bounded(async {
+        let test_bed = TestBed::routes(
+            "[[routes]]\npath = \"/grpc.health.v1.Health/{method}\"\npublic = true\n\
+             respond = { status = 503, body = \"Closed:\\n100 % caf\u{e9}.\\n\" }\n",
+        );
+        let mut health = HealthClient::new(channel(test_bed.address));
+        let check = health.check(about("")).await.expect_err("a status");
+        let watch = health.watch(about("")).await.expect_err("a status");
+        for status in [check, watch] {
+            assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+            assert_eq!(status.message(), "Closed:\n100 % caf\u{e9}.");
+        }
+    });
+}

@@ -4,6 +4,7 @@ mod bodies;
 mod body_limits;
 mod client;
 mod drain;
+mod fixed_responses;
 mod floods;
 mod flow_control;
 mod frame_connection;
