@@ -51,6 +51,11 @@ fn settings(development: &config::Development) -> dev::DevelopmentSettings {
         listen: development.listen.value,
         echo: development.echo.value,
         runtime: development.runtime.clone(),
+        token_paths: development
+            .token_paths
+            .iter()
+            .map(|path| path.value.clone())
+            .collect(),
         token_lifetime: development.token_lifetime,
         token_format: development.token_format,
         audience: development.audience.clone(),

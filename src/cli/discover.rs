@@ -228,7 +228,8 @@ impl Session {
             .filter(|_| text("token_type").is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer")))
             .and_then(BearerToken::parse)
             .ok_or_else(|| format!("{endpoint}: expected a bearer token, but found none"))?;
-        let granted = quoted(text("scope"));
+        // A response without scope grants the requested one (RFC 6749 §5.1).
+        let granted = quoted(text("scope").or(Some(scope)));
         step(format!("{status}, a token with scope {granted}"));
         Ok(Zeroizing::new(token.as_str().to_owned()))
     }

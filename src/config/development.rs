@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use serde_json::json;
+use toml::de::DeValue;
+
 use super::addresses::socket_address;
 use super::admin::Admin;
 use super::declare::table;
 use super::listener::Listener;
-use super::mismatch::expected;
+use super::mismatch::{Mismatch, expected};
 use super::read::Table;
 use super::reference::{Description, key};
 use super::report::Spanned;
@@ -34,6 +37,10 @@ table! {
         /// `/RUNTIME/api/az/v1/introspection`, beside `/token` and `/introspect`.
         /// Example: `runtime = "am"`
         pub runtime: String = or(path_segment(), "mfp"),
+        /// Further paths of its token endpoint, beside `/token` and `/RUNTIME/api/az/v1/token`.
+        /// The default has those of Curity, Aidbox, WSO2 and AM.
+        /// Example: `token_paths = "/oauth/token"`
+        pub token_paths: Vec<Spanned<String>> = list_or(endpoint_path(), 0, TOKEN_PATHS.as_slice()),
         /// Lifetime of its tokens.
         /// Example: `token_lifetime = "5m"`
         pub token_lifetime: Duration = or(duration(SECOND..=MONTH), "1h"),
@@ -69,6 +76,24 @@ table! {
 }
 
 const TEST_CLIENT: &str = "test";
+
+/// The token endpoints of servers that this one stands in for.
+const TOKEN_PATHS: [&str; 4] = [
+    "/oauth/v2/oauth-token",
+    "/auth/token",
+    "/oauth2/token",
+    "/openam/oauth2/realms/root/access_token",
+];
+
+/// Paths of the other endpoints.
+const OTHER_PATHS: [&str; 6] = [
+    "/authorize",
+    "/register",
+    "/introspect",
+    "/revoke",
+    "/Session",
+    "/jwks",
+];
 
 impl Development {
     /// The development server gives tokens to everyone, so only this machine may reach the gateway.
@@ -150,4 +175,35 @@ fn path_segment() -> impl ValueType<String> {
         },
         || Description::pattern("word", "^[A-Za-z0-9_-]+$"),
     )
+}
+
+fn endpoint_path() -> impl ValueType<String> {
+    value_type(read_endpoint_path, || {
+        let others = OTHER_PATHS.join("|");
+        let schema = json!({
+            "type": "string",
+            "pattern": "^/[A-Za-z0-9/._~-]+$",
+            "not": {"type": "string", "pattern": format!("^(({others})$|/\\.well-known/)")},
+        });
+        Description::new("path", schema)
+    })
+}
+
+fn read_endpoint_path(value: &DeValue<'_>) -> Result<String, Mismatch> {
+    let path = value.as_str().unwrap_or_default();
+    let is_plain = path.len() > 1
+        && path.starts_with('/')
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"/._~-".contains(&byte));
+    if !is_plain {
+        return Err(expected(
+            "a path such as \"/oauth/token\", of letters, digits and \"-._~\"",
+        ));
+    }
+    // Checked here, since `check` starts no servers.
+    if OTHER_PATHS.contains(&path) || path.starts_with("/.well-known/") {
+        return Err(expected("a path that no other endpoint of this server has"));
+    }
+    Ok(path.to_owned())
 }

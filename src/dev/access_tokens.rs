@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::JwkSet;
 use serde::{Deserialize, Serialize};
 
+use super::audience::Audience;
 use super::expiring_map::ExpiringMap;
 use super::keys::SigningKey;
 use super::request::RequestError;
@@ -32,10 +33,12 @@ pub(super) struct Claims {
     pub(super) iss: String,
     pub(super) sub: String,
     pub(super) client_id: String,
-    pub(super) aud: String,
+    pub(super) aud: Audience,
     pub(super) exp: i64,
     pub(super) iat: i64,
     pub(super) jti: String,
+    /// Absent if it is empty, since an empty text is no scope (RFC 6749 App. A.4).
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) scope: String,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | request | response |
 //! |---|---|
-//! | `POST /token`, `POST /{runtime}/api/az/v1/token` | an access token (RFC 6749 §4.4, RFC 9068) |
+//! | `POST /token`, `POST /{runtime}/api/az/v1/token`, the paths in `token_paths` | an access token (RFC 6749 §4.4, RFC 9068) |
 //! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | the claims of an active token (RFC 7662 §2) |
 //! | `POST /revoke` | empty: the token is revoked (RFC 7009 §2) |
 //! | `DELETE /Session` | empty: the bearer token of the request is revoked, as in Aidbox |
@@ -52,6 +52,7 @@ pub(super) struct AuthorizationServer {
 enum OAuthEndpoint {
     Jwks,
     Metadata,
+    Authorization,
     Token,
     Introspection,
     Revocation,
@@ -93,6 +94,11 @@ pub(super) async fn handle(
         (OAuthEndpoint::Metadata, &Method::GET | &Method::HEAD) => {
             json_response(StatusCode::OK, &server.metadata())
         }
+        // Libraries expect an authorization endpoint, so there is one. It has no grant yet.
+        (OAuthEndpoint::Authorization, &Method::GET) => json_response(
+            StatusCode::BAD_REQUEST,
+            &json!({ "error": "unsupported_response_type" }),
+        ),
         (OAuthEndpoint::Token, &Method::POST) => {
             server
                 .handle_post(request, AuthorizationServer::issue)
@@ -115,6 +121,7 @@ pub(super) async fn handle(
         (OAuthEndpoint::Token | OAuthEndpoint::Introspection | OAuthEndpoint::Revocation, _) => {
             method_not_allowed("POST")
         }
+        (OAuthEndpoint::Authorization, _) => method_not_allowed("GET"),
         (OAuthEndpoint::EndSession, _) => method_not_allowed("DELETE"),
     }
 }
@@ -130,11 +137,15 @@ impl AuthorizationServer {
                 "/.well-known/oauth-authorization-server" | "/.well-known/openid-configuration" => {
                     Some(OAuthEndpoint::Metadata)
                 }
+                "/authorize" => Some(OAuthEndpoint::Authorization),
                 "/token" => Some(OAuthEndpoint::Token),
                 "/introspect" => Some(OAuthEndpoint::Introspection),
                 "/revoke" => Some(OAuthEndpoint::Revocation),
                 "/Session" => Some(OAuthEndpoint::EndSession),
-                _ => None,
+                _ => {
+                    let is_token_path = self.settings.token_paths.iter().any(|own| own == path);
+                    is_token_path.then_some(OAuthEndpoint::Token)
+                }
             },
         }
     }
@@ -177,6 +188,7 @@ impl AuthorizationServer {
     fn metadata(&self) -> Value {
         json!({
             "issuer": self.issuer,
+            "authorization_endpoint": format!("{}/authorize", self.issuer),
             "token_endpoint": format!("{}/token", self.issuer),
             "introspection_endpoint": format!("{}/introspect", self.issuer),
             "revocation_endpoint": format!("{}/revoke", self.issuer),

@@ -12,11 +12,13 @@
 //! - `request`: parameters and credentials of requests, and the errors of RFC 6749
 //! - `access_tokens`: issues, recognizes and revokes access tokens
 //! - `expiring_map`: a bounded map whose entries expire
+//! - `audience`: the `resource` parameter (RFC 8707) and the claim `aud`
 //! - `keys`: the signing key, generated at each start
 //! - `echo`: the upstream that responds with the request as it arrived
 //! - `listener`: sockets, timeouts and the check of `Host`
 
 mod access_tokens;
+mod audience;
 mod authorization_server;
 mod echo;
 mod expiring_map;
@@ -47,11 +49,13 @@ pub struct DevelopmentSettings {
     pub echo: SocketAddr,
     /// The first segment of the MobileFirst token endpoint, `/{runtime}/api/az/v1/token`.
     pub runtime: String,
+    /// Further paths of the token endpoint.
+    pub token_paths: Vec<String>,
     /// The lifetime of a token whose request has no `validity_period`.
     pub token_lifetime: Duration,
     /// The format of access tokens.
     pub token_format: TokenFormat,
-    /// The audience of a token whose request has none.
+    /// The audience of a token whose request names no audience and no resource.
     pub audience: String,
     /// The algorithm that tokens are signed with.
     pub algorithm: SigningAlgorithm,

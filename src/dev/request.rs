@@ -1,7 +1,8 @@
 //! Parameters and client credentials of requests, and their errors (RFC 6749 §5.2, RFC 6750 §3.1).
 //!
 //! 1. Parameters are a form, as the RFC requires, or a JSON object, as Aidbox's clients send it.
-//! 2. A parameter without a value counts as omitted, and none may be repeated (§3.2).
+//! 2. A parameter without a value counts as omitted, and none but `resource` may be repeated (§3.2,
+//!    RFC 8707 §2).
 //! 3. A client authenticates by Basic or in the body, never both at once (§2.3).
 //! 4. An access token instead of client credentials is accepted in `Authorization` only.
 
@@ -17,6 +18,7 @@ use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use url::form_urlencoded;
 
+use super::audience::{MAX_RESOURCES, is_resource};
 use crate::oauth::bearer::BearerError;
 use crate::oauth::challenge::{Challenge, ErrorCode};
 
@@ -28,6 +30,8 @@ pub(super) enum RequestError {
     InvalidClient(&'static str),
     UnauthorizedClient(&'static str),
     InvalidScope(&'static str),
+    /// A `resource` that is no URI or was not granted (RFC 8707 §2).
+    InvalidTarget(&'static str),
     UnsupportedGrantType,
     BodyTooLarge,
     TooSlow,
@@ -56,6 +60,7 @@ impl RequestError {
             Self::InvalidClient(_) => "invalid_client",
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::InvalidScope(_) => "invalid_scope",
+            Self::InvalidTarget(_) => "invalid_target",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::ServerError => "server_error",
             // RFC 6750 has no error code for a request without a token.
@@ -70,7 +75,8 @@ impl RequestError {
             Self::InvalidRequest(text)
             | Self::InvalidClient(text)
             | Self::UnauthorizedClient(text)
-            | Self::InvalidScope(text) => text,
+            | Self::InvalidScope(text)
+            | Self::InvalidTarget(text) => text,
             Self::UnsupportedGrantType => "expected grant_type client_credentials",
             Self::BodyTooLarge => "expected a body of at most 64 KiB",
             Self::TooSlow => "expected the body within 10 seconds",
@@ -91,6 +97,7 @@ impl RequestError {
             Self::InvalidRequest(_)
             | Self::UnauthorizedClient(_)
             | Self::InvalidScope(_)
+            | Self::InvalidTarget(_)
             | Self::UnsupportedGrantType
             | Self::MalformedBearer => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -124,6 +131,7 @@ impl RequestError {
             Self::InvalidRequest(_)
             | Self::UnauthorizedClient(_)
             | Self::InvalidScope(_)
+            | Self::InvalidTarget(_)
             | Self::UnsupportedGrantType
             | Self::BodyTooLarge
             | Self::TooSlow
@@ -141,8 +149,12 @@ impl From<BearerError> for RequestError {
     }
 }
 
-/// The parameters of one request; none is repeated.
-pub(super) struct Parameters(BTreeMap<String, String>);
+/// The parameters of one request; only `resource` may be repeated.
+#[derive(Default)]
+pub(super) struct Parameters {
+    by_name: BTreeMap<String, String>,
+    resources: Vec<String>,
+}
 
 /// Credentials that a client presents, not verified yet.
 pub(super) struct Credentials {
@@ -177,10 +189,25 @@ impl Parameters {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0
+        self.by_name
             .get(name)
             .map(String::as_str)
             .filter(|value| !value.is_empty())
+    }
+
+    /// The values of `resource`, each an absolute URI (RFC 8707 §2).
+    pub(super) fn resources(&self) -> Result<&[String], RequestError> {
+        if self.resources.len() > MAX_RESOURCES {
+            return Err(RequestError::InvalidTarget(
+                "expected at most 8 resource parameters",
+            ));
+        }
+        if !self.resources.iter().all(|resource| is_resource(resource)) {
+            return Err(RequestError::InvalidTarget(
+                "expected each resource to be an absolute URI without a fragment",
+            ));
+        }
+        Ok(&self.resources)
     }
 
     /// The parameter `token` (RFC 7009 §2.1, RFC 7662 §2.1). `token_type_hint` is ignored: there
@@ -288,7 +315,7 @@ impl<'de> Visitor<'de> for ParametersVisitor {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Parameters, M::Error> {
-        let mut parameters = BTreeMap::new();
+        let mut parameters = Parameters::default();
         while let Some((name, value)) = map.next_entry::<String, Value>()? {
             let text = match value {
                 Value::String(text) => text,
@@ -298,10 +325,14 @@ impl<'de> Visitor<'de> for ParametersVisitor {
                     return Err(M::Error::custom("not a string"));
                 }
             };
-            if parameters.insert(name, text).is_some() {
+            if name == "resource" {
+                parameters
+                    .resources
+                    .extend(Some(text).filter(|text| !text.is_empty()));
+            } else if parameters.by_name.insert(name, text).is_some() {
                 return Err(M::Error::custom("repeated parameter"));
             }
         }
-        Ok(Parameters(parameters))
+        Ok(parameters)
     }
 }

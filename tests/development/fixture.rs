@@ -33,6 +33,7 @@ pub(crate) fn settings(algorithm: SigningAlgorithm) -> DevelopmentSettings {
         listen: ([127, 0, 0, 1], 0).into(),
         echo: ([127, 0, 0, 1], 0).into(),
         runtime: "mfp".to_owned(),
+        token_paths: vec!["/oauth2/token".to_owned()],
         token_lifetime: Duration::from_secs(3600),
         token_format: TokenFormat::Jwt,
         audience: "scopegate-development".to_owned(),

@@ -21,6 +21,10 @@ async fn both_metadata_documents_name_every_endpoint() {
         .await;
         assert_eq!(metadata["issuer"], fixture.issuer());
         assert_eq!(
+            metadata["authorization_endpoint"],
+            format!("{}/authorize", fixture.issuer())
+        );
+        assert_eq!(
             metadata["token_endpoint"],
             format!("{}/token", fixture.issuer())
         );

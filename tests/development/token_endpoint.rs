@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use scopegate::values::SigningAlgorithm;
 use serde_json::{Value, json};
 
-use crate::fixture::{FORM, Fixture, read, send};
+use crate::fixture::{FORM, FORMATS, Fixture, read, send};
 
 #[tokio::test]
 async fn client_credentials_return_a_bearer_token_that_is_not_stored() {
@@ -71,6 +71,59 @@ async fn client_chooses_audience_and_validity_period() {
 }
 
 #[tokio::test]
+async fn resource_that_is_no_absolute_uri_without_fragment_is_an_invalid_target() {
+    let fixture = Fixture::new().await;
+    let long = format!("https://api.example.com/{}", "a".repeat(2048));
+    for junk in [
+        "api.example.com",
+        "/mcp",
+        "https://api.example.com/#part",
+        "https://api.example.com/#",
+        " https://api.example.com",
+        "https://api.example.com/a\tb",
+        "https://api.example.com/\u{e9}",
+        "https://",
+        &long,
+    ] {
+        let form = [("grant_type", "client_credentials"), ("resource", junk)];
+        let request = fixture
+            .http
+            .post(format!("{}/token", fixture.issuer()))
+            .form(&form);
+        let (status, response) = read(request.basic_auth("test", Some("test"))).await;
+        assert_eq!(
+            (status, &response["error"]),
+            (StatusCode::BAD_REQUEST, &json!("invalid_target")),
+            "{junk:?}"
+        );
+    }
+    let many = "grant_type=client_credentials".to_owned() + &"&resource=urn:a".repeat(9);
+    let (_, response) = fixture.request_token(&many).await;
+    assert_eq!(response["error"], "invalid_target");
+}
+
+// Resource servers compare `aud` with their own spelling.
+#[tokio::test]
+async fn resources_become_the_audience_as_they_are_spelt() {
+    let fixture = Fixture::new().await;
+    for (parameters, audience) in [
+        ("resource=", json!("scopegate-development")),
+        (
+            "resource=http%3A%2F%2FLOCALHOST:80%2Fmcp%3Fa=b",
+            json!("http://LOCALHOST:80/mcp?a=b"),
+        ),
+        ("resource=urn:a&resource=urn:a", json!("urn:a")),
+        ("resource=urn:a&resource=urn:b", json!(["urn:a", "urn:b"])),
+        ("audience=orders&resource=urn:a", json!(["orders", "urn:a"])),
+    ] {
+        let claims = fixture
+            .claims(&format!("grant_type=client_credentials&{parameters}"))
+            .await;
+        assert_eq!(claims["aud"], audience, "{parameters}");
+    }
+}
+
+#[tokio::test]
 async fn endless_validity_period_saturates() {
     let fixture = Fixture::new().await;
     let claims = fixture
@@ -96,20 +149,31 @@ async fn validity_period_that_is_no_positive_number_is_an_invalid_request() {
     }
 }
 
+// An empty text is no scope (RFC 6749 App. A.4), and some clients refuse it.
 #[tokio::test]
-async fn absent_and_empty_scope_are_granted_as_empty() {
-    let fixture = Fixture::new().await;
-    for body in [
-        "grant_type=client_credentials",
-        "grant_type=client_credentials&scope=",
-    ] {
-        let (status, response) = fixture.request_token(body).await;
-        assert_eq!(
-            (status, &response["scope"]),
-            (StatusCode::OK, &json!("")),
-            "{body}"
-        );
+async fn empty_scope_is_in_no_response_and_no_claim() {
+    for format in FORMATS {
+        let fixture = Fixture::with_format(format).await;
+        for body in [
+            "grant_type=client_credentials",
+            "grant_type=client_credentials&scope=",
+        ] {
+            let (status, response) = fixture.request_token(body).await;
+            assert_eq!(status, StatusCode::OK, "{body}");
+            assert_eq!(response.get("scope"), None, "{body}");
+            let token = response["access_token"].as_str().expect("a token");
+            let claims = fixture.introspect(token).await;
+            assert_eq!(
+                (&claims["active"], claims.get("scope")),
+                (&json!(true), None)
+            );
+        }
     }
+    let claims = Fixture::new()
+        .await
+        .claims("grant_type=client_credentials")
+        .await;
+    assert_eq!(claims.get("scope"), None);
 }
 
 #[tokio::test]
@@ -331,13 +395,19 @@ async fn oversized_token_request_is_refused() {
 }
 
 #[tokio::test]
-async fn mobile_first_token_endpoint_issues_tokens() {
+async fn token_endpoint_has_the_path_of_mobile_first_and_those_of_the_file() {
     let fixture = Fixture::new().await;
-    let request = fixture
-        .http
-        .post(format!("{}/mfp/api/az/v1/token", fixture.issuer()));
-    let request = request
-        .basic_auth("test", Some("test"))
-        .form(&[("grant_type", "client_credentials"), ("scope", "")]);
-    assert_eq!(send(request).await.status(), StatusCode::OK);
+    for (path, status) in [
+        ("mfp/api/az/v1/token", StatusCode::OK),
+        ("oauth2/token", StatusCode::OK),
+        ("oauth2/token/", StatusCode::NOT_FOUND),
+        ("auth/token", StatusCode::NOT_FOUND),
+    ] {
+        let request = fixture
+            .http
+            .post(format!("{}/{path}", fixture.issuer()))
+            .basic_auth("test", Some("test"))
+            .form(&[("grant_type", "client_credentials"), ("scope", "")]);
+        assert_eq!(send(request).await.status(), status, "{path}");
+    }
 }

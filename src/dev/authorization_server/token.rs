@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{AuthorizationServer, now};
 use crate::dev::access_tokens::{Claims, random_text};
+use crate::dev::audience::Audience;
 use crate::dev::request::{Parameters, RequestError};
 use crate::dev::{Response, json_response};
 use crate::oauth::scope::{ScopeSet, check_scope_token};
@@ -15,7 +16,8 @@ use crate::oauth::scope::{ScopeSet, check_scope_token};
 struct TokenRequest<'p> {
     /// The requested scope-tokens, or empty (RFC 6749 §3.3).
     scope: &'p str,
-    audience: Option<&'p str>,
+    /// `audience` as several servers have it, and `resource` (RFC 8707).
+    audience: Option<Audience>,
     /// `validity_period` in seconds, as in WSO2.
     lifetime: Option<Duration>,
 }
@@ -26,6 +28,8 @@ struct TokenResponse<'p> {
     access_token: String,
     token_type: &'static str,
     expires_in: u64,
+    /// An empty text is no scope (RFC 6749 App. A.4). Without it, the requested scope is granted.
+    #[serde(skip_serializing_if = "str::is_empty")]
     scope: &'p str,
 }
 
@@ -47,8 +51,7 @@ impl AuthorizationServer {
             client_id: client.id.clone(),
             aud: request
                 .audience
-                .unwrap_or(&self.settings.audience)
-                .to_owned(),
+                .unwrap_or_else(|| Audience::One(self.settings.audience.clone())),
             exp: now.later_by(lifetime).as_seconds(),
             iat: now.as_seconds(),
             jti: random_text::<16>()?,
@@ -86,7 +89,12 @@ impl<'p> TokenRequest<'p> {
         }
         Ok(Self {
             scope: parameters.get("scope").unwrap_or_default(),
-            audience: parameters.get("audience"),
+            audience: Audience::of(
+                parameters
+                    .get("audience")
+                    .into_iter()
+                    .chain(parameters.resources()?.iter().map(String::as_str)),
+            ),
             lifetime: parameters
                 .get("validity_period")
                 .map(parse_lifetime)

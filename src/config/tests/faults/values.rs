@@ -67,6 +67,18 @@ const INVALID_VALUES: &[(&str, &str)] = &[
         "gateway.toml:2: challenge.realm: expected a string of printable ASCII characters, but found \"caf\u{e9}\"",
     ),
     (
+        "[development]\ntoken_paths = [\"oauth\", \"/a b\", \"/t?x\", \"/\"]",
+        "gateway.toml:2: development.token_paths[0]: expected a path such as \"/oauth/token\", of letters, digits and \"-._~\", but found \"oauth\"\n\
+             gateway.toml:2: development.token_paths[1]: expected a path such as \"/oauth/token\", of letters, digits and \"-._~\", but found \"/a b\"\n\
+             gateway.toml:2: development.token_paths[2]: expected a path such as \"/oauth/token\", of letters, digits and \"-._~\", but found \"/t?x\"\n\
+             gateway.toml:2: development.token_paths[3]: expected a path such as \"/oauth/token\", of letters, digits and \"-._~\", but found \"/\"",
+    ),
+    (
+        "[development]\ntoken_paths = [\"/jwks\", \"/.well-known/x\"]",
+        "gateway.toml:2: development.token_paths[0]: expected a path that no other endpoint of this server has, but found \"/jwks\"\n\
+             gateway.toml:2: development.token_paths[1]: expected a path that no other endpoint of this server has, but found \"/.well-known/x\"",
+    ),
+    (
         "[development]\ntoken_format = \"opaq\"",
         "gateway.toml:2: development.token_format: expected \"jwt\" or \"opaque\", but found \"opaq\"",
     ),
