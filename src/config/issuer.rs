@@ -142,8 +142,9 @@ table! {
         /// Minimum time between two fetches that are caused by tokens that no known key verifies.
         /// Example: `unknown_key_cooldown = "1m"`
         pub unknown_key_cooldown: Duration = or(duration(SECOND..=HOUR), "30s"),
-        /// Trusted authorities for the certificates of the issuer's endpoints, in PEM. Without it,
-        /// those of the system.
+        /// Trusted authorities for the certificates of the issuer's endpoints, in PEM. A server's own
+        /// certificate may be named as well: it is trusted for its names until it expires. Without
+        /// it, the authorities of the system.
         /// Example: `tls_ca = "internal-ca.pem"`
         pub tls_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
         /// Maximum time to connect to the issuer's endpoints.

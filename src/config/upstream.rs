@@ -75,8 +75,9 @@ table! {
         /// Name that the certificates of the targets must have. Without it, the host of the target.
         /// Example: `tls_server_name = "orders.internal"`
         pub tls_server_name: Option<Spanned<String>> = optional(host_name()),
-        /// Trusted authorities for the targets' certificates, in PEM. Changed files are used within
-        /// two seconds. Without it, those of the system.
+        /// Trusted authorities for the targets' certificates, in PEM. A target's own certificate may
+        /// be named as well: it is trusted for its names until it expires. Changed files are used
+        /// within two seconds. Without it, the authorities of the system.
         /// Example: `tls_ca = "internal-ca.pem"`
         pub tls_ca: Option<Spanned<PathBuf>> = optional(path(table.folder())),
         /// Client certificate of the gateway. Changed files are used within two seconds. Without

@@ -37,7 +37,7 @@ use crate::oauth::claims::RuleSet;
 use crate::policy::host::HostPattern;
 use crate::policy::route_table::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
-use crate::transport::tls::{self, TlsError};
+use crate::transport::tls::{self, TlsError, TrustedCertificates};
 use crate::upstream::headers::X_REQUEST_ID;
 use crate::verify::{CacheBudget, Epoch, TokenCache, Verifier};
 
@@ -207,16 +207,16 @@ struct RootCertificates {
 }
 
 impl RootCertificates {
-    /// The roots in `ca`, else the system's; none if no peer uses TLS.
-    fn roots(
+    /// The certificates in `ca`, else the system's; none if no peer uses TLS.
+    fn trusted(
         &self,
         ca: Option<&Spanned<PathBuf>>,
         uses_tls: bool,
-    ) -> Result<RootCertStore, TlsError> {
+    ) -> Result<TrustedCertificates, TlsError> {
         match ca {
-            Some(ca) => tls::roots_from(&ca.value),
-            None if !uses_tls => Ok(RootCertStore::empty()),
-            None => Ok(self.system()),
+            Some(ca) => tls::trusted_from(&ca.value),
+            None if !uses_tls => Ok(RootCertStore::empty().into()),
+            None => Ok(self.system().into()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! TLS configurations for clients, upstreams and authorization servers.
 
+mod trust;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiC
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use zeroize::Zeroizing;
+
+pub use trust::TrustedCertificates;
 
 use crate::files::{self, FileError, MAX_NAMED};
 
@@ -70,21 +74,15 @@ pub fn cryptography() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// Reads trusted roots from a PEM file.
+/// Reads the certificates that servers are trusted by from a PEM file.
 ///
 /// # Errors
 /// [`TlsError`] if the file holds none.
-pub fn roots_from(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots
-            .add(certificate)
-            .map_err(|source| TlsError::Certificate {
-                path: path.to_owned(),
-                source,
-            })?;
-    }
-    Ok(roots)
+pub fn trusted_from(path: &Path) -> Result<TrustedCertificates, TlsError> {
+    TrustedCertificates::new(certificates(path)?).map_err(|source| TlsError::Certificate {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The trusted roots of this machine; none if it has no store.
@@ -99,18 +97,22 @@ pub fn system_roots() -> RootCertStore {
     roots
 }
 
-/// The configuration for connections to servers: trusted roots, and a client certificate with its
-/// key.
+/// The configuration for connections to servers: what is trusted, and a client certificate with
+/// its key.
 ///
 /// # Errors
 /// [`TlsError`] if the certificate and its key do not match.
 pub fn client(
-    roots: RootCertStore,
+    trusted: impl Into<TrustedCertificates>,
     identity: Option<(&Path, &Path)>,
 ) -> Result<ClientConfig, TlsError> {
-    let config = ClientConfig::builder_with_provider(cryptography())
+    let provider = cryptography();
+    let verifier = trusted.into().verifier(&provider)?;
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
+        // rustls calls every verifier but its own dangerous. `trust` says what this one adds.
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
     let Some((certificate, key)) = identity else {
         return Ok(config.with_no_client_auth());
     };
@@ -153,7 +155,7 @@ pub fn server(
         None => builder.with_no_client_auth(),
         Some(path) => {
             // Optional here: the route of a request decides whether a certificate is required.
-            let roots = Arc::new(roots_from(path)?);
+            let roots = Arc::new(authorities_from(path)?);
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider))
                     .allow_unauthenticated()
@@ -170,6 +172,20 @@ pub fn server(
     // All workers accept the tickets. Their keys rotate automatically.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(config)
+}
+
+/// Reads the authorities of client certificates. Each counts, whatever its certificate says.
+fn authorities_from(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|source| TlsError::Certificate {
+                path: path.to_owned(),
+                source,
+            })?;
+    }
+    Ok(roots)
 }
 
 /// Selects a certificate by the name in the client's SNI.

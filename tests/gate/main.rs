@@ -50,6 +50,7 @@ mod rewrite;
 mod route_timeouts;
 mod routes;
 mod scopes;
+mod self_signed_servers;
 mod server_documents;
 mod server_tokens;
 mod servers;

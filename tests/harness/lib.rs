@@ -26,7 +26,7 @@ pub use logs::logged;
 pub use recording_upstream::recording_upstream;
 pub use server::{Received, Reply, Server};
 pub use test_bed::TestBed;
-pub use tls::Authority;
+pub use tls::{Authority, SelfSigned};
 pub use unix::UnixRelay;
 
 /// Maximum time that a test waits for one condition.

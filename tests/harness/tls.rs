@@ -8,7 +8,8 @@ use rcgen::{
 };
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tempfile::TempDir;
 
 /// Signs certificates; its own certificate is in a file for `tls_ca`.
@@ -89,9 +90,9 @@ impl Authority {
 
     /// The configuration of a client that trusts this authority, with its own certificate if any.
     pub fn client_config(&self, identity: Option<&(PathBuf, PathBuf)>) -> rustls::ClientConfig {
-        let roots = scopegate::transport::tls::roots_from(&self.ca_file()).expect("roots");
+        let trusted = scopegate::transport::tls::trusted_from(&self.ca_file()).expect("roots");
         let identity = identity.map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-        scopegate::transport::tls::client(roots, identity).expect("a TLS configuration")
+        scopegate::transport::tls::client(trusted, identity).expect("a TLS configuration")
     }
 
     fn sign(&self, name: &str, usage: ExtendedKeyUsagePurpose) -> (rcgen::Certificate, KeyPair) {
@@ -102,5 +103,65 @@ impl Authority {
             params.signed_by(&key, &self.issuer).expect("a certificate"),
             key,
         )
+    }
+}
+
+/// A server that signed its own certificate.
+pub struct SelfSigned {
+    certificate: rcgen::Certificate,
+    key: KeyPair,
+}
+
+impl SelfSigned {
+    /// A certificate for `name` as `openssl req -x509` makes it: it may also sign others.
+    pub fn generate(name: &str) -> Self {
+        Self::generate_with(name, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        })
+    }
+
+    /// A certificate for `name` with these changes; it may sign no others.
+    pub fn generate_with(name: &str, alter: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a certificate");
+        alter(&mut params);
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self { certificate, key }
+    }
+
+    /// Its certificate, for `tls_ca`.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    /// The TLS configuration of the server.
+    pub fn server_config(&self) -> Arc<ServerConfig> {
+        self.server_config_with(&self.key, rustls::ALL_VERSIONS)
+    }
+
+    /// The TLS configuration of a server that has the certificate, but the key of `other`.
+    pub fn server_config_of_thief(
+        &self,
+        other: &Self,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ServerConfig> {
+        self.server_config_with(&other.key, &[version])
+    }
+
+    fn server_config_with(
+        &self,
+        key: &KeyPair,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
+        let provider = scopegate::transport::tls::cryptography();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let key = provider.key_provider.load_private_key(key).expect("a key");
+        let certified = CertifiedKey::new(vec![self.certificate.der().clone()], key);
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .expect("TLS versions")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+        Arc::new(config)
     }
 }

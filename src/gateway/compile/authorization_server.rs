@@ -33,8 +33,8 @@ impl AuthorizationServer {
         };
         let ca = issuer.tls_ca.as_ref();
         let tls = roots
-            .roots(ca, issuer.may_use_tls())
-            .and_then(|roots| tls::client(roots, None));
+            .trusted(ca, issuer.may_use_tls())
+            .and_then(|trusted| tls::client(trusted, None));
         let tls = tls.map_err(|error| match ca {
             Some(ca) => ca.fault(error.to_string()),
             None => issuer.name.fault(error.to_string()),

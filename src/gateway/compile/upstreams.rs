@@ -125,13 +125,14 @@ fn credentials(
         format!("upstream {}", upstream.name.value),
         files,
         move || {
-            let roots = ca
-                .as_deref()
-                .map_or_else(|| Ok(system.clone()), tls::roots_from)?;
+            let trusted = match &ca {
+                Some(ca) => tls::trusted_from(ca)?,
+                None => system.clone().into(),
+            };
             let client_certificate = client_certificate
                 .as_ref()
                 .map(|(certificate, key)| (certificate.as_path(), key.as_path()));
-            let mut config = tls::client(roots, client_certificate)?;
+            let mut config = tls::client(trusted, client_certificate)?;
             config.alpn_protocols = match protocol {
                 Protocol::Http1 => vec![tls::HTTP1.to_vec()],
                 Protocol::Http2 => vec![tls::HTTP2.to_vec()],
