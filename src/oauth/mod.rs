@@ -9,6 +9,6 @@ pub mod jose;
 pub mod json;
 pub mod scope;
 mod time;
-mod wildcard;
+pub mod wildcard;
 
 pub use time::UnixTime;

@@ -4,7 +4,8 @@
 //! contains.
 
 /// Whether a text fits a pattern.
-pub(super) fn fits(pattern: &str, text: &str) -> bool {
+#[must_use]
+pub fn fits(pattern: &str, text: &str) -> bool {
     fits_literals(pattern.split('*'), text)
 }
 

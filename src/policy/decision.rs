@@ -2,7 +2,7 @@
 //!
 //! Every request is decided anew: facts about a token may be cached, decisions may not.
 
-use super::requirement::{Requirement, UnusableParameter};
+use super::requirement::{Requirement, ScopeRequirement, UnusableParameter};
 use super::route_table::MatchedRoute;
 use crate::oauth::claims::{ActiveToken, UnmetRule};
 
@@ -51,6 +51,19 @@ pub enum Denial {
 /// # Errors
 /// See [`Denial`].
 pub fn decide(found: &MatchedRoute<'_, '_>, token: Option<&ActiveToken>) -> Result<Permit, Denial> {
+    decide_operation(found, None, token)
+}
+
+/// Decides whether a request for an operation may pass, which requires these scopes in addition to
+/// those of the route.
+///
+/// # Errors
+/// See [`Denial`].
+pub fn decide_operation(
+    found: &MatchedRoute<'_, '_>,
+    operation: Option<&ScopeRequirement>,
+    token: Option<&ActiveToken>,
+) -> Result<Permit, Denial> {
     let any_of = match &found.route.requirement {
         Requirement::Public => return Ok(Permit { route: found.index }),
         Requirement::Token { any_of } => any_of,
@@ -63,15 +76,37 @@ pub fn decide(found: &MatchedRoute<'_, '_>, token: Option<&ActiveToken>) -> Resu
     for required in any_of {
         is_met |= required.is_met_by(token.scopes(), &found.parameters)?;
     }
-    if let Some(first) = any_of.first().filter(|_| !is_met) {
+    if let Some(scopes) = operation {
+        is_met &= scopes.is_met_by(token.scopes(), &found.parameters)?;
+    }
+    if !is_met {
         return Err(Denial::InsufficientScope {
-            needed: first.filled(&found.parameters)?,
+            needed: needed_by_operation(found, any_of.first(), operation)?,
         });
     }
     match found.route.claims.first_unmet(token, &found.parameters) {
         Some(unmet) => Err(Denial::ClaimNotMet(unmet)),
         None => Ok(Permit { route: found.index }),
     }
+}
+
+// The scopes of this operation alone, each once. A client asks for what it is told (RFC 6750 §3.1),
+// and must not get more than it needs.
+#[cold]
+fn needed_by_operation(
+    found: &MatchedRoute<'_, '_>,
+    of_route: Option<&ScopeRequirement>,
+    of_operation: Option<&ScopeRequirement>,
+) -> Result<String, UnusableParameter> {
+    let mut needed: Vec<String> = Vec::new();
+    for scopes in of_route.into_iter().chain(of_operation) {
+        for scope in scopes.filled(&found.parameters)?.split(' ') {
+            if !needed.iter().any(|known| known == scope) {
+                needed.push(scope.to_owned());
+            }
+        }
+    }
+    Ok(needed.join(" "))
 }
 
 /// A permit for a request without a sufficient token on a route in shadow mode; `None` on others.

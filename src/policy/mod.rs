@@ -7,6 +7,7 @@ pub mod decision;
 pub mod host;
 pub mod known_hosts;
 mod lookalike;
+pub mod mcp;
 pub mod methods;
 pub mod parameters;
 pub mod path;

@@ -180,7 +180,8 @@ impl ScopeRequirement {
         self.0.iter().map(check).collect()
     }
 
-    fn moved(&self, segment: &impl Fn(&str) -> usize) -> Self {
+    /// The same scopes for a rewritten path: see [`Requirement::moved`].
+    pub(super) fn moved(&self, segment: &impl Fn(&str) -> usize) -> Self {
         let piece = |piece: &Piece| match piece {
             Piece::Text(text) => Piece::Text(text.clone()),
             Piece::Parameter { name, .. } => Piece::Parameter {

@@ -191,6 +191,7 @@ mod tests {
             requirement: Requirement::Public,
             issuers: Vec::new(),
             claims: Default::default(),
+            mcp: None,
             is_enforced: true,
         }])
         .expect("no overlap");

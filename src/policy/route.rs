@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::claim_rules::ClaimRules;
 use super::host::HostPattern;
+use super::mcp::McpPolicy;
 use super::methods::Methods;
 use super::pattern::RoutePattern;
 use super::requirement::{Requirement, SharedParameters};
@@ -23,6 +24,8 @@ pub struct Route {
     pub claims: ClaimRules,
     /// The names of the accepted issuers; empty for all.
     pub issuers: Vec<Arc<str>>,
+    /// What its operations require, if an MCP server is behind it.
+    pub mcp: Option<Arc<McpPolicy>>,
     /// Whether it refuses requests without a sufficient token. If not, it only records what it
     /// would refuse (shadow mode).
     pub is_enforced: bool,
@@ -48,8 +51,17 @@ impl Route {
             requirement,
             claims,
             issuers,
+            mcp,
             is_enforced,
         } = other;
+        // Its operations are checked even without a token, and in shadow mode with one.
+        if let Some(other) = mcp {
+            let is_as_strict = |own: &Arc<McpPolicy>| own.is_as_strict_as(other, shared);
+            let is_enforced = self.is_enforced || !is_enforced;
+            if !is_enforced || !self.mcp.as_ref().is_some_and(is_as_strict) {
+                return false;
+            }
+        }
         if requirement.is_public() || !is_enforced {
             return true;
         }

@@ -200,6 +200,14 @@ keywords! {
         Strip = "strip",
     }
 
+    /// What is judged of a request to an MCP server.
+    pub enum JudgedBy {
+        /// The message, with which the headers must agree.
+        Message = "verify",
+        /// The headers. The server must compare them with the message.
+        Headers = "trust",
+    }
+
     /// How the value of a claim is written in a header.
     pub enum ClaimFormat {
         /// A string, or list items without white space.

@@ -13,6 +13,7 @@ mod introspection;
 mod jwks;
 mod jws;
 mod listener;
+mod mcp;
 mod members;
 mod metadata;
 mod path;
@@ -24,7 +25,7 @@ mod scopes;
 pub(crate) type Body = fn(&[u8]);
 
 /// Every function, by the name of its corpus.
-pub(crate) const TARGETS: [(&str, Body); 16] = [
+pub(crate) const TARGETS: [(&str, Body); 17] = [
     ("bearer", bearer::check),
     ("challenge", challenge::check),
     ("chunks", response::check_chunks),
@@ -35,6 +36,7 @@ pub(crate) const TARGETS: [(&str, Body); 16] = [
     ("jwks", jwks::check),
     ("jws", jws::check),
     ("listener", listener::check),
+    ("mcp", mcp::check),
     ("metadata", metadata::check),
     ("path", path::check),
     ("response", response::check),

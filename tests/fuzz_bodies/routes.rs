@@ -100,6 +100,7 @@ fn route(words: &[&str]) -> Option<Route> {
         requirement,
         issuers: Vec::new(),
         claims: Default::default(),
+        mcp: None,
         is_enforced: true,
     })
 }

@@ -4,5 +4,6 @@ mod differential;
 #[path = "../fuzz_bodies/mod.rs"]
 mod fuzz_bodies;
 mod generated;
+mod mutated_messages;
 mod replay;
 mod upstream_client;

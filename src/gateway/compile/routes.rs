@@ -279,6 +279,7 @@ fn compile_route(
         methods: methods?,
         requirement,
         claims: rules,
+        mcp: None,
         issuers,
         is_enforced,
     })

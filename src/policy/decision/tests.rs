@@ -60,6 +60,7 @@ fn requiring(sets: &[&str]) -> Route {
         requirement,
         issuers: vec!["corp".into()],
         claims: Default::default(),
+        mcp: None,
         is_enforced: true,
     }
 }
@@ -202,4 +203,35 @@ fn permit_names_its_route() {
         decide(found, Some(&token("corp", "a"))).map(|p| p.route())
     });
     assert_eq!(route, Ok(0));
+}
+
+#[test]
+fn operation_requires_its_own_scopes_beside_those_of_the_route() {
+    let path = RoutePattern::parse("/apps/{app}").expect("a route's path");
+    let operation = ScopeRequirement::parse("mcp.use tools.{app}", &path).expect("scopes");
+    for (scopes, expected) in [
+        ("mcp.use app.a tools.a", Ok(())),
+        ("mcp.use app.a", insufficient("app.a mcp.use tools.a")),
+        ("mcp.use tools.a", insufficient("app.a mcp.use tools.a")),
+        (
+            "mcp.use app.a tools.b",
+            insufficient("app.a mcp.use tools.a"),
+        ),
+        ("", insufficient("app.a mcp.use tools.a")),
+    ] {
+        let token = token("corp", scopes);
+        let decided = on(requiring(&["app.{app} mcp.use"]), "/apps/a", |found| {
+            decide_operation(found, Some(&operation), Some(&token)).map(drop)
+        });
+        assert_eq!(decided, expected, "{scopes}");
+    }
+    let token = token("corp", "tools.a mcp.use");
+    let decided = on(requiring(&[]), "/apps/a", |found| {
+        decide_operation(found, Some(&operation), Some(&token)).map(drop)
+    });
+    assert_eq!(decided, Ok(()));
+    let decided = on(requiring(&[]), "/apps/a*", |found| {
+        decide_operation(found, Some(&operation), Some(&token)).map(drop)
+    });
+    assert!(matches!(decided, Err(Denial::UnusableParameter(_))));
 }

@@ -60,7 +60,8 @@ impl Requirement {
 }
 
 impl ScopeRequirement {
-    fn implies(&self, other: &Self, shared: SharedParameters) -> bool {
+    /// Whether every token that grants these scopes certainly grants `other`.
+    pub(in crate::policy) fn implies(&self, other: &Self, shared: SharedParameters) -> bool {
         other
             .0
             .iter()

@@ -29,6 +29,7 @@ fn on<T>(path: &str, check: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
         requirement: Requirement::Public,
         issuers: Vec::new(),
         claims: Default::default(),
+        mcp: None,
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("no overlap");

@@ -4,8 +4,11 @@ use proptest::prelude::*;
 
 use super::tests::{normal, route};
 use super::*;
+use crate::policy::cors::OriginList;
+use crate::policy::mcp::{McpPolicy, OperationLabel, OperationRule, OperationRules, RuleSource};
 use crate::policy::requirement::Requirement;
 use crate::policy::requirement::ScopeRequirement;
+use crate::values::JudgedBy;
 use std::sync::Arc;
 
 /// A route that is `public`, or requires any token (empty) or sets of scopes separated by bars.
@@ -368,5 +371,45 @@ proptest! {
                 Err(error) => prop_assert_eq!(Some(error), without_differences.err()),
             }
         }
+    }
+}
+
+#[test]
+fn route_without_the_rules_of_an_mcp_route_is_less_strict() {
+    let policy = |methods: &[(&str, &str)]| {
+        let rule = |(index, (method, scope)): (usize, &(&str, &str))| OperationRule {
+            label: Arc::new(OperationLabel {
+                method: (*method).into(),
+                name: None,
+            }),
+            scope: ScopeRequirement::parse(scope, &route("", "/a", "").path).ok(),
+            source: RuleSource::File(index),
+        };
+        Some(Arc::new(McpPolicy {
+            judged_by: JudgedBy::Message,
+            origins: OriginList::default(),
+            rules: OperationRules::new(methods.iter().enumerate().map(rule).collect()),
+        }))
+    };
+    let call = [("tools/call", "a")];
+    for (of_rest, of_literal, passes) in [
+        (policy(&call), policy(&call), true),
+        (policy(&[("tools/call", "a b")]), policy(&call), true),
+        (policy(&call), None, true),
+        (None, policy(&call), false),
+        (policy(&[("tools/call", "b")]), policy(&call), false),
+        (policy(&[("tools/call", "")]), policy(&call), false),
+        (policy(&[("tools/*", "a")]), policy(&call), false),
+        (policy(&[]), policy(&call), false),
+    ] {
+        let with = |path: &str, mcp: Option<Arc<McpPolicy>>| Route {
+            mcp,
+            ..requiring(path, "", "public")
+        };
+        let routes = vec![with("/{*rest}", of_rest), with("/app", of_literal)];
+        let table = RouteTable::build(routes).expect("no overlap");
+        let found = find(&table, &Method::POST, "/app.json");
+        let expected = if passes { "/{*rest}" } else { "like /app" };
+        assert_eq!(found, expected);
     }
 }

@@ -25,6 +25,7 @@ pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
         requirement: Requirement::Public,
         issuers: Vec::new(),
         claims: Default::default(),
+        mcp: None,
         is_enforced: true,
     }
 }

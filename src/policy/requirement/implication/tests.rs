@@ -151,6 +151,7 @@ fn is_met(
         requirement: Requirement::Public,
         issuers: Vec::new(),
         claims: Default::default(),
+        mcp: None,
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("one route");

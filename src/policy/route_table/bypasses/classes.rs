@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::UpstreamRewrite;
 use crate::policy::pattern::{MAX_PARAMETERS, Segment};
@@ -95,6 +96,7 @@ fn as_rewritten<'r>(
     Cow::Owned(Route {
         requirement: route.requirement.moved(&segment),
         claims: route.claims.moved(&segment),
+        mcp: route.mcp.as_ref().map(|mcp| Arc::new(mcp.moved(&segment))),
         ..route.clone()
     })
 }
@@ -109,9 +111,11 @@ fn text(route: &Route, rewrite: UpstreamRewrite<'_>) -> String {
         requirement,
         claims,
         issuers,
+        mcp,
         is_enforced,
     } = route;
-    let mut text = format!("{requirement:?} {claims:?} {issuers:?} {is_enforced} {methods:?}");
+    let mut text =
+        format!("{requirement:?} {claims:?} {issuers:?} {mcp:?} {is_enforced} {methods:?}");
     if text.contains('{') {
         let placeholders = path
             .segments

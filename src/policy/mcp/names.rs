@@ -1,0 +1,99 @@
+//! Names of members that another parser may take for one that is judged.
+//!
+//! Go's `encoding/json`, and some parsers of .NET and Java, compare names without case. They take
+//! `Name` for `name`, and by Unicode's folding `paramſ` for `params`. Others merge `__proto__` into
+//! the object. So a judged object must not have two names that fold to one, nor a name that folds
+//! to a judged one without being it.
+
+use std::collections::HashSet;
+
+use super::message_error::MessageError;
+
+/// Maximum number of members of a judged object.
+const MAX_MEMBERS: usize = 128;
+
+/// Sets the prototype of an object where a server copies the members of a message.
+const PROTOTYPE: &str = "__proto__";
+
+/// The names of one judged object so far.
+pub(super) struct MemberNames {
+    judged: &'static [&'static str],
+    folded: HashSet<String>,
+}
+
+impl MemberNames {
+    /// None yet, of an object in which these names are judged. They are ASCII.
+    pub(super) fn of(judged: &'static [&'static str]) -> Self {
+        Self {
+            judged,
+            folded: HashSet::new(),
+        }
+    }
+
+    /// Adds a name, after its escapes were decoded.
+    pub(super) fn add(&mut self, name: &str) -> Result<(), MessageError> {
+        if self.folded.len() >= MAX_MEMBERS {
+            return Err(MessageError::TooManyMembers);
+        }
+        let folded = fold(name);
+        let is_judged = |judged: &&str| fold(judged) == folded && *judged != name;
+        // Parsers in C end a text at its first NUL.
+        if self.judged.iter().any(is_judged) || folded == PROTOTYPE || name.contains('\0') {
+            return Err(MessageError::LookalikeMember);
+        }
+        if self.folded.insert(folded) {
+            Ok(())
+        } else {
+            Err(MessageError::RepeatedMember)
+        }
+    }
+}
+
+// Coarser than any folding in use: `ſ` is `s`, the Kelvin sign is `k`, and each `i`, dotted or not,
+// is `i`. A name too many is refused, never one too few.
+fn fold(name: &str) -> String {
+    let fold = |character: char| {
+        let upper = character.to_uppercase().next().unwrap_or(character);
+        upper.to_lowercase().next().unwrap_or(upper)
+    };
+    name.chars().map(fold).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_some_parser_takes_for_one_fold_to_one() {
+        for (one, other) in [
+            ("params", "PARAMS"),
+            ("params", "param\u{17f}"),
+            ("jsonrpc", "j\u{17f}onrpc"),
+            ("uri", "ur\u{131}"),
+            ("uri", "UR\u{130}"),
+            ("kind", "\u{212a}ind"),
+        ] {
+            assert_eq!(fold(one), fold(other), "{other}");
+        }
+        assert_ne!(fold("name"), fold("names"));
+        assert_ne!(fold("name"), fold("n\u{e4}me"));
+    }
+
+    #[test]
+    fn judged_object_has_each_name_once() {
+        let judged = |names: &[&str]| {
+            let mut members = MemberNames::of(&["name"]);
+            names.iter().try_for_each(|name| members.add(name))
+        };
+        assert_eq!(judged(&["name", "arguments", "_meta"]), Ok(()));
+        assert_eq!(judged(&["name", "name"]), Err(MessageError::RepeatedMember));
+        assert_eq!(judged(&["a", "A"]), Err(MessageError::RepeatedMember));
+        for lone in ["Name", "NAME", "__proto__", "__Proto__", "name\0"] {
+            assert_eq!(judged(&[lone]), Err(MessageError::LookalikeMember));
+        }
+        let many: Vec<_> = (0..=MAX_MEMBERS).map(|number| number.to_string()).collect();
+        let many: Vec<_> = many.iter().map(String::as_str).collect();
+        assert_eq!(judged(&many[1..]), Ok(()));
+        assert_eq!(judged(&many), Err(MessageError::TooManyMembers));
+    }
+}
