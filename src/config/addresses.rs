@@ -18,9 +18,9 @@ use super::value_type::{ValueType, value_type};
 const SOCKET_ADDRESS: &str = r"^(\[[0-9A-Fa-f:.%]+\]|[0-9.]+):[0-9]{1,5}$";
 const NETWORK: &str = "^([0-9A-Fa-f:.]+(/[0-9]{1,3})?|unix)$";
 const HOST_NAME: &str = "^[A-Za-z0-9._:-]+$";
-const ORIGIN: &str = r#"^[Hh][Tt][Tt][Pp][Ss]?://[^/?\s\\#@<>{}|^`"$]+/?$"#;
-pub(super) const URL: &str =
-    r#"^[Hh][Tt][Tt][Pp][Ss]?://[^/?\s\\#@<>{}|^`"$]+([/?][^\s\\#<>{}|^`"]*)?$"#;
+const ORIGIN: &str =
+    r#"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[^/?:\s\\#@<>{}|^`"$\[\]]+)(:[0-9]*)?/?$"#;
+pub(super) const URL: &str = r#"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[^/?:\s\\#@<>{}|^`"$\[\]]+)(:[0-9]*)?([/?][^\s\\#<>{}|^`"]*)?$"#;
 
 /// An IP address and a port.
 pub(super) fn socket_address() -> impl ValueType<SocketAddr> {

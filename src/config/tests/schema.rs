@@ -411,6 +411,8 @@ fn schema_refuses_faults_of_shape() {
         "[server]\nlisten = \"localhost:2\"",
         "[server]\ndrain_timeout = \"30\"",
         "[server]\nmax_token_size = \"16kb\"",
+        "[upstreams.up]\ntargets = \"http://unix:a.sock\"",
+        "[upstreams.up]\ntargets = \"http://a:b:80\"",
         "[issuers.corp]\nissuer = \"https://id.example.com\"",
         "[issuers.\"a b\"]\nissuer = \"a\"\naudience = \"b\"",
         "[[routes]]\npath = \"/\"\nupstream = \"push\"\nscope = \"a\"\nany_scope = [\"b\"]",
