@@ -66,7 +66,8 @@ pub(super) fn write_the_value(placeholder: &str) -> String {
 }
 
 /// A hint for an invalid URL, or one that `is_valid` refuses.
-pub(super) fn url(text: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {
+#[must_use]
+pub fn url(text: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {
     if text.contains('@') {
         return None;
     }

@@ -181,13 +181,17 @@ impl OriginList {
     /// Parses origins, of which none is one that any page can have: neither `null` nor `*`.
     ///
     /// # Errors
-    /// What is wrong with the first one that cannot be listed.
-    pub fn parse<'o>(origins: impl Iterator<Item = &'o str>) -> Result<Self, OriginError> {
-        let parse = |origin: &str| match origin {
-            "*" | "null" => Err(OriginError::AnyPage(origin.to_owned())),
-            _ => OriginPattern::parse(origin),
+    /// The index of the first one that cannot be listed, and what is wrong with it.
+    pub fn parse<'o>(origins: impl Iterator<Item = &'o str>) -> Result<Self, (usize, OriginError)> {
+        let parse = |(index, origin): (usize, &str)| {
+            let pattern = match origin {
+                "*" | "null" => Err(OriginError::AnyPage(origin.to_owned())),
+                _ => OriginPattern::parse(origin),
+            };
+            pattern.map_err(|error| (index, error))
         };
-        origins.map(parse).collect::<Result<_, _>>().map(Self)
+        let patterns = origins.enumerate().map(parse);
+        patterns.collect::<Result<_, _>>().map(Self)
     }
 
     /// Whether this origin is listed.
@@ -292,15 +296,18 @@ impl OriginPattern {
         }
         let malformed = || OriginError::Malformed(text.to_owned());
         let (scheme, authority) = text.split_once("://").ok_or_else(malformed)?;
+        if authority.contains(['/', '?', '#', '@']) {
+            return Err(malformed());
+        }
         let parent = authority.strip_prefix("*.");
         let host = parent.unwrap_or(authority);
         normal_host(host)?;
         // The parser writes hosts in lower case and in punycode, and omits default ports, as
         // browsers do.
         let url = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| malformed())?;
-        let is_origin = url.origin().is_tuple() && url.path() == "/" && !scheme.is_empty();
+        let is_origin = url.origin().is_tuple() && !scheme.is_empty();
         let is_name = parent.is_none() || url.domain().is_some();
-        if !is_origin || !is_name || url.query().is_some() || url.username() != "" {
+        if !is_origin || !is_name {
             return Err(malformed());
         }
         let origin = url.origin().ascii_serialization();
@@ -443,7 +450,7 @@ mod tests {
         for origin in ["*", "null"] {
             assert_eq!(
                 OriginList::parse(["https://a.test", origin].into_iter()),
-                Err(OriginError::AnyPage(origin.to_owned()))
+                Err((1, OriginError::AnyPage(origin.to_owned())))
             );
         }
         let list = OriginList::parse(["https://*.a.test"].into_iter()).expect("origins");

@@ -2,6 +2,7 @@
 
 use http::Method;
 
+use super::cors::origin_fault;
 use crate::config::{self, Config, Fault, Spanned, TokenSource};
 use crate::policy::cors::OriginList;
 use crate::policy::token_sources::{CookieSource, TokenSources};
@@ -29,8 +30,8 @@ pub(super) fn compile(
                 let list = OriginList::parse(origins.iter().map(String::as_str));
                 let cookie = CookieSource {
                     name: name.as_str().into(),
-                    origins: list.unwrap_or_else(|error| {
-                        faults.push(source.fault(error.to_string()));
+                    origins: list.unwrap_or_else(|(index, error)| {
+                        faults.push(origin_fault(source, &origins[index], &error));
                         OriginList::default()
                     }),
                 };
