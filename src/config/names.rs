@@ -3,23 +3,45 @@
 /// Limit of the names that a message lists.
 const MAX_LISTED: usize = 40;
 
-/// Words of other programs and RFCs, with the key of scopegate.
-const SYNONYMS: [(&str, &str); 16] = [
+/// Words of other programs and RFCs, without `_`, with the key of scopegate.
+const SYNONYMS: &[(&str, &str)] = &[
     ("address", "listen"),
     ("addr", "address"),
+    ("add", "set"),
+    ("allowcredentials", "credentials"),
+    ("allowedheaders", "headers"),
+    ("allowedorigins", "origins"),
+    ("allowheaders", "headers"),
+    ("alloworigin", "origins"),
+    ("alloworigins", "origins"),
+    ("anyof", "one_of"),
     ("aud", "audience"),
     ("audiences", "audience"),
     ("backend", "upstream"),
     ("bind", "listen"),
+    ("contains", "has"),
+    ("delete", "remove"),
+    ("eq", "is"),
+    ("equals", "is"),
+    ("exposedheaders", "expose"),
+    ("exposeheaders", "expose"),
     ("hosts", "host"),
+    ("in", "one_of"),
+    ("includes", "has"),
     ("iss", "issuer"),
     ("listen", "address"),
+    ("name", "claim"),
+    ("pattern", "matches"),
     ("prefix", "path"),
+    ("regex", "matches"),
     ("servers", "targets"),
     ("service", "upstream"),
+    ("unset", "remove"),
     ("url", "targets"),
     ("urls", "targets"),
     ("uri", "path"),
+    ("value", "is"),
+    ("values", "one_of"),
     ("verb", "methods"),
 ];
 
@@ -35,14 +57,11 @@ pub fn did_you_mean<K: AsRef<str>>(
 /// The key of a table that `name` is a misspelling of, or another word for.
 pub(super) fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let synonym = || {
-        let ours = SYNONYMS
-            .iter()
-            .filter(|(word, _)| *word == name)
-            .map(|(_, ours)| *ours);
-        ours.filter_map(|ours| known.iter().copied().find(|known| *known == ours))
-            .next()
+        let name = normalized_for_comparison(name).replace('_', "");
+        let mut ours = SYNONYMS.iter().filter(|(word, _)| *word == name);
+        ours.find_map(|(_, ours)| known.iter().copied().find(|known| known == ours))
     };
-    nearest(name, known.iter().copied()).or_else(synonym)
+    synonym().or_else(|| nearest(name, known.iter().copied()))
 }
 
 /// The one of `known` that is near enough to `name` for `name` to be its misspelling.

@@ -48,6 +48,8 @@ pub(super) struct Table<'f> {
     span: Option<Range<usize>>,
     entries: &'f DeTable<'f>,
     taken: Vec<&'static str>,
+    /// The key that holds headers by their names, if there is one.
+    headers: Option<&'static str>,
     /// Faults that are dropped if one of these keys is misspelt: the misspelling is the only fault.
     absent: RefCell<Vec<(Vec<&'static str>, Fault)>>,
     /// The declarations so far, if recorded.
@@ -85,6 +87,7 @@ impl<'f> Table<'f> {
             span,
             entries,
             taken: Vec::new(),
+            headers: None,
             absent: RefCell::default(),
             reference: RefCell::default(),
         }
@@ -190,9 +193,12 @@ impl<'f> Table<'f> {
             }
             let meant = meant(name, &self.taken);
             absent.retain(|(keys, _)| !keys.iter().any(|key| Some(*key) == meant));
-            let help = match meant {
-                Some(meant) => format!("did you mean {meant:?}?"),
-                None => format!("known: {}", quoted_list(&self.taken, "and")),
+            let help = match (meant, self.headers) {
+                (Some(meant), _) => format!("did you mean {meant:?}?"),
+                (None, Some(headers)) if !is_like_a_key(name) => {
+                    format!("did you mean {headers} = {{ {name:?} = … }}?")
+                }
+                (None, _) => format!("known: {}", quoted_list(&self.taken, "and")),
             };
             let message = format!("expected a known key, but found {name:?}");
             self.push(Fault {
@@ -325,6 +331,11 @@ fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Ent
             span: element.span(),
             value: element.get_ref(),
         })
+}
+
+// No key has a capital or a hyphen; nearly every header does, as people write them.
+fn is_like_a_key(name: &str) -> bool {
+    !name.contains(|character: char| character == '-' || character.is_ascii_uppercase())
 }
 
 /// The key as written in the file, quoted if TOML requires it.

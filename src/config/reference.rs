@@ -21,6 +21,13 @@ impl Key {
         self.split().0
     }
 
+    /// What holds without the key, if its meaning says so.
+    pub(super) fn default_meaning(&self) -> Option<&'static str> {
+        let (_, rest) = self.meaning().split_once("Without it, ")?;
+        let sentence = rest.split_once(". ").map_or(rest, |(first, _)| first);
+        Some(sentence.trim_end_matches('.'))
+    }
+
     /// A line of a file that sets the key. Sections have none.
     pub(super) fn example(&self) -> Option<&'static str> {
         self.split().1

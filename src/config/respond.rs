@@ -1,7 +1,6 @@
 //! `respond`: the response of a route without an upstream.
 
 use super::declare::table;
-use super::owned_headers::HEADER_NAME;
 use super::report::Spanned;
 use super::scalars::text;
 use super::units::count;
@@ -21,6 +20,6 @@ table! {
         pub body: Option<Spanned<String>> = optional(text()),
         /// Headers of the response. Without it, none of its own.
         /// Example: `headers = { "Retry-After" = "600" }`
-        pub headers: Vec<(Spanned<String>, Spanned<String>)> = map(HEADER_NAME, text()),
+        pub headers: Vec<(Spanned<String>, Spanned<String>)> = headers(text()),
     }
 }

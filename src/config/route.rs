@@ -48,14 +48,15 @@ table! {
         /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
         /// Networks of the clients that may use the route. Others get 403, with any token. Behind
-        /// `trusted_proxies`, the address that they report counts. Without it, all clients may.
+        /// `trusted_proxies`, the address that they report counts. Without it, all clients
+        /// may use it.
         /// Example: `allow_from = ["10.0.0.0/8", "2001:db8::/32"]`
         pub allow_from: Vec<ClientNetwork> = list_of_values(network(), 1),
         /// Rules over the claims of the token. A token that does not meet all of them gets 403 without a
         /// challenge. Without it, there are none.
         /// Example: `claims = [{ claim = "azp", one_of = ["web", "cli"] }]`
         pub claims: Vec<ClaimRule> = tables(ClaimRule::read),
-        /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, all are.
+        /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, those of all issuers are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
         /// Where a request may have its token: one place at a time. A cookie counts only from pages

@@ -110,7 +110,7 @@ impl Table<'_> {
             self.mismatch(&entry, expected("a list").or_help(bracketed));
             return None;
         }
-        self.elements(entry, least, &values)
+        self.elements(key, entry, least, &values)
     }
 
     fn take_list<T>(
@@ -121,7 +121,7 @@ impl Table<'_> {
     ) -> Option<Vec<Spanned<T>>> {
         let entry = self.take(key.name)?;
         if entry.value.is_array() {
-            return self.elements(entry, least, values);
+            return self.elements(key, entry, least, values);
         }
         // `"a, b"` may be one value, but is usually meant as a list.
         if let (Some(text), Ok(_), Some(list)) = (
@@ -142,16 +142,19 @@ impl Table<'_> {
     /// The readable elements; the faults of the others are recorded.
     fn elements<T>(
         &self,
+        key: Key,
         entry: Entry<'_>,
         least: usize,
         values: &impl ValueType<T>,
     ) -> Option<Vec<Spanned<T>>> {
         let elements = entry.value.as_array()?;
         if elements.len() < least {
-            self.mismatch(
-                &entry,
-                expected("at least one element").but_found("an empty list"),
-            );
+            let help = match key.default_meaning() {
+                Some(meaning) => format!("add one; without the key, {meaning}"),
+                None => "add one".to_owned(),
+            };
+            let mismatch = expected("at least one element").but_found("an empty list");
+            self.mismatch(&entry, mismatch.with_help(help));
             return None;
         }
         Some(

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 use super::{Entry, Table, indexed, join};
 use crate::config::mismatch::{expected, kind};
 use crate::config::names::{is_bare_key, nearest};
+use crate::config::owned_headers::HEADER_NAME;
 use crate::config::reference::{Description, Form, Key, Presence, TableReference};
 use crate::config::report::Spanned;
 use crate::config::secret::Secret;
@@ -143,14 +144,24 @@ impl<'f> Table<'f> {
         entries.into_iter().filter_map(read_one).collect()
     }
 
-    /// As [`Table::map`], with secrets as values.
-    pub(in crate::config) fn secrets(
+    /// Every `"NAME" = value` of the headers `key`. A header beside them is refused with a proposal.
+    pub(in crate::config) fn headers<T>(
         &mut self,
         key: Key,
-        pattern: &'static str,
+        values: impl ValueType<T>,
+    ) -> Vec<(Spanned<String>, Spanned<T>)> {
+        self.headers = Some(key.name);
+        self.map(key, HEADER_NAME, values)
+    }
+
+    /// As [`Table::headers`], with secrets as values.
+    pub(in crate::config) fn secret_headers(
+        &mut self,
+        key: Key,
     ) -> Vec<(Spanned<String>, Spanned<Secret>)> {
+        self.headers = Some(key.name);
         self.declare(key, Presence::Optional, || {
-            Form::Map(pattern, Description::secret())
+            Form::Map(HEADER_NAME, Description::secret())
         });
         let entries = self.pairs(key.name, || "a table".to_owned());
         let read_one = |(name, entry)| Some((name, self.secret_value(entry)?));

@@ -76,7 +76,7 @@ const ROUTE_KEYS: &[(&str, &str)] = &[
     ),
     (
         "allow_from = []",
-        "9: routes[0].allow_from: expected at least one element, but found an empty list",
+        "9: routes[0].allow_from: expected at least one element, but found an empty list (add one; without the key, all clients may use it)",
     ),
     (
         "scope = \"a\"\nany_scope = [\"b\"]",
@@ -112,7 +112,7 @@ const ROUTE_KEYS: &[(&str, &str)] = &[
     ),
     (
         "issuers = []",
-        "9: routes[0].issuers: expected at least one element, but found an empty list",
+        "9: routes[0].issuers: expected at least one element, but found an empty list (add one; without the key, those of all issuers are)",
     ),
     (
         "methods = \"post\"",

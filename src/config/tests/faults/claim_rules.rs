@@ -79,7 +79,7 @@ fn rule_has_a_claim_and_exactly_one_operator() {
         (
             "{ claim = \"a\", one_of = [] }",
             ".one_of",
-            "expected at least one element, but found an empty list".to_owned(),
+            "expected at least one element, but found an empty list (add one; without the key, see the other operators)".to_owned(),
         ),
         (
             "{ claim = \"a\", one_of = [\"b\", [\"c\"]] }",

@@ -114,6 +114,73 @@ fn misspelt_key_is_one_fault_and_its_consequences_none() {
 }
 
 #[test]
+fn word_of_another_program_is_one_fault_with_the_key_that_is_meant() {
+    let route = format!("{PUSH}[[routes]]\npath = \"/\"\nupstream = \"push\"\n");
+    let fault = |place: &str, found: &str, meant: &str| {
+        format!(
+            "gateway.toml:{place}.{found}: expected a known key, but found {found:?} (did you mean {meant:?}?)"
+        )
+    };
+    for (found, meant) in [
+        ("equals", "is"),
+        ("value", "is"),
+        ("in", "one_of"),
+        ("anyOf", "one_of"),
+        ("contains", "has"),
+        ("regex", "matches"),
+    ] {
+        let text = format!("{route}claims = [{{ claim = \"a\", {found} = \"b\" }}]");
+        assert_faults(&[(&text, &fault("6: routes[0].claims[0]", found, meant))]);
+    }
+    let text = format!("{route}claims = [{{ name = \"a\", is = \"b\" }}]");
+    assert_faults(&[(&text, &fault("6: routes[0].claims[0]", "name", "claim"))]);
+    for found in ["allow_origins", "allowedOrigins", "allow-origin", "orgins"] {
+        let text = format!("[cors]\n{found} = \"https://a.test\"");
+        assert_faults(&[(&text, &fault("2: cors", found, "origins"))]);
+    }
+    for (found, meant) in [
+        ("allowed_headers", "headers"),
+        ("exposeHeaders", "expose"),
+        ("allow_credentials", "credentials"),
+    ] {
+        let text = format!("[cors]\norigins = \"https://a.test\"\n{found} = true");
+        assert_faults(&[(&text, &fault("3: cors", found, meant))]);
+    }
+}
+
+#[test]
+fn header_beside_the_table_of_headers_is_proposed_in_it() {
+    let route = format!("{PUSH}[[routes]]\npath = \"/\"\n");
+    let fault = |table: &str, proposal: &str| {
+        format!(
+            "gateway.toml:6: routes[0].{table}.X-Key: expected a known key, but found \"X-Key\" ({proposal})"
+        )
+    };
+    let set = "did you mean set = { \"X-Key\" = … }?";
+    for (keys, report) in [
+        (
+            "upstream = \"push\"\nrequest_headers = { X-Key = \"s3cret\" }",
+            fault("request_headers", set),
+        ),
+        (
+            "upstream = \"push\"\nresponse_headers = { X-Key = \"s3cret\" }",
+            fault("response_headers", set),
+        ),
+        (
+            "public = true\nrespond = { status = 503, X-Key = \"1\" }",
+            fault("respond", "did you mean headers = { \"X-Key\" = … }?"),
+        ),
+    ] {
+        assert_faults(&[(&format!("{route}{keys}"), &report)]);
+    }
+    let other = format!("{route}upstream = \"push\"\nrequest_headers = {{ other = \"a\" }}");
+    assert_faults(&[(
+        &other,
+        "gateway.toml:6: routes[0].request_headers.other: expected a known key, but found \"other\" (known: \"set\" and \"remove\")",
+    )]);
+}
+
+#[test]
 fn repeated_key_is_one_fault_with_its_remedy() {
     let several = "(there may be several, so each begins with [[routes]])";
     let routes = |lines: &[usize]| {

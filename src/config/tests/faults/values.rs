@@ -44,7 +44,7 @@ const INVALID_VALUES: &[(&str, &str)] = &[
     ),
     (
         "[server]\nlisten = []",
-        "gateway.toml:2: server.listen: expected at least one element, but found an empty list",
+        "gateway.toml:2: server.listen: expected at least one element, but found an empty list (add one)",
     ),
     (
         "[server]\nexternal_url = \"https://api.example.com/v1\"",
