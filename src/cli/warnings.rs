@@ -4,10 +4,12 @@
 //! Nobody reads a warning that never goes away. So common and sound choices get none: public reads
 //! beside protected writes, `files.*` as a scope, a granted `*`.
 
+mod cors;
 mod header_rules;
 mod iss;
 mod issuers;
 mod no_effect;
+mod other_spellings;
 mod paths;
 mod routes;
 mod token_sources;
@@ -31,6 +33,7 @@ fn report_of(toml: &str, weak_choices: impl FnOnce(&Config) -> Vec<Fault>) -> Ve
 pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot) -> Vec<Fault> {
     let mut found = source.warnings().to_vec();
     found.extend(typos::weak_choices(config));
+    found.extend(other_spellings::weak_choices(config));
     if let Some(development) = &config.development {
         let fault = development
             .listen
@@ -43,6 +46,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     }
     found.extend(iss::weak_choices(config));
     found.extend(routes::weak_choices(config));
+    found.extend(cors::weak_choices(config));
     found.extend(header_rules::weak_choices(config));
     found.extend(token_sources::weak_choices(config));
     found.extend(no_effect::weak_choices(config));

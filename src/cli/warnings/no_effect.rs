@@ -5,10 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net};
 use url::Host;
 
-use crate::config::{
-    Access, ClientNetwork, Config, Cors, Fault, ListenAddress, Listener, Route, RouteCors, Spanned,
-    TargetAddress, TokenSource,
-};
+use crate::config::{ClientNetwork, Config, Fault, ListenAddress, Listener, Route, TargetAddress};
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = own_addresses(config);
@@ -17,7 +14,6 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         .iter()
         .filter_map(|route| no_client(config, route));
     found.extend(unreachable);
-    found.extend(headers_without_token(config));
     found
 }
 
@@ -148,44 +144,6 @@ fn has_loopback(network: &IpNet) -> bool {
     }
 }
 
-/// `headers` of CORS without `Authorization`: browsers then block each request with a token.
-fn headers_without_token(config: &Config) -> Vec<Fault> {
-    let inherits = |route: &&Route| matches!(route.cors, RouteCors::Inherited);
-    let common = config.cors.as_ref().and_then(|cors| {
-        let mut routes = config.routes.iter().filter(inherits);
-        blocks_tokens(cors, routes.find(|route| reads_header_only(route))?)
-    });
-    let own = config.routes.iter().filter_map(|route| match &route.cors {
-        RouteCors::Own(cors) if reads_header_only(route) => blocks_tokens(cors, route),
-        RouteCors::Own(_) | RouteCors::Inherited | RouteCors::Off => None,
-    });
-    common.into_iter().chain(own).collect()
-}
-
-fn reads_header_only(route: &Route) -> bool {
-    let is_header = |source: &Spanned<TokenSource>| source.value == TokenSource::Header;
-    route.access != Access::Public && route.token_from.iter().all(is_header)
-}
-
-fn blocks_tokens(cors: &Cors, route: &Route) -> Option<Fault> {
-    let names_it = |name: &Spanned<String>| {
-        name.value == "*" || name.value.eq_ignore_ascii_case("authorization")
-    };
-    if cors.headers.iter().any(names_it) {
-        return None;
-    }
-    let place = cors.headers.first().or(cors.origins.first())?;
-    let message = format!(
-        "headers does not list Authorization, so browsers send no token to {}",
-        route.quoted_paths()
-    );
-    Some(
-        place
-            .fault(message)
-            .with_help("add \"Authorization\" to headers"),
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use crate::cli::warnings::report_of;
@@ -286,39 +244,6 @@ mod tests {
             warnings("", ELSEWHERE, "allow_from = \"10.0.0.0/8\"\n"),
             [
                 "gateway.toml:4: routes[0].path: no client can be in allow_from: the gateway listens on this machine only (if a proxy on this machine is in front, set trusted_proxies = \"127.0.0.1\"; otherwise listen on another address)"
-            ]
-        );
-    }
-
-    #[test]
-    fn cors_headers_without_authorization_are_warned_of() {
-        let cors = |headers: &str| format!("[cors]\norigins = \"https://app.test\"\n{headers}\n");
-        for (headers, route, count) in [
-            ("", "", 0),
-            ("headers = \"X-Tenant\"", "", 1),
-            ("headers = []", "", 1),
-            ("headers = [\"X-Tenant\", \"authorization\"]", "", 0),
-            ("headers = \"*\"", "", 0),
-            ("headers = \"X-Tenant\"", "public = true\n", 0),
-            (
-                "headers = \"X-Tenant\"",
-                "token_from = { cookie = \"at\" }\n",
-                0,
-            ),
-            ("headers = \"X-Tenant\"", "cors = false\n", 0),
-            (
-                "",
-                "cors = { origins = \"https://app.test\", headers = \"X-Tenant\" }\n",
-                1,
-            ),
-        ] {
-            let found = warnings(&cors(headers), ELSEWHERE, route);
-            assert_eq!(found.len(), count, "{headers} {route}: {found:?}");
-        }
-        assert_eq!(
-            warnings(&cors("headers = \"X-Tenant\""), ELSEWHERE, ""),
-            [
-                "gateway.toml:3: cors.headers: headers does not list Authorization, so browsers send no token to \"/a\" (add \"Authorization\" to headers)"
             ]
         );
     }

@@ -57,17 +57,12 @@ const KNOWN_METHODS: [&str; 48] = [
 ];
 /// Names that other programs use for every method.
 const EVERY_METHOD: [&str; 3] = ["*", "ALL", "ANY"];
-/// Of service account tokens.
-const KUBERNETES_CLAIM: &str = "kubernetes.io";
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
     for route in &config.routes {
         found.extend(unusual_methods(route));
         found.extend(scopes(route).iter().filter_map(comma));
-        found.extend(route.claims.iter().filter_map(|rule| dots(&rule.claim)));
-        let claims = route.claim_headers.iter();
-        found.extend(claims.filter_map(|one| dots(&one.header.with_value(one.claim.clone()))));
     }
     for issuer in &config.issuers {
         found.extend(of_issuer(issuer));
@@ -130,28 +125,8 @@ fn comma(scope: &Spanned<String>) -> Option<Fault> {
     Some(fault.with_help(format!("separate scopes by spaces: {:?}", scopes.join(" "))))
 }
 
-// Other programs name a nested claim so. A name with a colon or a slash is a URL or has a namespace,
-// and Kubernetes has one claim that is named like a host.
-fn dots(claim: &Spanned<String>) -> Option<Fault> {
-    let name = claim.value.as_str();
-    let is_path = name.contains('.') && name.split('.').all(|part| !part.is_empty());
-    if !is_path || name.contains([':', '/']) || name == KUBERNETES_CLAIM {
-        return None;
-    }
-    let pointer = format!("/{}", name.replace('.', "/"));
-    let fault = claim.fault(format!(
-        "{name:?} is the name of one claim that contains a dot"
-    ));
-    Some(fault.with_help(format!("did you mean the JSON Pointer {pointer:?}?")))
-}
-
 fn of_issuer(issuer: &Issuer) -> Vec<Fault> {
-    let scopes = issuer.scope_claims.iter();
-    let mut found: Vec<_> = scopes
-        .filter_map(|source| dots(&source.with_value(source.value.claim.clone())))
-        .collect();
-    let rules = issuer.claims.iter().map(|rule| &rule.claim);
-    found.extend(issuer.audience_claims.iter().chain(rules).filter_map(dots));
+    let mut found = Vec::new();
     if let Audience::OneOf(names) = &issuer.audience {
         let stars = names.iter().filter(|name| name.value == "*");
         let fault = |name: &Spanned<String>| {
@@ -219,45 +194,6 @@ mod tests {
                 [expected]
             );
         }
-    }
-
-    #[test]
-    fn claim_name_with_dots_is_warned_of() {
-        let claim = |name: &str| {
-            format!(
-                "claim_headers = {{ \"X-A\" = {name:?} }}\n[issuers.corp]\nissuer = \"https://id.test\"\n\
-                 audience = \"a\"\nscope_claims = [\"scope\", {name:?}]\n"
-            )
-        };
-        for fine in [
-            "roles",
-            "https://api.example.com/roles",
-            "urn:example.com:roles",
-            "kubernetes.io",
-            "a..b",
-            "a.",
-        ] {
-            assert_eq!(warnings(&claim(fine)), [""; 0], "{fine}");
-        }
-        let message = "\"realm_access.roles\" is the name of one claim that contains a dot \
-                       (did you mean the JSON Pointer \"/realm_access/roles\"?)";
-        assert_eq!(
-            warnings(&claim("realm_access.roles")),
-            [
-                format!("gateway.toml:6: routes[0].claim_headers.X-A: {message}"),
-                format!("gateway.toml:10: issuers.corp.scope_claims[1]: {message}"),
-            ]
-        );
-        let rule = "claims = [{ claim = \"realm_access.roles\", has = \"a\" }]";
-        assert_eq!(
-            warnings(&format!(
-                "{rule}\n[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n{rule}\n"
-            )),
-            [
-                format!("gateway.toml:6: routes[0].claims[0].claim: {message}"),
-                format!("gateway.toml:10: issuers.corp.claims[0].claim: {message}"),
-            ]
-        );
     }
 
     #[test]

@@ -1,0 +1,164 @@
+//! Values in the spelling of other programs, which are valid here and matched literally.
+
+use crate::config::{Config, Fault, Issuer, Route, Spanned};
+
+/// Of service account tokens.
+const KUBERNETES_CLAIM: &str = "kubernetes.io";
+
+pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
+    let mut found = Vec::new();
+    for route in &config.routes {
+        found.extend(route.path.iter().filter_map(foreign_parameter));
+        found.extend(claims_of_route(route).iter().filter_map(dots));
+    }
+    for issuer in &config.issuers {
+        found.extend(claims_of_issuer(issuer).iter().filter_map(dots));
+    }
+    found
+}
+
+/// The claims that a route names, where it names them.
+fn claims_of_route(route: &Route) -> Vec<Spanned<String>> {
+    let rules = route.claims.iter().map(|rule| rule.claim.clone());
+    let headers = route.claim_headers.iter();
+    let headers = headers.map(|header| header.header.with_value(header.claim.clone()));
+    rules.chain(headers).collect()
+}
+
+/// The claims that an issuer names, where it names them.
+fn claims_of_issuer(issuer: &Issuer) -> Vec<Spanned<String>> {
+    let scopes = issuer.scope_claims.iter();
+    let scopes = scopes.map(|source| source.with_value(source.value.claim.clone()));
+    let rules = issuer.claims.iter().map(|rule| rule.claim.clone());
+    let audience = issuer.audience_claims.iter().cloned();
+    scopes.chain(audience).chain(rules).collect()
+}
+
+// Other gateways write parameters and patterns like this.
+fn foreign_parameter(path: &Spanned<String>) -> Option<Fault> {
+    let name_of = |segment: &&str| {
+        let colon = segment.strip_prefix(':').filter(|name| !name.is_empty());
+        let angled = || segment.strip_prefix('<')?.strip_suffix('>');
+        colon
+            .map(str::to_owned)
+            .or_else(|| angled().map(|name| name.rsplit(':').next().unwrap_or(name).to_owned()))
+    };
+    let found = path
+        .value
+        .split('/')
+        .find_map(|segment| Some((segment, name_of(&segment)?)));
+    let is_expression = |segment: &&str| {
+        [".*", "(.*)", ".+", "[^/]+", "([^/]+)", "[0-9]+", "\\d+"].contains(segment)
+    };
+    let expression = || {
+        path.value
+            .split('/')
+            .find(is_expression)
+            .map(|segment| (segment, "name".to_owned()))
+    };
+    let (segment, name) = found.or_else(expression)?;
+    let fault = path.fault(format!("{segment:?} is matched literally"));
+    Some(fault.with_help(format!("{{{name}}} matches any segment")))
+}
+
+// Other programs name a nested claim so. A name with a colon or a slash is a URL or has a namespace,
+// and Kubernetes has one claim that is named like a host.
+fn dots(claim: &Spanned<String>) -> Option<Fault> {
+    let name = claim.value.as_str();
+    let is_path = name.contains('.') && name.split('.').all(|part| !part.is_empty());
+    if !is_path || name.contains([':', '/']) || name == KUBERNETES_CLAIM {
+        return None;
+    }
+    let pointer = format!("/{}", name.replace('.', "/"));
+    let fault = claim.fault(format!(
+        "{name:?} is the name of one claim that contains a dot"
+    ));
+    Some(fault.with_help(format!("did you mean the JSON Pointer {pointer:?}?")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cli::warnings::report_of;
+
+    fn warnings(keys: &str) -> Vec<String> {
+        let toml = format!(
+            "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/\"\nupstream = \"up\"\n{keys}\n"
+        );
+        report_of(&toml, super::weak_choices)
+    }
+
+    #[test]
+    fn parameter_in_the_syntax_of_another_gateway_is_warned_of() {
+        let found =
+            |path: &str| warnings(&format!("[[routes]]\npath = \"{path}\"\nupstream = \"up\""));
+        assert_eq!(found("/a/x:y/:"), [""; 0]);
+        for (path, message) in [
+            (
+                "/orders/:id/items",
+                "\":id\" is matched literally ({id} matches any segment)",
+            ),
+            (
+                "/orders/<int:id>",
+                "\"<int:id>\" is matched literally ({id} matches any segment)",
+            ),
+            (
+                "/orders/[0-9]+",
+                "\"[0-9]+\" is matched literally ({name} matches any segment)",
+            ),
+        ] {
+            let found = found(path);
+            assert!(found.len() == 1 && found[0].ends_with(message), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn every_path_of_a_list_is_warned_of() {
+        let toml = "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+                    [[routes]]\npath = [\"/a/:x\", \"/b/:x\"]\nupstream = \"up\"\n";
+        let found = report_of(toml, super::weak_choices);
+        assert_eq!(found.len(), 2, "{found:?}");
+        for (index, line) in found.iter().enumerate() {
+            let place = format!("routes[0].path[{index}]: \":x\" is matched literally");
+            assert!(line.contains(&place), "{line}");
+        }
+    }
+
+    #[test]
+    fn claim_name_with_dots_is_warned_of() {
+        let claim = |name: &str| {
+            format!(
+                "claim_headers = {{ \"X-A\" = {name:?} }}\n[issuers.corp]\nissuer = \"https://id.test\"\n\
+                 audience = \"a\"\nscope_claims = [\"scope\", {name:?}]\n"
+            )
+        };
+        for fine in [
+            "roles",
+            "https://api.example.com/roles",
+            "urn:example.com:roles",
+            "kubernetes.io",
+            "a..b",
+            "a.",
+        ] {
+            assert_eq!(warnings(&claim(fine)), [""; 0], "{fine}");
+        }
+        let message = "\"realm_access.roles\" is the name of one claim that contains a dot \
+                       (did you mean the JSON Pointer \"/realm_access/roles\"?)";
+        assert_eq!(
+            warnings(&claim("realm_access.roles")),
+            [
+                format!("gateway.toml:6: routes[0].claim_headers.X-A: {message}"),
+                format!("gateway.toml:10: issuers.corp.scope_claims[1]: {message}"),
+            ]
+        );
+        let rule = "claims = [{ claim = \"realm_access.roles\", has = \"a\" }]";
+        assert_eq!(
+            warnings(&format!(
+                "{rule}\n[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\n{rule}\n"
+            )),
+            [
+                format!("gateway.toml:6: routes[0].claims[0].claim: {message}"),
+                format!("gateway.toml:10: issuers.corp.claims[0].claim: {message}"),
+            ]
+        );
+    }
+}
