@@ -40,7 +40,7 @@ fn settings(development: &config::Development) -> dev::DevelopmentSettings {
     let clients = development
         .clients
         .iter()
-        .map(|client| dev::RegisteredClient {
+        .map(|client| dev::ConfiguredClient {
             id: client.value.id.clone(),
             secret: client.value.secret.expose().into(),
             // A list longer than a token may grant allows no scope.

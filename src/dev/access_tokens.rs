@@ -16,9 +16,9 @@ use jsonwebtoken::jwk::JwkSet;
 use serde::{Deserialize, Serialize};
 
 use super::audience::Audience;
+use super::error::RequestError;
 use super::expiring_map::ExpiringMap;
 use super::keys::SigningKey;
-use super::request::RequestError;
 use crate::oauth::UnixTime;
 use crate::oauth::jose::{TokenShape, classify};
 use crate::sync::lock;

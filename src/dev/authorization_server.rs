@@ -29,9 +29,11 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::access_tokens::AccessTokens;
+use super::credentials::Credentials;
+use super::error::RequestError;
 use super::listener::READ_TIMEOUT;
-use super::request::{Credentials, Parameters, RequestError};
-use super::{DevelopmentSettings, RegisteredClient, Response, json_response};
+use super::parameters::Parameters;
+use super::{ConfiguredClient, DevelopmentSettings, Response, json_response};
 use crate::clock;
 use crate::oauth::UnixTime;
 
@@ -166,7 +168,7 @@ impl AuthorizationServer {
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-    ) -> Result<&RegisteredClient, RequestError> {
+    ) -> Result<&ConfiguredClient, RequestError> {
         let credentials = Credentials::read(headers, parameters)?;
         let registered = self
             .settings

@@ -9,7 +9,8 @@
 //!    rebinding: its own name, resolved to 127.0.0.1 in the developer's browser.
 //!
 //! - `authorization_server`: the endpoints: token, introspection, revocation, JWKS, metadata
-//! - `request`: parameters and credentials of requests, and the errors of RFC 6749
+//! - `parameters`, `credentials`: what requests carry
+//! - `error`: why a request is rejected
 //! - `access_tokens`: issues, recognizes and revokes access tokens
 //! - `expiring_map`: a bounded map whose entries expire
 //! - `audience`: the `resource` parameter (RFC 8707) and the claim `aud`
@@ -20,11 +21,13 @@
 mod access_tokens;
 mod audience;
 mod authorization_server;
+mod credentials;
 mod echo;
+mod error;
 mod expiring_map;
 mod keys;
 mod listener;
-mod request;
+mod parameters;
 
 use std::io;
 use std::net::SocketAddr;
@@ -60,12 +63,12 @@ pub struct DevelopmentSettings {
     /// The algorithm that tokens are signed with.
     pub algorithm: SigningAlgorithm,
     /// The clients that may request tokens.
-    pub clients: Vec<RegisteredClient>,
+    pub clients: Vec<ConfiguredClient>,
 }
 
-/// A registered, confidential client (RFC 6749 §2).
+/// A confidential client in the file (RFC 6749 §2).
 #[derive(Debug)]
-pub struct RegisteredClient {
+pub struct ConfiguredClient {
     /// Its `client_id`.
     pub id: String,
     /// Its `client_secret`.

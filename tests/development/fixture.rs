@@ -6,7 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
-use scopegate::dev::{DevelopmentServers, DevelopmentSettings, RegisteredClient};
+use scopegate::dev::{ConfiguredClient, DevelopmentServers, DevelopmentSettings};
 use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
 use scopegate::values::{SigningAlgorithm, TokenFormat};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(crate) struct Fixture {
 }
 
 pub(crate) fn settings(algorithm: SigningAlgorithm) -> DevelopmentSettings {
-    let client = |id: &str, secret: &str, scope: &str| RegisteredClient {
+    let client = |id: &str, secret: &str, scope: &str| ConfiguredClient {
         id: id.to_owned(),
         secret: secret.to_owned().into(),
         allowed_scope: ScopeSet::parse(scope, GrantedWildcards::Honoured).expect("few scopes"),

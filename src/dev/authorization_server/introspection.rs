@@ -1,6 +1,7 @@
 //! The introspection endpoint: the claims of a token, while it is active (RFC 7662).
 //!
-//! The caller authenticates as a client, or by an access token that grants [`SCOPE`] (§2.1), as in
+//! The caller authenticates as a client, or by an access token in `Authorization` that grants
+//! [`SCOPE`] (§2.1), as in
 //! MobileFirst.
 
 use http::{HeaderMap, StatusCode};
@@ -9,7 +10,8 @@ use serde_json::json;
 
 use super::{AuthorizationServer, now};
 use crate::dev::access_tokens::Claims;
-use crate::dev::request::{Parameters, RequestError};
+use crate::dev::error::RequestError;
+use crate::dev::parameters::Parameters;
 use crate::dev::{Response, json_response};
 use crate::oauth::bearer::{self, BearerError};
 use crate::oauth::scope::{GrantedWildcards, ScopeSet};

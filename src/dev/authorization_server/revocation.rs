@@ -7,7 +7,8 @@ use http_body_util::Full;
 
 use super::{AuthorizationServer, now};
 use crate::dev::Response;
-use crate::dev::request::{Parameters, RequestError};
+use crate::dev::error::RequestError;
+use crate::dev::parameters::Parameters;
 use crate::oauth::bearer;
 
 impl AuthorizationServer {

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::{AuthorizationServer, now};
 use crate::dev::access_tokens::{Claims, random_text};
 use crate::dev::audience::Audience;
-use crate::dev::request::{Parameters, RequestError};
+use crate::dev::error::RequestError;
+use crate::dev::parameters::Parameters;
 use crate::dev::{Response, json_response};
 use crate::oauth::scope::{ScopeSet, check_scope_token};
 
