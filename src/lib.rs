@@ -130,6 +130,8 @@
 //! | `admin::connections` | a connection to the admin listener changes its stage | no |
 //! | `reload` | the result of the last reload | no |
 //! | `dev::access_tokens` | the development authorization server issues or revokes a token | no |
+//! | `dev::authorization_codes` | it opens a consent page, or issues or redeems a code | no |
+//! | `dev::clients` | it registers or finds a client | no |
 //!
 //! `sync` defines the helper that locks. `moka` locks inside `TokenCache`, which a worker asks only
 //! for tokens that are in neither its connection's cache nor its own.

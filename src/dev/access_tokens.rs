@@ -47,7 +47,7 @@ pub(super) struct AccessTokens {
     format: TokenFormat,
     key: SigningKey,
     opaque: Mutex<ExpiringMap<Claims>>,
-    /// By `jti`.
+    /// By `jti`: JWTs, and what stolen authorization codes led to.
     revoked: Mutex<ExpiringMap<()>>,
 }
 
@@ -84,15 +84,15 @@ impl AccessTokens {
 
     /// The claims of a token that this server issued and that is active (RFC 7662 §2.2).
     pub(super) fn find_active(&self, token: &str, now: UnixTime) -> Option<Claims> {
-        match classify(token) {
+        let claims: Claims = match classify(token) {
             Ok(TokenShape::Jwt(jws)) if self.key.verifies(&jws) => {
-                let claims: Claims = serde_json::from_slice(jws.payload()).ok()?;
-                let is_revoked = || lock(&self.revoked).get(&claims.jti, now).is_some();
-                (now < claims.expires_at() && !is_revoked()).then_some(claims)
+                serde_json::from_slice(jws.payload()).ok()?
             }
-            Ok(TokenShape::Opaque) => lock(&self.opaque).get(token, now).cloned(),
-            Ok(TokenShape::Jwt(_)) | Err(_) => None,
-        }
+            Ok(TokenShape::Opaque) => lock(&self.opaque).get(token, now).cloned()?,
+            Ok(TokenShape::Jwt(_)) | Err(_) => return None,
+        };
+        let is_revoked = || lock(&self.revoked).get(&claims.jti, now).is_some();
+        (now < claims.expires_at() && !is_revoked()).then_some(claims)
     }
 
     /// Makes an active token inactive (RFC 7009 §2.1).
@@ -101,6 +101,11 @@ impl AccessTokens {
             lock(&self.revoked).insert(&claims.jti, (), claims.expires_at(), now);
         }
         tracing::debug!(client = claims.client_id, "access token revoked");
+    }
+
+    /// Makes the token with this `jti` inactive, issued already or not.
+    pub(super) fn revoke_by_jti(&self, jti: &str, expires_at: UnixTime, now: UnixTime) {
+        lock(&self.revoked).insert(jti, (), expires_at, now);
     }
 
     /// The public key that verifies JWTs (RFC 7517 §5).

@@ -2,14 +2,20 @@
 //!
 //! | request | response |
 //! |---|---|
-//! | `POST /token`, `POST /{runtime}/api/az/v1/token`, the paths in `token_paths` | an access token (RFC 6749 §4.4, RFC 9068) |
+//! | `GET /authorize` | a page that asks for consent (RFC 6749 §4.1) |
+//! | `POST /authorize`, by the button of that page | a redirect with a code |
+//! | `POST /token`, `POST /{runtime}/api/az/v1/token`, the paths in `token_paths` | an access token (RFC 6749 §4.1.3 and §4.4, RFC 9068) |
+//! | `POST /register` | the identifier of a new client (RFC 7591) |
 //! | `POST /introspect`, `POST /{runtime}/api/az/v1/introspection` | the claims of an active token (RFC 7662 §2) |
 //! | `POST /revoke` | empty: the token is revoked (RFC 7009 §2) |
 //! | `DELETE /Session` | empty: the bearer token of the request is revoked, as in Aidbox |
 //! | `GET /jwks` | the key that verifies its JWTs (RFC 7517 §5) |
 //! | `GET /.well-known/oauth-authorization-server`, `GET /.well-known/openid-configuration` | metadata (RFC 8414 §3) |
 
+mod authorization;
 mod introspection;
+mod page;
+mod registration;
 mod revocation;
 mod token;
 
@@ -18,35 +24,40 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest;
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, ORIGIN, PRAGMA, WWW_AUTHENTICATE};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CACHE_CONTROL, PRAGMA, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use super::access_tokens::AccessTokens;
+use super::authorization_codes::AuthorizationCodes;
+use super::callers::{Access, Caller, forbidden_response, preflight_response};
+use super::clients::{Client, Clients};
 use super::credentials::Credentials;
 use super::error::RequestError;
 use super::listener::READ_TIMEOUT;
 use super::parameters::Parameters;
-use super::{ConfiguredClient, DevelopmentSettings, Response, json_response};
+use super::{DevelopmentSettings, Response, json_response};
 use crate::clock;
 use crate::oauth::UnixTime;
 
 const MAX_BODY: usize = 64 * 1024;
 
-/// The client authentication methods of every endpoint that has them (RFC 8414 §2).
-const AUTH_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
+/// How clients authenticate at the token and revocation endpoints (RFC 8414 §2).
+const AUTH_METHODS: [&str; 3] = ["client_secret_basic", "client_secret_post", "none"];
+
+/// The same at the introspection endpoint, which is for clients of the file.
+const SECRET_METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 
 pub(super) struct AuthorizationServer {
     settings: DevelopmentSettings,
     issuer: String,
     /// The path prefix of MobileFirst's endpoints.
     mobile_first_prefix: String,
+    clients: Clients,
+    codes: AuthorizationCodes,
     tokens: AccessTokens,
 }
 
@@ -55,6 +66,7 @@ enum OAuthEndpoint {
     Jwks,
     Metadata,
     Authorization,
+    Registration,
     Token,
     Introspection,
     Revocation,
@@ -63,12 +75,14 @@ enum OAuthEndpoint {
 
 /// Creates the server with a new signing key. Its issuer is `http://` and `address`.
 pub(super) fn new(
-    settings: DevelopmentSettings,
+    mut settings: DevelopmentSettings,
     address: SocketAddr,
 ) -> io::Result<Arc<AuthorizationServer>> {
     Ok(Arc::new(AuthorizationServer {
         issuer: format!("http://{address}"),
         mobile_first_prefix: format!("/{}/api/az/v1", settings.runtime),
+        clients: Clients::new(std::mem::take(&mut settings.clients)),
+        codes: AuthorizationCodes::new(),
         tokens: AccessTokens::new(settings.token_format, settings.algorithm)?,
         settings,
     }))
@@ -79,52 +93,51 @@ pub(super) async fn handle(
     server: Arc<AuthorizationServer>,
     request: Request<Incoming>,
 ) -> Response {
-    if is_cross_site(request.headers()) {
-        let hint = "this server accepts no requests from pages of other sites";
-        return json_response(
-            StatusCode::FORBIDDEN,
-            &json!({ "error": "cross_site_request", "hint": hint }),
-        );
+    let endpoint = server.endpoint(request.uri().path());
+    let access = endpoint.map_or(Access::Programs, |endpoint| {
+        endpoint.access(request.method())
+    });
+    let caller = Caller::of(request.headers());
+    if !caller.may_use(access, request.headers()) {
+        return forbidden_response();
     }
-    let Some(endpoint) = server.endpoint(request.uri().path()) else {
+    let Some(endpoint) = endpoint else {
         return json_response(StatusCode::NOT_FOUND, &json!({ "error": "not_found" }));
     };
-    match (endpoint, request.method()) {
-        (OAuthEndpoint::Jwks, &Method::GET | &Method::HEAD) => {
-            json_response(StatusCode::OK, &server.tokens.jwks())
+    if access != Access::LoopbackPages {
+        return server.respond(endpoint, request).await;
+    }
+    let is_preflight = request.method() == Method::OPTIONS
+        && request
+            .headers()
+            .contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    caller.share(if is_preflight {
+        preflight_response()
+    } else {
+        server.respond(endpoint, request).await
+    })
+}
+
+impl OAuthEndpoint {
+    /// Who may send it a request. Browser clients need those that MCP's authorization uses.
+    fn access(self, method: &Method) -> Access {
+        match self {
+            Self::Authorization if method == Method::POST => Access::OwnPage,
+            Self::Authorization => Access::Navigation,
+            Self::Jwks | Self::Metadata | Self::Registration | Self::Token | Self::Revocation => {
+                Access::LoopbackPages
+            }
+            Self::Introspection | Self::EndSession => Access::Programs,
         }
-        (OAuthEndpoint::Metadata, &Method::GET | &Method::HEAD) => {
-            json_response(StatusCode::OK, &server.metadata())
+    }
+
+    fn allowed_methods(self) -> &'static str {
+        match self {
+            Self::Jwks | Self::Metadata => "GET, HEAD",
+            Self::Authorization => "GET, POST",
+            Self::Registration | Self::Token | Self::Introspection | Self::Revocation => "POST",
+            Self::EndSession => "DELETE",
         }
-        // Libraries expect an authorization endpoint, so there is one. It has no grant yet.
-        (OAuthEndpoint::Authorization, &Method::GET) => json_response(
-            StatusCode::BAD_REQUEST,
-            &json!({ "error": "unsupported_response_type" }),
-        ),
-        (OAuthEndpoint::Token, &Method::POST) => {
-            server
-                .handle_post(request, AuthorizationServer::issue)
-                .await
-        }
-        (OAuthEndpoint::Introspection, &Method::POST) => {
-            server
-                .handle_post(request, AuthorizationServer::introspect)
-                .await
-        }
-        (OAuthEndpoint::Revocation, &Method::POST) => {
-            server
-                .handle_post(request, AuthorizationServer::revoke)
-                .await
-        }
-        (OAuthEndpoint::EndSession, &Method::DELETE) => {
-            no_store(server.end_session(request.headers()))
-        }
-        (OAuthEndpoint::Jwks | OAuthEndpoint::Metadata, _) => method_not_allowed("GET, HEAD"),
-        (OAuthEndpoint::Token | OAuthEndpoint::Introspection | OAuthEndpoint::Revocation, _) => {
-            method_not_allowed("POST")
-        }
-        (OAuthEndpoint::Authorization, _) => method_not_allowed("GET"),
-        (OAuthEndpoint::EndSession, _) => method_not_allowed("DELETE"),
     }
 }
 
@@ -140,6 +153,7 @@ impl AuthorizationServer {
                     Some(OAuthEndpoint::Metadata)
                 }
                 "/authorize" => Some(OAuthEndpoint::Authorization),
+                "/register" => Some(OAuthEndpoint::Registration),
                 "/token" => Some(OAuthEndpoint::Token),
                 "/introspect" => Some(OAuthEndpoint::Introspection),
                 "/revoke" => Some(OAuthEndpoint::Revocation),
@@ -149,6 +163,39 @@ impl AuthorizationServer {
                     is_token_path.then_some(OAuthEndpoint::Token)
                 }
             },
+        }
+    }
+
+    async fn respond(&self, endpoint: OAuthEndpoint, request: Request<Incoming>) -> Response {
+        match (endpoint, request.method()) {
+            (OAuthEndpoint::Jwks, &Method::GET | &Method::HEAD) => {
+                json_response(StatusCode::OK, &self.tokens.jwks())
+            }
+            (OAuthEndpoint::Metadata, &Method::GET | &Method::HEAD) => {
+                json_response(StatusCode::OK, &self.metadata())
+            }
+            (OAuthEndpoint::Authorization, &Method::GET) => {
+                not_stored(self.show_page(request.uri().query().unwrap_or_default()))
+            }
+            (OAuthEndpoint::Authorization, &Method::POST) => {
+                not_stored(self.press_button(request).await)
+            }
+            (OAuthEndpoint::Registration, &Method::POST) => {
+                let (head, body) = request.into_parts();
+                let body = read_body(body).await;
+                no_store(body.and_then(|body| self.register(&head.headers, &body)))
+            }
+            (OAuthEndpoint::Token, &Method::POST) => self.handle_post(request, Self::issue).await,
+            (OAuthEndpoint::Introspection, &Method::POST) => {
+                self.handle_post(request, Self::introspect).await
+            }
+            (OAuthEndpoint::Revocation, &Method::POST) => {
+                self.handle_post(request, Self::revoke).await
+            }
+            (OAuthEndpoint::EndSession, &Method::DELETE) => {
+                no_store(self.end_session(request.headers()))
+            }
+            (_, _) => method_not_allowed(endpoint.allowed_methods()),
         }
     }
 
@@ -168,49 +215,32 @@ impl AuthorizationServer {
         &self,
         headers: &HeaderMap,
         parameters: &Parameters,
-    ) -> Result<&ConfiguredClient, RequestError> {
+        now: UnixTime,
+    ) -> Result<Arc<Client>, RequestError> {
         let credentials = Credentials::read(headers, parameters)?;
-        let registered = self
-            .settings
-            .clients
-            .iter()
-            .find(|client| credentials.has_id(&client.id));
-        registered
-            .filter(|client| {
-                let secret = client.secret.expose_secret();
-                let literal = credentials.literal.as_ref();
-                is_same_secret(secret, &credentials.secret)
-                    || literal.is_some_and(|(_, literal)| is_same_secret(secret, literal))
-            })
-            .ok_or(RequestError::InvalidClient(
-                "unknown client or wrong secret",
-            ))
+        self.clients.authenticate(&credentials, now)
     }
 
     fn metadata(&self) -> Value {
+        let url = |path: &str| format!("{}{path}", self.issuer);
         json!({
             "issuer": self.issuer,
-            "authorization_endpoint": format!("{}/authorize", self.issuer),
-            "token_endpoint": format!("{}/token", self.issuer),
-            "introspection_endpoint": format!("{}/introspect", self.issuer),
-            "revocation_endpoint": format!("{}/revoke", self.issuer),
-            "jwks_uri": format!("{}/jwks", self.issuer),
-            "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
+            "authorization_endpoint": url("/authorize"),
+            "token_endpoint": url("/token"),
+            "registration_endpoint": url("/register"),
+            "introspection_endpoint": url("/introspect"),
+            "revocation_endpoint": url("/revoke"),
+            "jwks_uri": url("/jwks"),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "client_credentials"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
             "token_endpoint_auth_methods_supported": AUTH_METHODS,
-            "introspection_endpoint_auth_methods_supported": AUTH_METHODS,
             "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+            "introspection_endpoint_auth_methods_supported": SECRET_METHODS,
         })
     }
-}
-
-// Any web page can make a browser post a form to loopback, and the secrets are public. Browsers
-// mark such requests with Fetch Metadata, older ones with `Origin`.
-fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site == "cross-site")
-        || headers.contains_key(ORIGIN)
 }
 
 fn method_not_allowed(allowed: &'static str) -> Response {
@@ -224,9 +254,12 @@ fn method_not_allowed(allowed: &'static str) -> Response {
     response
 }
 
-// No cache may store a token or its claims (RFC 6749 §5.1).
 fn no_store(outcome: Result<Response, RequestError>) -> Response {
-    let mut response = outcome.unwrap_or_else(error_response);
+    not_stored(outcome.unwrap_or_else(error_response))
+}
+
+// No cache may store a token, its claims or a code (RFC 6749 §5.1).
+fn not_stored(mut response: Response) -> Response {
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -243,13 +276,6 @@ async fn read_body(body: Incoming) -> Result<Bytes, RequestError> {
         Ok(Err(_)) => Err(RequestError::InvalidRequest("expected a whole body")),
         Err(_) => Err(RequestError::TooSlow),
     }
-}
-
-// Comparing digests leaks neither content nor length through timing.
-fn is_same_secret(expected: &str, found: &str) -> bool {
-    let [expected, found] =
-        [expected, found].map(|secret| digest::digest(&digest::SHA256, secret.as_bytes()));
-    verify_slices_are_equal(expected.as_ref(), found.as_ref()).is_ok()
 }
 
 fn now() -> UnixTime {

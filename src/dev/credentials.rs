@@ -14,7 +14,8 @@ use super::parameters::Parameters;
 /// Credentials that a client presents, not verified yet.
 pub(super) struct Credentials {
     pub(super) id: String,
-    pub(super) secret: String,
+    /// `None` if only the id is there, as public clients send it (RFC 6749 §3.2.1).
+    pub(super) secret: Option<String>,
     /// Id and secret as Basic spells them: many clients send both as they are (RFC 7617).
     pub(super) literal: Option<(String, String)>,
 }
@@ -34,23 +35,23 @@ impl Credentials {
             (Some(header), None, None) => basic_credentials(header).ok_or(
                 RequestError::InvalidClient("expected well-formed Basic credentials"),
             )?,
-            (None, _, Some(secret)) => match parameters.get("client_id") {
-                Some(id) => Self {
+            (None, _, secret) => match (parameters.get("client_id"), secret) {
+                (Some(id), secret) => Self {
                     id: id.to_owned(),
-                    secret: secret.to_owned(),
+                    secret: secret.map(str::to_owned),
                     literal: None,
                 },
-                None => {
+                (None, Some(_)) => {
                     return Err(RequestError::InvalidRequest(
                         "expected client_id beside client_secret",
                     ));
                 }
+                (None, None) => {
+                    return Err(RequestError::InvalidClient(
+                        "expected client authentication",
+                    ));
+                }
             },
-            (None, _, None) => {
-                return Err(RequestError::InvalidClient(
-                    "expected client authentication",
-                ));
-            }
         };
         // Many clients repeat their client_id beside Basic. It must name the same client.
         if parameters
@@ -85,7 +86,7 @@ fn basic_credentials(header: &HeaderValue) -> Option<Credentials> {
     let (id, secret) = decoded.split_once(':')?;
     Some(Credentials {
         id: decode_form_value(id),
-        secret: decode_form_value(secret),
+        secret: Some(decode_form_value(secret)),
         literal: Some((id.to_owned(), secret.to_owned())),
     })
 }

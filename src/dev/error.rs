@@ -13,6 +13,12 @@ pub(super) enum RequestError {
     InvalidClient(&'static str),
     UnauthorizedClient(&'static str),
     InvalidScope(&'static str),
+    /// An authorization code that is not redeemed (RFC 6749 §5.2).
+    InvalidGrant(&'static str),
+    UnsupportedResponseType,
+    /// A `redirect_uri` that leads off this machine (RFC 7591 §3.2.2).
+    InvalidRedirectUri,
+    InvalidClientMetadata(&'static str),
     /// A `resource` that is no URI or was not granted (RFC 8707 §2).
     InvalidTarget(&'static str),
     UnsupportedGrantType,
@@ -34,6 +40,9 @@ impl RequestError {
     pub(super) const SEVERAL_AUTHENTICATIONS: Self =
         Self::InvalidRequest("expected one client authentication method, but found more");
 
+    pub(super) const REPEATED_PARAMETER: Self =
+        Self::InvalidRequest("expected each parameter at most once, with a string value");
+
     pub(super) fn code(self) -> &'static str {
         match self {
             Self::InvalidRequest(_)
@@ -44,6 +53,10 @@ impl RequestError {
             Self::UnauthorizedClient(_) => "unauthorized_client",
             Self::InvalidScope(_) => "invalid_scope",
             Self::InvalidTarget(_) => "invalid_target",
+            Self::InvalidGrant(_) => "invalid_grant",
+            Self::UnsupportedResponseType => "unsupported_response_type",
+            Self::InvalidRedirectUri => "invalid_redirect_uri",
+            Self::InvalidClientMetadata(_) => "invalid_client_metadata",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::ServerError => "server_error",
             // RFC 6750 has no error code for a request without a token.
@@ -59,8 +72,16 @@ impl RequestError {
             | Self::InvalidClient(text)
             | Self::UnauthorizedClient(text)
             | Self::InvalidScope(text)
+            | Self::InvalidGrant(text)
+            | Self::InvalidClientMetadata(text)
             | Self::InvalidTarget(text) => text,
-            Self::UnsupportedGrantType => "expected grant_type client_credentials",
+            Self::UnsupportedResponseType => "expected response_type code",
+            Self::InvalidRedirectUri => {
+                "expected 1 to 8 redirect_uris, each http or https on localhost, 127.0.0.1 or [::1]"
+            }
+            Self::UnsupportedGrantType => {
+                "expected grant_type authorization_code or client_credentials"
+            }
             Self::BodyTooLarge => "expected a body of at most 64 KiB",
             Self::TooSlow => "expected the body within 10 seconds",
             Self::ServerError => "no token could be made",
@@ -81,6 +102,10 @@ impl RequestError {
             | Self::UnauthorizedClient(_)
             | Self::InvalidScope(_)
             | Self::InvalidTarget(_)
+            | Self::InvalidGrant(_)
+            | Self::UnsupportedResponseType
+            | Self::InvalidRedirectUri
+            | Self::InvalidClientMetadata(_)
             | Self::UnsupportedGrantType
             | Self::MalformedBearer => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -115,6 +140,10 @@ impl RequestError {
             | Self::UnauthorizedClient(_)
             | Self::InvalidScope(_)
             | Self::InvalidTarget(_)
+            | Self::InvalidGrant(_)
+            | Self::UnsupportedResponseType
+            | Self::InvalidRedirectUri
+            | Self::InvalidClientMetadata(_)
             | Self::UnsupportedGrantType
             | Self::BodyTooLarge
             | Self::TooSlow

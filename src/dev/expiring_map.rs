@@ -68,10 +68,17 @@ impl<T> ExpiringMap<T> {
         (now < entry.expires_at).then_some(&entry.value)
     }
 
+    /// Removes an entry. Returns its value, unless it has expired.
+    pub(super) fn take(&mut self, token: &str, now: UnixTime) -> Option<T> {
+        let age = *self.ages.get(&sha256(token))?;
+        let entry = self.remove_entry(age)?;
+        (now < entry.expires_at).then_some(entry.value)
+    }
+
     /// Removes an entry. Returns whether there was one.
     pub(super) fn remove(&mut self, token: &str) -> bool {
         match self.ages.get(&sha256(token)) {
-            Some(&age) => self.remove_entry(age),
+            Some(&age) => self.remove_entry(age).is_some(),
             None => false,
         }
     }
@@ -89,12 +96,11 @@ impl<T> ExpiringMap<T> {
         }
     }
 
-    fn remove_entry(&mut self, age: Age) -> bool {
-        let Some(entry) = self.entries.remove(&age) else {
-            return false;
-        };
+    fn remove_entry(&mut self, age: Age) -> Option<Entry<T>> {
+        let entry = self.entries.remove(&age)?;
         self.ages.remove(&entry.digest);
-        self.expiries.remove(&(entry.expires_at, age))
+        self.expiries.remove(&(entry.expires_at, age));
+        Some(entry)
     }
 }
 
@@ -158,6 +164,15 @@ mod tests {
             (map.entries.len(), map.ages.len(), map.expiries.len()),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn entry_is_taken_once_and_not_after_its_expiry() {
+        let mut map = full();
+        assert_eq!(map.take("long", at(9)), Some(1));
+        assert_eq!(map.take("long", at(9)), None);
+        assert_eq!(map.take("short", at(10)), None);
+        assert_eq!((map.entries.len(), map.expiries.len()), (0, 0));
     }
 
     #[test]

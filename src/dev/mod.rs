@@ -2,15 +2,24 @@
 //! only**.
 //!
 //! The signing key lives as long as the process, the clients' secrets are in the configuration
-//! file, and every configured client gets the tokens that it requests. Nobody else may reach that:
+//! file, and every client of the file gets the tokens that it requests. A client that registers itself
+//! gets them by one press of a button. Nobody else may reach that:
 //!
 //! 1. Both servers listen on loopback addresses only.
 //! 2. Both require a loopback name in `Host`. Otherwise a web page could request tokens by DNS
 //!    rebinding: its own name, resolved to 127.0.0.1 in the developer's browser.
+//! 3. Of web pages, only those of loopback origins may call it, and only some endpoints. Only its own
+//!    page may give consent.
+//! 4. Authorization codes are sent to loopback only.
 //!
 //! - `authorization_server`: the endpoints: token, introspection, revocation, JWKS, metadata
 //! - `parameters`, `credentials`: what requests carry
 //! - `error`: why a request is rejected
+//! - `clients`: those of the file and those that register themselves
+//! - `redirect_uri`: loopback redirect URIs
+//! - `pkce`: challenges and verifiers (RFC 7636)
+//! - `authorization_codes`: codes and open consent pages
+//! - `callers`: which web pages may call which endpoint
 //! - `access_tokens`: issues, recognizes and revokes access tokens
 //! - `expiring_map`: a bounded map whose entries expire
 //! - `audience`: the `resource` parameter (RFC 8707) and the claim `aud`
@@ -20,7 +29,10 @@
 
 mod access_tokens;
 mod audience;
+mod authorization_codes;
 mod authorization_server;
+mod callers;
+mod clients;
 mod credentials;
 mod echo;
 mod error;
@@ -28,6 +40,8 @@ mod expiring_map;
 mod keys;
 mod listener;
 mod parameters;
+mod pkce;
+mod redirect_uri;
 
 use std::io;
 use std::net::SocketAddr;

@@ -32,10 +32,7 @@ impl Parameters {
             .unwrap_or_default();
         let media_type = content_type.split(';').next().unwrap_or_default().trim();
         let parameters = if media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-            Self::deserialize(MapDeserializer::<_, ValueError>::new(
-                form_urlencoded::parse(body),
-            ))
-            .ok()
+            Self::of_form(body)
         } else if media_type.eq_ignore_ascii_case("application/json") {
             serde_json::from_slice(body).ok()
         } else {
@@ -43,9 +40,17 @@ impl Parameters {
                 "expected a form or JSON, with a matching Content-Type",
             ));
         };
-        parameters.ok_or(RequestError::InvalidRequest(
-            "expected each parameter at most once, with a string value",
-        ))
+        parameters.ok_or(RequestError::REPEATED_PARAMETER)
+    }
+
+    /// The parameters of a query (RFC 6749 §3.1).
+    pub(super) fn of_query(query: &str) -> Result<Self, RequestError> {
+        Self::of_form(query.as_bytes()).ok_or(RequestError::REPEATED_PARAMETER)
+    }
+
+    fn of_form(form: &[u8]) -> Option<Self> {
+        let pairs = MapDeserializer::<_, ValueError>::new(form_urlencoded::parse(form));
+        Self::deserialize(pairs).ok()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

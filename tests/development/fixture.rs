@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jsonwebtoken::jwk::JwkSet;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
+use reqwest::redirect::Policy;
 use reqwest::{Client as HttpClient, RequestBuilder, Response, StatusCode};
 use scopegate::dev::{ConfiguredClient, DevelopmentServers, DevelopmentSettings};
 use scopegate::oauth::scope::{GrantedWildcards, ScopeSet};
@@ -72,7 +73,11 @@ impl Fixture {
             .expect("both servers start");
         Self {
             servers,
-            http: HttpClient::builder().no_proxy().build().expect("a client"),
+            http: HttpClient::builder()
+                .no_proxy()
+                .redirect(Policy::none())
+                .build()
+                .expect("a client"),
         }
     }
 

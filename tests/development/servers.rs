@@ -32,8 +32,13 @@ async fn both_metadata_documents_name_every_endpoint() {
             metadata["introspection_endpoint"],
             format!("{}/introspect", fixture.issuer())
         );
+        assert_eq!(
+            metadata["registration_endpoint"],
+            format!("{}/register", fixture.issuer())
+        );
+        let with_none = json!(["client_secret_basic", "client_secret_post", "none"]);
+        assert_eq!(metadata["token_endpoint_auth_methods_supported"], with_none);
         let methods = json!(["client_secret_basic", "client_secret_post"]);
-        assert_eq!(metadata["token_endpoint_auth_methods_supported"], methods);
         assert_eq!(
             metadata["introspection_endpoint_auth_methods_supported"],
             methods
@@ -44,13 +49,18 @@ async fn both_metadata_documents_name_every_endpoint() {
         );
         assert_eq!(
             metadata["revocation_endpoint_auth_methods_supported"],
-            methods
+            with_none
         );
         assert_eq!(metadata["jwks_uri"], format!("{}/jwks", fixture.issuer()));
         assert_eq!(
             metadata["grant_types_supported"],
-            json!(["client_credentials"])
+            json!(["authorization_code", "client_credentials"])
         );
+        assert_eq!(metadata["response_types_supported"], json!(["code"]));
+        let challenges = &metadata["code_challenge_methods_supported"];
+        assert_eq!(challenges, &json!(["S256"]));
+        let iss = &metadata["authorization_response_iss_parameter_supported"];
+        assert_eq!(iss, &json!(true));
     }
 }
 

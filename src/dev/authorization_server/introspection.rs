@@ -1,8 +1,7 @@
 //! The introspection endpoint: the claims of a token, while it is active (RFC 7662).
 //!
 //! The caller authenticates as a client, or by an access token in `Authorization` that grants
-//! [`SCOPE`] (§2.1), as in
-//! MobileFirst.
+//! [`SCOPE`] (§2.1), as in MobileFirst.
 
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
@@ -48,6 +47,21 @@ impl AuthorizationServer {
         })
     }
 
+    // Everybody on this machine may register a client.
+    fn authenticate_client_of_file(
+        &self,
+        headers: &HeaderMap,
+        parameters: &Parameters,
+    ) -> Result<(), RequestError> {
+        let client = self.authenticate(headers, parameters, now())?;
+        client
+            .is_of_file()
+            .then_some(())
+            .ok_or(RequestError::UnauthorizedClient(
+                "expected a client of the configuration file",
+            ))
+    }
+
     fn authorize_introspection(
         &self,
         headers: &HeaderMap,
@@ -55,7 +69,7 @@ impl AuthorizationServer {
     ) -> Result<(), RequestError> {
         let token = match bearer::extract(headers) {
             Err(BearerError::Missing | BearerError::OtherScheme | BearerError::Repeated) => {
-                return self.authenticate(headers, parameters).map(drop);
+                return self.authenticate_client_of_file(headers, parameters);
             }
             Err(error @ BearerError::Malformed) => return Err(error.into()),
             Ok(_) if parameters.get("client_secret").is_some() => {

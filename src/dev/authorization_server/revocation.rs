@@ -17,9 +17,9 @@ impl AuthorizationServer {
         headers: &HeaderMap,
         parameters: &Parameters,
     ) -> Result<Response, RequestError> {
-        let client = self.authenticate(headers, parameters)?;
-        let token = parameters.token()?;
         let now = now();
+        let client = self.authenticate(headers, parameters, now)?;
+        let token = parameters.token()?;
         match self.tokens.find_active(token, now) {
             Some(claims) if claims.client_id == client.id => {
                 self.tokens.revoke(token, &claims, now)
