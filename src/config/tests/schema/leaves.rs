@@ -1,6 +1,7 @@
 //! The keys of `every_key.toml`, and where the schema describes them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value};
 
@@ -108,7 +109,9 @@ pub(super) fn is_table(node: &Value) -> bool {
 }
 
 pub(super) fn every_key() -> toml::Value {
-    toml::Value::Table(EVERY_KEY.parse().expect("TOML"))
+    static FILE: LazyLock<toml::Value> =
+        LazyLock::new(|| toml::Value::Table(EVERY_KEY.parse().expect("TOML")));
+    FILE.clone()
 }
 
 /// `every_key.toml` with another value at `steps`, or with none.
