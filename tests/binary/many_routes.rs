@@ -77,7 +77,7 @@ fn check_and_start_take_linear_time_in_the_routes() {
     let response = round_trip(
         address,
         8080,
-        "GET /s0/R9885/7/items HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /s0/R9215/7/items HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     );
     assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
     drop(process);
