@@ -9,7 +9,8 @@
 //! - `explanation`: the result as data; `forwarded`: the part about the upstream's request;
 //!   `response_headers`: the rules for the response. `text` and `json` render it; `duration` formats
 //!   durations.
-//! - `cors`: what answers a preflight; `unread`: the claims that nothing reads.
+//! - `cors`: what answers a preflight; `issuer_settings`: presets; `unread`: the claims that nothing
+//!   reads.
 
 mod arguments;
 mod cors;
@@ -17,6 +18,7 @@ mod dry_run;
 mod duration;
 mod explanation;
 mod forwarded;
+mod issuer_settings;
 mod json;
 mod response_headers;
 mod sample_request;

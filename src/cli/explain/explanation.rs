@@ -9,6 +9,7 @@ use http::request::Parts;
 use super::cors::CorsFinding;
 use super::dry_run::DryRunResult;
 use super::forwarded::ForwardedSummary;
+use super::issuer_settings::IssuerSettings;
 use super::response_headers::ResponseHeaderRules;
 use super::sample_request::SampleRequest;
 use crate::config::{self, Config, KeySource, Source};
@@ -48,6 +49,8 @@ pub(super) struct Explanation {
     /// What answers a preflight; none for other requests.
     pub(super) cors: Option<CorsFinding>,
     pub(super) token: TokenFinding,
+    /// What the file sets for the issuer that judges the token.
+    pub(super) issuer_settings: Option<IssuerSettings>,
     /// The checks of the introspection response, if the token is active by it.
     pub(super) response_checks: Vec<ClaimCheck>,
     /// The required sets of scopes, of which one suffices.
@@ -189,6 +192,7 @@ impl Explanation {
             omitted: 0,
             cors: None,
             token: TokenFinding::NotChecked,
+            issuer_settings: None,
             response_checks: Vec::new(),
             sets: Vec::new(),
             rules: Vec::new(),
@@ -248,6 +252,9 @@ impl Explanation {
         let active = active.and_then(|report| report.token.as_ref());
         let mut granted = active.map(|token| token.scopes().clone());
         if let TokenFinding::Examined(examined) = &self.token {
+            let issuer = examined.issuer.as_ref().map(|issuer| &issuer.settings);
+            self.issuer_settings =
+                issuer.map(|issuer| IssuerSettings::of(&issuer.name, config, source));
             if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
                 self.response_checks = issuer.checks_of_response(examined, token, result.now);
             }

@@ -6,6 +6,7 @@ use super::cors::CorsFinding;
 use super::explanation::{
     Explanation, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
 };
+use super::issuer_settings::IssuerSettings;
 use super::unread;
 use crate::gateway::OmittedClaim;
 use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse, UnreadClaims};
@@ -42,7 +43,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "other_routes_omitted": explanation.omitted,
         "cors": explanation.cors.as_ref().map(CorsFinding::to_json),
         "token": token(&explanation.token),
-        "issuer": issuer(&explanation.token),
+        "issuer": issuer(explanation),
         "key": key(&explanation.token),
         "claims": examined.map_or_else(|| json!([]), |examined| checks(&examined.checks)),
         "claims_not_checked": unread.map_or_else(Vec::new, unread::names),
@@ -141,10 +142,11 @@ fn token(finding: &TokenFinding) -> Value {
     }
 }
 
-fn issuer(finding: &TokenFinding) -> Value {
-    let TokenFinding::Examined(examined) = finding else {
+fn issuer(explanation: &Explanation) -> Value {
+    let TokenFinding::Examined(examined) = &explanation.token else {
         return Value::Null;
     };
+    let settings = explanation.issuer_settings.as_ref();
     json!({
         "name": examined.issuer.as_ref().map(|issuer| &*issuer.settings.name),
         "iss": match &examined.shape {
@@ -152,6 +154,8 @@ fn issuer(finding: &TokenFinding) -> Value {
             Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..) | Shape::Opaque => None,
         },
         "accepted": examined.accepted.iter().map(|issuer| &*issuer.settings.name).collect::<Vec<_>>(),
+        "provider": settings.map(IssuerSettings::provider_to_json),
+        "jwks_token": settings.map(IssuerSettings::has_jwks_token),
     })
 }
 

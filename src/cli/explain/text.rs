@@ -12,6 +12,7 @@ use super::duration::format_duration;
 use super::explanation::{
     Explanation, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
 };
+use super::issuer_settings::IssuerSettings;
 use super::response_headers::ResponseHeaderRules;
 use super::unread;
 use crate::oauth::claims::{ClaimCheck, FoundValue, LeewayUse};
@@ -46,7 +47,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
     }
     report.route(explanation);
     report.lines("cors", explanation.cors.iter().flat_map(CorsFinding::lines));
-    report.token(&explanation.token);
+    report.token(explanation);
     report.checks("response", &explanation.response_checks);
     report.scopes(explanation);
     report.rules(&explanation.rules);
@@ -127,16 +128,18 @@ impl TextReport {
         }
     }
 
-    fn token(&mut self, finding: &TokenFinding) {
-        match finding {
+    fn token(&mut self, explanation: &Explanation) {
+        match &explanation.token {
             TokenFinding::NotChecked => self.line("token", "not checked"),
             TokenFinding::NotRequired => self.line("token", "not checked: the route is public"),
             TokenFinding::None(error) => self.line("token", format!("NO  {error}")),
-            TokenFinding::Examined(examined) => self.examined(examined),
+            TokenFinding::Examined(examined) => {
+                self.examined(examined, explanation.issuer_settings.as_ref());
+            }
         }
     }
 
-    fn examined(&mut self, examined: &Examined) {
+    fn examined(&mut self, examined: &Examined, settings: Option<&IssuerSettings>) {
         self.line("token", token::shape(examined));
         if let Some(Err(error)) = &examined.token_type {
             self.line("", format!("NO  {error}"));
@@ -144,6 +147,7 @@ impl TextReport {
         if let Some(issuer) = token::issuer(examined) {
             self.line("issuer", issuer);
         }
+        self.lines("", settings.into_iter().flat_map(IssuerSettings::lines));
         if let Some(key) = token::key(&examined.signed) {
             self.line("key", key);
         }

@@ -7,6 +7,7 @@ mod header_rules;
 mod listeners;
 mod page;
 mod preflights;
+mod presets;
 mod refusals;
 mod report;
 mod routes;
