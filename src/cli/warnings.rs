@@ -42,7 +42,11 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     }
     found.extend(config.admin.as_ref().and_then(any_admin_host));
     for issuer in &config.issuers {
-        found.extend(issuers::weak_choices(issuer, config.development.is_some()));
+        found.extend(issuers::weak_choices(
+            issuer,
+            &config.routes,
+            config.development.is_some(),
+        ));
     }
     found.extend(iss::weak_choices(config));
     found.extend(routes::weak_choices(config));

@@ -1,14 +1,15 @@
 //! Weak choices of an issuer: which tokens are accepted, and how they are verified.
 
 use crate::config::{
-    Audience, Authentication, ClaimRule, ClaimTest, Discovery, Fault, Introspection, Issuer,
-    SecretOrigin,
+    Access, Audience, Authentication, ClaimRule, ClaimTest, Discovery, Fault, Introspection,
+    Issuer, Route, SecretOrigin,
 };
 
 #[expect(clippy::too_many_lines, reason = "one check after the other")]
-pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> {
+pub(super) fn weak_choices(issuer: &Issuer, routes: &[Route], in_development: bool) -> Vec<Fault> {
     let mut found = Vec::new();
-    let names_recipient = issuer.claims.iter().any(is_about_the_recipient);
+    let names_recipient = issuer.claims.iter().any(is_about_the_recipient)
+        || each_route_names_the_recipient(issuer, routes);
     if let Audience::Any(place) = &issuer.audience
         && !names_recipient
     {
@@ -22,7 +23,7 @@ pub(super) fn weak_choices(issuer: &Issuer, in_development: bool) -> Vec<Fault> 
         found.push(
             place
                 .fault(message)
-                .with_help("set audience to the value in tokens for this API, or add a rule over azp or client_id to claims"),
+                .with_help("set audience to the value in tokens for this API, or add a rule over azp or client_id to claims of the issuer or of each of its routes"),
         );
     }
     // The server that introspects a token knows its audience.
@@ -103,7 +104,41 @@ const RECIPIENT_CLAIMS: [&str; 6] = ["aud", "azp", "client_id", "cid", "appid", 
 fn is_about_the_recipient(rule: &ClaimRule) -> bool {
     let claim = rule.claim.value.trim_start_matches('/');
     let claim = claim.split('/').next().unwrap_or_default();
-    RECIPIENT_CLAIMS.contains(&claim) && rule.test != ClaimTest::Exists
+    let is_narrow = match &rule.test {
+        ClaimTest::Exists => false,
+        ClaimTest::Matches(pattern) => pattern.value.chars().any(|character| character != '*'),
+        ClaimTest::Is(_) | ClaimTest::OneOf(_) | ClaimTest::Has(_) => true,
+    };
+    RECIPIENT_CLAIMS.contains(&claim) && is_narrow
+}
+
+// Whether every route that takes tokens of this issuer has such a rule, and enforces it.
+fn each_route_names_the_recipient(issuer: &Issuer, routes: &[Route]) -> bool {
+    let takes_its_tokens = |route: &&Route| {
+        let mut named = route.issuers.iter();
+        let is_named = route.issuers.is_empty() || named.any(|one| one.value == issuer.name.value);
+        is_named && !matches!(route.access, Access::Public)
+    };
+    let mut routes = routes.iter().filter(takes_its_tokens).peekable();
+    routes.peek().is_some() && routes.all(names_the_recipient)
+}
+
+fn names_the_recipient(route: &Route) -> bool {
+    let is_enforced = route.enforce.as_ref().is_none_or(|enforce| enforce.value);
+    // Clients choose the path, so a rule that compares with it excludes no client.
+    let mut rules = route.claims.iter().filter(|rule| !follows_the_path(rule));
+    is_enforced && rules.any(is_about_the_recipient)
+}
+
+fn follows_the_path(rule: &ClaimRule) -> bool {
+    let is_parameter = |text: &str| text.starts_with('{') && text.ends_with('}');
+    let is_parameter_value = |value: &serde_json::Value| value.as_str().is_some_and(is_parameter);
+    match &rule.test {
+        ClaimTest::Is(value) | ClaimTest::Has(value) => is_parameter_value(&value.value),
+        ClaimTest::OneOf(values) => values.iter().any(|value| is_parameter_value(&value.value)),
+        ClaimTest::Matches(pattern) => is_parameter(pattern.value.trim_matches('*')),
+        ClaimTest::Exists => false,
+    }
 }
 
 #[cfg(test)]
@@ -114,7 +149,61 @@ mod tests {
         let toml = format!("[issuers.a]\nissuer = \"https://id.test\"\n{keys}\n");
         let (config, _) =
             config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        super::weak_choices(&config.issuers[0], false).len()
+        super::weak_choices(&config.issuers[0], &config.routes, false).len()
+    }
+
+    // Of an issuer that accepts any audience, on these routes.
+    fn warnings_with_routes(routes: &[&str]) -> usize {
+        let mut toml =
+            "[issuers.b]\nissuer = \"https://other.test\"\naudience = \"b\"\n".to_owned();
+        toml += "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n";
+        toml += "[issuers.a]\nissuer = \"https://id.test\"\naudience = \"any\"\n";
+        for (index, keys) in routes.iter().enumerate() {
+            toml += &format!("[[routes]]\npath = \"/{index}/{{id}}\"\nupstream = \"up\"\n{keys}\n");
+        }
+        let (config, _) =
+            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
+        let issuer = config
+            .issuers
+            .iter()
+            .find(|issuer| issuer.name.value == "a");
+        super::weak_choices(issuer.expect("declared"), &config.routes, false).len()
+    }
+
+    #[test]
+    fn rules_of_routes_count_if_all_routes_of_the_issuer_have_one() {
+        let web = "claims = [{ claim = \"azp\", is = \"web\" }]";
+        let cli = "claims = [{ claim = \"client_id\", one_of = [\"cli\"] }]";
+        for (routes, expected) in [
+            (&[][..], 1),
+            (&[web], 0),
+            (&[web, cli], 0),
+            (&[web, "scope = \"x\""], 1),
+            (&[web, "public = true"], 0),
+            (&["public = true"], 1),
+            (&[web, "issuers = \"b\""], 0),
+            (&[web, "issuers = [\"a\", \"b\"]"], 1),
+            (
+                &[
+                    web,
+                    "enforce = false\nclaims = [{ claim = \"azp\", is = \"web\" }]",
+                ],
+                1,
+            ),
+            (&["claims = [{ claim = \"sub\", is = \"web\" }]"], 1),
+            (&["claims = [{ claim = \"azp\", exists = true }]"], 1),
+            (&["claims = [{ claim = \"azp\", matches = \"*\" }]"], 1),
+            (&["claims = [{ claim = \"azp\", matches = \"web-*\" }]"], 0),
+            (&["claims = [{ claim = \"azp\", is = \"{id}\" }]"], 1),
+            (
+                &[
+                    "claims = [{ claim = \"azp\", is = \"{id}\" }, { claim = \"aud\", has = \"api\" }]",
+                ],
+                0,
+            ),
+        ] {
+            assert_eq!(warnings_with_routes(routes), expected, "{routes:?}");
+        }
     }
 
     #[test]

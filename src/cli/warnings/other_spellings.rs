@@ -13,6 +13,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     }
     for issuer in &config.issuers {
         found.extend(claims_of_issuer(issuer).iter().filter_map(dots));
+        found.extend(issuer.required_claims.iter().filter_map(required_dots));
     }
     found
 }
@@ -64,16 +65,31 @@ fn foreign_parameter(path: &Spanned<String>) -> Option<Fault> {
 // Other programs name a nested claim so. A name with a colon or a slash is a URL or has a namespace,
 // and Kubernetes has one claim that is named like a host.
 fn dots(claim: &Spanned<String>) -> Option<Fault> {
-    let name = claim.value.as_str();
+    let pointer = dotted(&claim.value)?;
+    Some(contains_a_dot(claim).with_help(format!("did you mean the JSON Pointer {pointer:?}?")))
+}
+
+// This key takes names only.
+fn required_dots(claim: &Spanned<String>) -> Option<Fault> {
+    let pointer = dotted(&claim.value)?;
+    let rule = format!("claims = [{{ claim = {pointer:?}, exists = true }}]");
+    Some(contains_a_dot(claim).with_help(format!("a rule takes a JSON Pointer: {rule}")))
+}
+
+/// The JSON Pointer that was probably meant.
+fn dotted(name: &str) -> Option<String> {
     let is_path = name.contains('.') && name.split('.').all(|part| !part.is_empty());
     if !is_path || name.contains([':', '/']) || name == KUBERNETES_CLAIM {
         return None;
     }
-    let pointer = format!("/{}", name.replace('.', "/"));
-    let fault = claim.fault(format!(
+    Some(format!("/{}", name.replace('.', "/")))
+}
+
+fn contains_a_dot(claim: &Spanned<String>) -> Fault {
+    let name = &claim.value;
+    claim.fault(format!(
         "{name:?} is the name of one claim that contains a dot"
-    ));
-    Some(fault.with_help(format!("did you mean the JSON Pointer {pointer:?}?")))
+    ))
 }
 
 #[cfg(test)]
@@ -158,6 +174,18 @@ mod tests {
             [
                 format!("gateway.toml:6: routes[0].claims[0].claim: {message}"),
                 format!("gateway.toml:10: issuers.corp.claims[0].claim: {message}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn required_claim_with_dots_is_warned_of_with_a_rule_in_its_place() {
+        let required = "[issuers.corp]\nissuer = \"https://id.test\"\naudience = \"a\"\nrequired_claims = [\"sub\", \"a.b\"]\n";
+        assert_eq!(
+            warnings(required),
+            [
+                "gateway.toml:9: issuers.corp.required_claims[1]: \"a.b\" is the name of one claim that contains a dot \
+                 (a rule takes a JSON Pointer: claims = [{ claim = \"/a/b\", exists = true }])"
             ]
         );
     }
