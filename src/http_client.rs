@@ -4,12 +4,16 @@
 //! It fetches metadata, JWKS and the gateway's own access token, sends introspection requests, and
 //! exports spans to a collector.
 
+mod egress_proxy;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use reqwest::redirect;
+
+pub use egress_proxy::EgressProxy;
 
 use crate::text::truncated;
 
@@ -20,6 +24,7 @@ const MAX_READ: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct HttpClient {
     client: reqwest::Client,
+    proxy: Option<Arc<EgressProxy>>,
     credentials: Option<Arc<dyn FetchCredentials>>,
 }
 
@@ -44,8 +49,19 @@ pub(crate) struct HttpResponse {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The connection was refused, reset or untrusted, or the server was too slow.
-    #[error("no response: {}", root_cause(.0))]
-    NoResponse(#[source] reqwest::Error),
+    #[error("no response{}: {}", through(proxy.as_deref()), root_cause(source))]
+    NoResponse {
+        /// Why.
+        source: reqwest::Error,
+        /// The proxy of the request, without its credentials.
+        proxy: Option<Arc<str>>,
+    },
+    /// The proxy of a request over http wants credentials. Over https, it sends no response.
+    #[error("no response{}: proxy authorization required", through(Some(proxy)))]
+    ProxyCredentials {
+        /// The proxy, without its credentials.
+        proxy: Arc<str>,
+    },
     /// A status other than 200, such as a redirect.
     #[error("expected status 200, but found {status}{}{}", redirection(.location.as_deref()), withheld(*.is_withheld))]
     Status {
@@ -71,7 +87,8 @@ impl HttpError {
     /// Whether the connection failed, so that the server has received no request.
     pub(crate) fn is_connect(&self) -> bool {
         match self {
-            Self::NoResponse(error) => error.is_connect(),
+            Self::NoResponse { source, .. } => source.is_connect(),
+            Self::ProxyCredentials { .. } => true,
             Self::Status { .. } | Self::NoCredentials(_) | Self::TooLarge { .. } => false,
         }
     }
@@ -79,7 +96,7 @@ impl HttpError {
     /// Whether the server seems to be down.
     pub(crate) fn is_outage(&self) -> bool {
         match self {
-            Self::NoResponse(_) => true,
+            Self::NoResponse { .. } | Self::ProxyCredentials { .. } => true,
             Self::Status { status, .. } => *status >= 500,
             Self::NoCredentials(_) | Self::TooLarge { .. } => false,
         }
@@ -96,19 +113,36 @@ impl HttpClient {
         connect_timeout: Duration,
         timeout: Duration,
     ) -> Result<Self, reqwest::Error> {
-        reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .connect_timeout(connect_timeout)
-            .timeout(timeout)
-            // The operator trusts a URL; a redirect could replace it by any other.
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(|client| Self {
-                client,
-                credentials: None,
-            })
+        let builder = builder(tls, connect_timeout, timeout).no_proxy();
+        Self::built(builder, None)
+    }
+
+    /// Creates a client whose requests go through `proxy`. `connect_timeout` includes that it opens
+    /// a tunnel.
+    ///
+    /// # Errors
+    /// If the TLS configuration is unusable.
+    pub fn with_proxy(
+        tls: rustls::ClientConfig,
+        connect_timeout: Duration,
+        timeout: Duration,
+        proxy: Arc<EgressProxy>,
+    ) -> Result<Self, reqwest::Error> {
+        let proxies = Arc::clone(&proxy);
+        let proxies = reqwest::Proxy::custom(move |url| proxies.url_for(url));
+        let builder = builder(tls, connect_timeout, timeout).proxy(proxies);
+        Self::built(builder, Some(proxy))
+    }
+
+    fn built(
+        builder: reqwest::ClientBuilder,
+        proxy: Option<Arc<EgressProxy>>,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            client: builder.build()?,
+            proxy,
+            credentials: None,
+        })
     }
 
     /// Fetches documents with these credentials. Other requests have their own.
@@ -134,9 +168,9 @@ impl HttpClient {
         if let Some(value) = authorization {
             request = request.header(header::AUTHORIZATION, value);
         }
-        let response = request.send().await.map_err(HttpError::NoResponse)?;
+        let response = self.received(request.send().await)?;
         if response.status() == StatusCode::OK {
-            HttpResponse::read(response, max).await
+            self.read(response, max).await
         } else {
             let location = response.headers().get(header::LOCATION);
             let location = location.and_then(|location| location.to_str().ok());
@@ -169,7 +203,7 @@ impl HttpClient {
     /// Posts a form that is safe to send twice. The response may have `max` bytes.
     ///
     /// # Errors
-    /// [`HttpError::NoResponse`] or [`HttpError::TooLarge`]. The caller checks the status.
+    /// If there is no response, or a larger one. The caller checks the status.
     pub(crate) async fn post_form(
         &self,
         url: &str,
@@ -188,42 +222,90 @@ impl HttpClient {
             // The server may have closed an idle connection while the request was written.
             Err(error) if !error.is_connect() && !error.is_timeout() => send().await,
             other => other,
-        }
-        .map_err(HttpError::NoResponse)?;
-        HttpResponse::read(response, max).await
+        };
+        self.read(self.received(response)?, max).await
     }
 
     /// Sends a request once. The response may have `max` bytes.
     ///
     /// # Errors
-    /// [`HttpError::NoResponse`] or [`HttpError::TooLarge`]. The caller checks the status.
+    /// As [`HttpClient::post_form`]. The caller checks the status.
     pub(crate) async fn send(
         &self,
         request: Request<Bytes>,
         max: usize,
     ) -> Result<HttpResponse, HttpError> {
-        let request = request.try_into().map_err(HttpError::NoResponse)?;
-        let response = self.client.execute(request).await;
-        HttpResponse::read(response.map_err(HttpError::NoResponse)?, max).await
+        let sent = match request.try_into() {
+            Ok(request) => self.client.execute(request).await,
+            Err(error) => Err(error),
+        };
+        self.read(self.received(sent)?, max).await
     }
-}
 
-impl HttpResponse {
-    async fn read(mut response: reqwest::Response, max: usize) -> Result<Self, HttpError> {
+    fn received(
+        &self,
+        sent: Result<reqwest::Response, reqwest::Error>,
+    ) -> Result<reqwest::Response, HttpError> {
+        let response = sent.map_err(|source| {
+            let proxy = source.url().and_then(|url| self.proxy_for(url));
+            HttpError::NoResponse { source, proxy }
+        })?;
+        // A server that is reached through a tunnel is no proxy, whatever it responds.
+        let is_from_proxy = response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && response.url().scheme() == "http";
+        match self.proxy_for(response.url()) {
+            Some(proxy) if is_from_proxy => Err(HttpError::ProxyCredentials { proxy }),
+            Some(_) | None => Ok(response),
+        }
+    }
+
+    fn proxy_for(&self, url: &reqwest::Url) -> Option<Arc<str>> {
+        self.proxy.as_ref()?.name_for(url)
+    }
+
+    async fn read(
+        &self,
+        mut response: reqwest::Response,
+        max: usize,
+    ) -> Result<HttpResponse, HttpError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(HttpError::NoResponse)? {
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(source) => {
+                    let proxy = self.proxy_for(response.url());
+                    return Err(HttpError::NoResponse { source, proxy });
+                }
+            };
             if body.len() + chunk.len() > max {
                 return Err(HttpError::TooLarge { max });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Self {
+        Ok(HttpResponse {
             status: response.status(),
             headers: std::mem::take(response.headers_mut()),
             body,
         })
     }
+}
 
+fn builder(
+    tls: rustls::ClientConfig,
+    connect_timeout: Duration,
+    timeout: Duration,
+) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .connect_timeout(connect_timeout)
+        .timeout(timeout)
+        // The operator trusts a URL; a redirect could replace it by any other.
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
+}
+
+impl HttpResponse {
     /// The media type without its parameters, in lower case.
     pub(crate) fn media_type(&self) -> Option<String> {
         let value = self.headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
@@ -262,6 +344,10 @@ fn freshness_of(value: &HeaderValue) -> Option<Duration> {
         .min()
 }
 
+fn through(proxy: Option<&str>) -> String {
+    proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"))
+}
+
 fn redirection(location: Option<&str>) -> String {
     location.map_or_else(String::new, |location| {
         format!(" with Location {location:?} (redirects are not followed: give the final URL)")
@@ -290,6 +376,11 @@ fn root_cause(error: &reqwest::Error) -> String {
         " (see tls_ca)"
     } else if text.contains("received corrupt message") {
         " (the server may not use TLS: check the URL)"
+    } else if text == "Invalid Server Name" {
+        // reqwest, behind a tunnel
+        " (an IPv6 address in an https URL does not work through a proxy: use a name, or exempt it in no_proxy)"
+    } else if text.contains("tunnel error: unsuccessful") {
+        " (the proxy does not connect to this server: see http_proxy)"
     } else {
         ""
     };

@@ -20,7 +20,7 @@
 //! | [`client_limits`] | client addresses, which of them count as one client, and a client's share of a limit | nothing |
 //! | [`oauth`] | terms of the RFCs: bearer tokens, scopes, claims, JOSE, challenges | nothing |
 //! | [`files`] | reads files named by the operator, whole and bounded | nothing |
-//! | [`http_client`] | HTTP client for authorization servers and the span collector: bounded, no redirects | nothing |
+//! | [`http_client`] | HTTP client for authorization servers and the span collector, and its proxy: bounded, no redirects | nothing |
 //! | [`config`] | parses `gateway.toml`; every value has its position | `files` |
 //! | [`clock`] | wall time, monotonic time, deadlines, backoff | `oauth` |
 //! | [`transport`] | connections on either side: TLS, timeouts, HTTP/2 frame limits, tunnels | `clock`, `files` |
@@ -156,6 +156,8 @@
 //!   `outlier`, after failed responses.
 //! - **endpoint**: one address of a [target](upstream::Target), shared by all workers.
 //! - **EndpointState**: one worker's view of an endpoint: pool, ejection, load.
+//! - **[egress proxy](http_client::EgressProxy)**: carries requests to authorization servers, if
+//!   `http_proxy` says so.
 //! - **[epoch](verify::Epoch)**: a number that advances when keys or issuers change.
 //! - **eviction**: the longest idle client connection closes to make room for a new one.
 //! - **exchange**: one request and its response on one connection.

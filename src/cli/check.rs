@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::missing_secrets::without_missing_secrets;
 use super::warnings::{notes, weak_choices};
 use crate::config::{self, Config, Fault, Purpose, Source, TokenSource, Upstream};
-use crate::gateway::Snapshot;
+use crate::gateway::{self, Snapshot};
 use crate::policy::requirement::Requirement;
 use crate::policy::route::Route;
 use crate::values::Keyword;
@@ -54,6 +54,7 @@ fn print_report(
     text += &presets(source);
     text += &token_memory(config);
     text += &weights(config);
+    text += &egress(config);
     text += &format!("\n{}\n", route_table(config, snapshot, source));
     super::print_output(text.as_bytes())
 }
@@ -122,6 +123,37 @@ fn weights(config: &Config) -> String {
         format!("weights of upstream {name:?}, for each address of a target: {targets}\n")
     };
     weighted.map(line).collect()
+}
+
+// What the file does not show: what NO_PROXY exempts, and what the environment says.
+fn egress(config: &Config) -> String {
+    let (Some(written), Some(proxy)) = (&config.server.http_proxy, gateway::egress_proxy(config))
+    else {
+        return String::new();
+    };
+    let mut lines = String::new();
+    if written.http.is_none() && written.https.is_none() {
+        lines += "http_proxy is \"environment\", but no variable names a proxy here: \
+                  https_proxy, HTTPS_PROXY, http_proxy, all_proxy, ALL_PROXY\n";
+    }
+    for issuer in &config.issuers {
+        let mut servers: Vec<String> = Vec::new();
+        for url in issuer.known_urls() {
+            let origin = url.origin().ascii_serialization();
+            let server = match proxy.name_for(&url) {
+                Some(proxy) => format!("{origin} through the proxy {proxy}"),
+                None => format!("{origin} without a proxy"),
+            };
+            if !servers.contains(&server) {
+                servers.push(server);
+            }
+        }
+        if !servers.is_empty() {
+            let (name, servers) = (&issuer.name.value, servers.join(", "));
+            lines += &format!("requests for issuer {name:?} go to {servers}\n");
+        }
+    }
+    lines
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -172,7 +172,7 @@ fn read_origin(value: &DeValue<'_>) -> Result<Url, Mismatch> {
     )
 }
 
-fn url_that(
+pub(super) fn url_that(
     value: &DeValue<'_>,
     what: &str,
     is_valid: impl Fn(&Url) -> bool,

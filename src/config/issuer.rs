@@ -175,6 +175,20 @@ impl Issuer {
         }
     }
 
+    /// The URLs of the file to which the gateway sends requests. Metadata may name more.
+    pub fn known_urls(&self) -> Vec<Url> {
+        let metadata = match &self.discovery {
+            Discovery::At(url) => Some(url.clone()),
+            Discovery::WellKnown => self
+                .issuer
+                .first()
+                .and_then(|iss| Url::parse(&iss.value).ok()),
+            Discovery::Off => None,
+        };
+        let written = self.written_endpoints().map(|url| url.value.clone());
+        metadata.into_iter().chain(written).collect()
+    }
+
     /// Whether any of its endpoints may have an https URL.
     #[must_use]
     pub fn may_use_tls(&self) -> bool {

@@ -5,7 +5,7 @@
 //! - `read`: reads tables key by key. `names`: misspelt names. `hints`: other mistakes.
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
 //!   types that several tables share.
-//! - `declare`: the macro that declares a table. `server`, `cors`, `listener`, `admin`,
+//! - `declare`: the macro that declares a table. `server` with `http_proxy`, `cors`, `listener`, `admin`,
 //!   `telemetry`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `route` with `respond`:
 //!   the tables. Each key is declared once.
 //! - `presets`: the keys that `provider` fills in, from `providers/*.toml`, before the tables are read.
@@ -28,6 +28,7 @@ mod development;
 mod endpoints;
 mod header_rules;
 mod hints;
+mod http_proxy;
 mod introspection;
 mod issuer;
 mod listener;
@@ -71,6 +72,7 @@ pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};
 pub use header_rules::{RequestHeaders, ResponseHeaders};
 pub use hints::{host as host_hint, path as path_hint, url as url_hint};
+pub use http_proxy::HttpProxy;
 pub use introspection::{Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, Issuer};
 pub use listener::{Certificate, Listener, ListenerTls};

@@ -98,6 +98,11 @@ impl<'f> Table<'f> {
         &self.file.folder
     }
 
+    /// Looks up a variable of the environment.
+    pub(super) fn variable(&self) -> &'f dyn Fn(&str) -> Option<String> {
+        self.file.variable
+    }
+
     /// Records the description of the table.
     pub(super) fn document(&self, doc: &'static str) {
         self.reference.borrow_mut().doc = doc;

@@ -9,6 +9,7 @@ use url::Url;
 use super::addresses::{ClientNetwork, ListenAddress, listen_address, network, origin};
 use super::declare::table;
 use super::header_rules::ResponseHeaders;
+use super::http_proxy::{HttpProxy, http_proxy};
 use super::mismatch::expected;
 use super::reference::Description;
 use super::report::Spanned;
@@ -49,6 +50,11 @@ table! {
         /// `Forwarded` and `X-Forwarded-*` count only from them. Without it, from none.
         /// Example: `trusted_proxies = ["10.0.0.0/8", "fd00::/8"]`
         pub trusted_proxies: Vec<ClientNetwork> = list_of_values(network(), 0),
+        /// Proxy for the gateway's own requests to authorization servers: `none`, an `http` URL, or
+        /// `environment` for the usual variables, such as `https_proxy`. `no_proxy` counts for both.
+        /// Loopback is never proxied, and neither are upstreams.
+        /// Example: `http_proxy = "http://proxy.internal:3128"`
+        pub http_proxy: Option<HttpProxy> = or(http_proxy(table.variable()), "none"),
         /// Time from the first byte of a request head to its end.
         /// Example: `header_timeout = "5s"`
         pub header_timeout: Duration = or(duration(MILLISECOND..=HOUR), "10s"),

@@ -1,5 +1,6 @@
 mod declare;
 mod faults;
+mod http_proxy;
 mod presets;
 pub(super) mod schema;
 

@@ -28,6 +28,8 @@ use rustls::RootCertStore;
 
 pub(super) use fingerprints::Fingerprints;
 
+pub use authorization_server::egress_proxy;
+
 use super::networks::Networks;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
@@ -59,7 +61,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let roots = RootCertificates::default();
     let (cache, epoch) = token_cache(config, earlier);
     let fingerprints = Fingerprints::of(config);
-    let issuers = issuers::compile(&config.issuers, &roots, &epoch, &mut faults, |index| {
+    let issuers = issuers::compile(config, &roots, &epoch, &mut faults, |index| {
         fingerprints.issuers[index]
             .find(&earlier?.fingerprints.issuers, earlier?.verifier.issuers())
     });

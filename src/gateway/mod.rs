@@ -33,7 +33,7 @@ mod worker_snapshot;
 
 pub use admission::{Inadmissible, host};
 pub use claim_headers::{ClaimHeader, OmittedClaim};
-pub use compile::{compile, compile_after, route_faults};
+pub use compile::{compile, compile_after, egress_proxy, route_faults};
 pub use connection::{Connection, ConnectionOrigin};
 pub use dry_run::{DryRun, DryRunReport, Outgoing, RequestTarget};
 pub use gate::Gate;

@@ -7,6 +7,7 @@ mod connections;
 mod descriptors;
 mod discover;
 mod drain;
+mod egress_proxy;
 mod explain;
 mod log;
 mod man;

@@ -17,6 +17,7 @@ mod claim_rules;
 mod concurrency;
 mod connection_limits;
 mod cors;
+mod egress_proxy;
 mod exchanges;
 mod fixed_responses;
 mod forwarding;

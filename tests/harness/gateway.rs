@@ -1,5 +1,6 @@
 //! A gateway in this process, whose clock the test sets.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -46,9 +47,25 @@ impl Gateway {
         Self::start_altered(toml, |_| {})
     }
 
-    /// The same, after `alter` has changed the compiled snapshot.
+    /// The same with these variables instead of the environment of the process.
+    pub fn start_in(environment: &[(&'static str, &str)], toml: &str) -> Self {
+        let owned = |(name, value): &(&'static str, &str)| (*name, (*value).to_owned());
+        let environment = environment.iter().map(owned).collect();
+        Self::start_with(Some(environment), toml, |_| {})
+    }
+
+    /// The same as [`Gateway::start`], after `alter` has changed the compiled snapshot.
     pub fn start_altered(toml: &str, alter: impl FnOnce(&mut Snapshot)) -> Self {
+        Self::start_with(None, toml, alter)
+    }
+
+    fn start_with(
+        environment: Option<Environment>,
+        toml: &str,
+        alter: impl FnOnce(&mut Snapshot),
+    ) -> Self {
         super::logs::capture();
+        let parsed = move |toml: &str| parsed(toml, environment.as_ref());
         let (config, source) = parsed(toml).unwrap_or_else(|report| panic!("{report}"));
         let mut snapshot =
             compile(&config).unwrap_or_else(|faults| panic!("{}", source.report(faults)));
@@ -192,7 +209,10 @@ struct ReloadRequest {
     responder: oneshot::Sender<Result<Reloaded, String>>,
 }
 
-fn parsed(toml: &str) -> Result<(Config, Source), Report> {
+/// Variables by their names.
+type Environment = HashMap<&'static str, String>;
+
+fn parsed(toml: &str, environment: Option<&Environment>) -> Result<(Config, Source), Report> {
     let server = if toml.contains("[server]") {
         ""
     } else {
@@ -203,7 +223,12 @@ fn parsed(toml: &str) -> Result<(Config, Source), Report> {
         "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n",
         1,
     );
-    config::parse("gateway.toml", &toml)
+    match environment {
+        Some(environment) => config::parse_with("gateway.toml", &toml, &|name| {
+            environment.get(name).cloned()
+        }),
+        None => config::parse("gateway.toml", &toml),
+    }
 }
 
 impl Drop for Gateway {

@@ -12,6 +12,7 @@ mod recording_upstream;
 mod server;
 mod test_bed;
 mod tls;
+mod tunnel_proxy;
 mod unix;
 
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ pub use recording_upstream::recording_upstream;
 pub use server::{Received, Reply, Server};
 pub use test_bed::TestBed;
 pub use tls::{Authority, SelfSigned};
+pub use tunnel_proxy::TunnelProxy;
 pub use unix::UnixRelay;
 
 /// Maximum time that a test waits for one condition.

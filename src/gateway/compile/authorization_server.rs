@@ -5,11 +5,19 @@ use std::sync::Arc;
 use url::Url;
 
 use super::RootCertificates;
-use crate::config::{self, Fault, SecretOrigin, Spanned};
+use crate::config::{self, Config, Fault, SecretOrigin, Spanned};
 use crate::gateway::fetch_token::{FetchToken, TokenSource};
-use crate::http_client::HttpClient;
+use crate::http_client::{EgressProxy, HttpClient};
 use crate::transport::tls;
 use crate::verify::{Endpoint, EndpointName, Metadata};
+
+/// The proxy for requests to authorization servers, if the file has one.
+#[must_use]
+pub fn egress_proxy(config: &Config) -> Option<EgressProxy> {
+    let proxy = config.server.http_proxy.as_ref()?;
+    let (http, https) = (proxy.http.clone(), proxy.https.clone());
+    Some(EgressProxy::new(http, https, &proxy.no_proxy))
+}
 
 /// An issuer's authorization server: how it is reached, and where its endpoints are found.
 pub(super) struct AuthorizationServer {
@@ -21,6 +29,7 @@ impl AuthorizationServer {
     pub(super) fn new(
         issuer: &config::Issuer,
         roots: &RootCertificates,
+        proxy: Option<&Arc<EgressProxy>>,
     ) -> Result<Self, Box<Fault>> {
         let first = issuer
             .issuer
@@ -39,12 +48,16 @@ impl AuthorizationServer {
             Some(ca) => ca.fault(error.to_string()),
             None => issuer.name.fault(error.to_string()),
         })?;
-        let http =
-            HttpClient::new(tls, issuer.connect_timeout, issuer.timeout).map_err(|error| {
-                issuer
-                    .name
-                    .fault(format!("cannot make an HTTP client: {error}"))
-            })?;
+        let (connect, timeout) = (issuer.connect_timeout, issuer.timeout);
+        let http = match proxy {
+            Some(proxy) => HttpClient::with_proxy(tls, connect, timeout, Arc::clone(proxy)),
+            None => HttpClient::new(tls, connect, timeout),
+        };
+        let http = http.map_err(|error| {
+            issuer
+                .name
+                .fault(format!("cannot make an HTTP client: {error}"))
+        })?;
         let http = match fetch_token(issuer)? {
             Some(token) => http.with_credentials(Arc::new(token)),
             None => http,

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, HttpProxy};
 use crate::transport::FileContents;
 
 /// The fingerprints of all issuers and upstreams of a snapshot, in their order.
 pub(in crate::gateway) struct Fingerprints {
-    pub(super) issuers: Vec<Fingerprint<config::Issuer>>,
+    pub(super) issuers: Vec<Fingerprint<(config::Issuer, Option<HttpProxy>)>>,
     pub(super) upstreams: Vec<Fingerprint<(config::Upstream, Duration)>>,
 }
 
@@ -26,13 +26,14 @@ pub(super) struct Fingerprint<T> {
 impl Fingerprints {
     pub(super) fn of(config: &Config) -> Self {
         let body_idle_timeout = config.server.body_idle_timeout;
+        let http_proxy = &config.server.http_proxy;
         Self {
             issuers: config
                 .issuers
                 .iter()
                 .map(|issuer| {
                     Fingerprint::new(
-                        issuer.clone(),
+                        (issuer.clone(), http_proxy.clone()),
                         issuer.files().map(|file| &file.value).collect(),
                     )
                 })

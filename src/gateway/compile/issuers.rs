@@ -6,12 +6,13 @@ use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::authorization_server::AuthorizationServer;
+use super::authorization_server::{AuthorizationServer, egress_proxy};
 use super::claims::RuleParameters;
 use super::{RootCertificates, claims, introspection};
 use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
+use crate::http_client::EgressProxy;
 use crate::oauth::claims::{ClaimRule, Expectation, ExpectedAudience};
 use crate::oauth::jose::Jwks;
 use crate::oauth::scope::GrantedWildcards;
@@ -33,19 +34,20 @@ const BACKOFF: Backoff = Backoff {
 
 /// Compiles each issuer, unless `same` has it already. A faulty one is left out.
 pub(super) fn compile(
-    issuers: &[config::Issuer],
+    config: &Config,
     roots: &RootCertificates,
     epoch: &Epoch,
     faults: &mut Vec<Fault>,
     same: impl Fn(usize) -> Option<Arc<Issuer>>,
 ) -> Vec<Arc<Issuer>> {
+    let proxy = egress_proxy(config).map(Arc::new);
     let mut compiled = Vec::new();
-    for (index, issuer) in issuers.iter().enumerate() {
+    for (index, issuer) in config.issuers.iter().enumerate() {
         if let Some(same) = same(index) {
             compiled.push(same);
             continue;
         }
-        match compile_one(issuer, roots, epoch) {
+        match compile_one(issuer, roots, proxy.as_ref(), epoch) {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
             Err(fault) => {
                 faults.extend(
@@ -163,10 +165,11 @@ fn duplicate_issuers(
 fn compile_one(
     issuer: &config::Issuer,
     roots: &RootCertificates,
+    proxy: Option<&Arc<EgressProxy>>,
     epoch: &Epoch,
 ) -> Result<Issuer, Box<Fault>> {
     let name: Arc<str> = issuer.name.value.as_str().into();
-    let server = AuthorizationServer::new(issuer, roots)?;
+    let server = AuthorizationServer::new(issuer, roots, proxy)?;
     let keys = match &issuer.keys {
         Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
         None => None,

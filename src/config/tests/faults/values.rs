@@ -51,6 +51,26 @@ const INVALID_VALUES: &[(&str, &str)] = &[
         "gateway.toml:2: server.external_url: expected an http or https URL of only scheme, host and port, but found \"https://api.example.com/v1\" (did you mean \"https://api.example.com\"?)",
     ),
     (
+        "[server]\nhttp_proxy = \"proxy:3128\"",
+        "gateway.toml:2: server.http_proxy: expected \"none\", \"environment\" or an http URL of only scheme, host and port, such as \"http://proxy:3128\", but found \"proxy:3128\" (did you mean \"http://proxy:3128\"?)",
+    ),
+    (
+        "[server]\nhttp_proxy = \"socks5://proxy:1080\"",
+        "gateway.toml:2: server.http_proxy: expected \"none\", \"environment\" or an http URL of only scheme, host and port, such as \"http://proxy:3128\", but found \"socks5://proxy:1080\" (the gateway speaks to a proxy over http: TLS and SOCKS proxies are not supported)",
+    ),
+    (
+        "[server]\nhttp_proxy = \"https://proxy:3128\"",
+        "gateway.toml:2: server.http_proxy: expected \"none\", \"environment\" or an http URL of only scheme, host and port, such as \"http://proxy:3128\", but found \"https://proxy:3128\" (the gateway speaks to a proxy over http: TLS and SOCKS proxies are not supported)",
+    ),
+    (
+        "[server]\nhttp_proxy = \"http://user:s3cret@proxy:3128\"",
+        "gateway.toml:2: server.http_proxy: expected \"none\", \"environment\" or an http URL of only scheme, host and port, such as \"http://proxy:3128\", but found one with credentials (set http_proxy = \"environment\", and put the URL with its credentials into https_proxy)",
+    ),
+    (
+        "[server]\nhttp_proxy = true",
+        "gateway.toml:2: server.http_proxy: expected \"none\", \"environment\" or an http URL of only scheme, host and port, such as \"http://proxy:3128\", but found true",
+    ),
+    (
         "[server]\ntrusted_proxies = [\"10.0.0.0/33\"]",
         "gateway.toml:2: server.trusted_proxies[0]: expected a network such as \"10.0.0.0/8\", but found \"10.0.0.0/33\"",
     ),
