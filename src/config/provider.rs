@@ -51,10 +51,7 @@ pub(super) fn provider(table: &mut Table<'_>) -> Option<Spanned<Provider>> {
 fn required_beside(provider: Provider) -> Option<(&'static str, &'static str)> {
     match provider {
         // The default is `scope`, and Zitadel grants each client the scopes that it asks for.
-        Provider::Zitadel => Some((
-            "scope_claims",
-            "the claim with the roles that an action writes",
-        )),
+        Provider::Zitadel => Some(("scope_claims", "the claim with the roles of the project")),
         Provider::Keycloak
         | Provider::Entra
         | Provider::Cognito

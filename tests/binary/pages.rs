@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::process::{Process, own_address, run_in, shipped_configuration, wait_for};
+use crate::process::{Process, command, own_address, run_in, shipped_configuration, wait_for};
 
 const PAGES: [&str; 2] = ["README.md", "docs/getting-started.md"];
 
@@ -19,6 +19,8 @@ const NOT_RUN: [&str; 6] = [
     "scopegate explain GET http://127.0.0.1:8080/orders/1 --token @token.txt",
     "scopegate explain POST http://127.0.0.1:8080/push/apps/com.acme/messages --token @token.txt",
 ];
+
+const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
 
 struct Block {
     info: String,
@@ -129,4 +131,45 @@ fn shell_lines_of_readme_and_getting_started_print_what_the_pages_say() {
         }
         assert!(compared >= 5, "{name}: only {compared} lines are compared");
     }
+}
+
+/// What `check` says of a page's file, and the page explains.
+const EXPLAINED: [(&str, &str); 2] = [
+    ("aidbox.md", "public: no token is required here"),
+    ("aidbox.md", "POST \"/fhir/metadata\" is a 405"),
+];
+
+#[test]
+fn files_of_the_authorization_servers_pages_pass_check_without_a_warning() {
+    let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/issuers");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("keys.json"), JWKS).expect("a file");
+    let mut checked = 0;
+    for page in fs::read_dir(pages).expect("the pages") {
+        let page = page.expect("a page").path();
+        let name = page
+            .file_name()
+            .expect("a name")
+            .to_string_lossy()
+            .into_owned();
+        let text = fs::read_to_string(&page).expect("a readable page");
+        for block in blocks(&text).iter().filter(|block| block.info == "toml") {
+            checked += 1;
+            fs::write(folder.path().join("gateway.toml"), &block.code).expect("a file");
+            let mut command = command();
+            command.arg("check").env("GATEWAY_SECRET", "secret");
+            let output = run_in(command, folder.path());
+            let printed = String::from_utf8_lossy(&output.stderr);
+            let is_explained = |line: &str| {
+                let mut explained = EXPLAINED.iter();
+                explained.any(|(page, warning)| name == *page && line.contains(warning))
+            };
+            let surprises: Vec<_> = printed.lines().filter(|line| !is_explained(line)).collect();
+            assert!(
+                output.status.success() && surprises.is_empty(),
+                "{name}: {printed}"
+            );
+        }
+    }
+    assert!(checked > 20, "only {checked} files were checked");
 }

@@ -56,7 +56,7 @@ fn zitadel_has_no_default_for_the_claim_with_the_roles() {
     assert_faults_of(&[
         (
             "provider = \"zitadel\"",
-            "gateway.toml:1: issuers.corp.scope_claims: expected the claim with the roles that an action writes, but found nothing \
+            "gateway.toml:1: issuers.corp.scope_claims: expected the claim with the roles of the project, but found nothing \
              (provider \"zitadel\" has no safe default for it)"
                 .to_owned(),
         ),
