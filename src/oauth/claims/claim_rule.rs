@@ -100,6 +100,22 @@ impl ClaimRule {
         Some(Self::new(self.claim.clone(), test))
     }
 
+    /// The same rule with these values in place of its parameters; `None` if one has none.
+    #[must_use]
+    pub fn filled(&self, parameters: &impl ParameterValues) -> Option<Self> {
+        let test = match &self.test {
+            ClaimTest::Is(value) => ClaimTest::Is(value.with(parameters)?),
+            ClaimTest::Has(value) => ClaimTest::Has(value.with(parameters)?),
+            ClaimTest::OneOf(values) => {
+                let values = values.iter().map(|value| value.with(parameters));
+                ClaimTest::OneOf(values.collect::<Option<_>>()?)
+            }
+            ClaimTest::Matches(pattern) => ClaimTest::Matches(pattern.with(parameters)?),
+            ClaimTest::Exists => ClaimTest::Exists,
+        };
+        Some(Self::new(self.claim.clone(), test))
+    }
+
     /// Whether claims meet it, verified or not: for `explain`.
     #[must_use]
     pub fn fits(&self, claims: &Claims, parameters: &impl ParameterValues) -> bool {

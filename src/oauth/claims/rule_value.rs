@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
+use crate::oauth::tenant::Tenant;
 use crate::oauth::wildcard::fits_literals;
 
 /// 2^53: from here on, several whole numbers share one floating-point number.
@@ -62,6 +63,12 @@ impl ParameterValues for NoParameters {
     }
 }
 
+impl ParameterValues for Tenant {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.value_of(name).map(Cow::Borrowed)
+    }
+}
+
 impl RuleValue {
     /// Whether `value` is JSON-equal to this.
     pub(super) fn equals(&self, value: &Value, parameters: &impl ParameterValues) -> bool {
@@ -86,6 +93,13 @@ impl RuleValue {
     pub(super) fn renamed(&self, rename: &impl Fn(&str) -> Option<String>) -> Option<Self> {
         Some(match self {
             Self::Text(template) => Self::Text(template.renamed(rename)?),
+            Self::Number(_) | Self::Boolean(_) => self.clone(),
+        })
+    }
+
+    pub(super) fn with(&self, parameters: &impl ParameterValues) -> Option<Self> {
+        Some(match self {
+            Self::Text(template) => Self::Text(template.with(parameters)?),
             Self::Number(_) | Self::Boolean(_) => self.clone(),
         })
     }
@@ -155,6 +169,15 @@ impl Template {
         };
         self.0.iter().map(piece).collect::<Option<_>>().map(Self)
     }
+
+    // A value becomes a literal: wildcards were found when the pattern was parsed.
+    fn with(&self, parameters: &impl ParameterValues) -> Option<Self> {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(_) => Some(piece.clone()),
+            Piece::Parameter(name) => Some(Piece::Text((*parameters.value(name)?).into())),
+        };
+        self.0.iter().map(piece).collect::<Option<_>>().map(Self)
+    }
 }
 
 impl TextPattern {
@@ -204,6 +227,11 @@ impl TextPattern {
 
     pub(super) fn renamed(&self, rename: &impl Fn(&str) -> Option<String>) -> Option<Self> {
         let literals = self.0.iter().map(|literal| literal.renamed(rename));
+        literals.collect::<Option<_>>().map(Self)
+    }
+
+    pub(super) fn with(&self, parameters: &impl ParameterValues) -> Option<Self> {
+        let literals = self.0.iter().map(|literal| literal.with(parameters));
         literals.collect::<Option<_>>().map(Self)
     }
 }
