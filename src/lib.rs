@@ -79,6 +79,7 @@
 //! | Which idle HTTP/1.1 connection is used? | `upstream/endpoint/http1_pool.rs` | `Http1Pool::take` |
 //! | Is a failed attempt retried? | `upstream/retry.rs` | `Attempts::retry_after` |
 //! | When is a JWKS fetched again? | `verify/key_ring.rs` | `KeyRing::refresh` |
+//! | Which tenant does a token select? | `verify/tenants.rs` | `Tenants::find` |
 //! | Where is a token looked up before it is verified? | `verify/cache/connection.rs` | `ConnectionCache::find` |
 //! | Which timeout of a connection is armed? | `transport/connection_state.rs` | `ConnectionState` |
 //! | How does a timeout work? | `clock/deadline.rs` | `Deadline::arm` |
@@ -121,6 +122,7 @@
 //! | `verify::introspection::circuit_breaker` | an introspection request starts or ends | only cache misses and renewals |
 //! | `verify::introspection::own_token` | the gateway needs its own token for introspection | no; its request runs on the control plane |
 //! | `verify::discovery` | authorization server metadata is needed | no; it is fetched on the control plane |
+//! | `verify::tenants` | a token of a tenant is verified, or its keys changed; a scrape | only cache misses of issuers with `tenants` |
 //! | `verify::failures` | a request to an authorization server ends | no |
 //! | `upstream::stats` | an ejection starts or ends; workers register; a scrape | only with such an event |
 //! | `upstream::endpoint::list` | the control plane replaces the endpoints | no |
@@ -184,6 +186,7 @@
 //! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
 //! - **[Snapshot](gateway::Snapshot)**: the compiled configuration: immutable, replaced as a whole.
 //! - **[span](telemetry::Spans)**: one request in a distributed trace (OpenTelemetry).
+//! - **[tenant](oauth::tenant::Tenant)**: one of several issuers of an authorization server, which differ in one segment of their URL.
 //! - **[TimeoutStream](transport::TimeoutStream)**: a connection that enforces the timeouts of its state.
 //! - **[tunnel](gateway::Tunnel)**: bytes in both directions after a 101.
 //! - **[upstream](upstream::Upstream)**: one `[upstreams.NAME]`, as one worker uses it.
@@ -246,6 +249,11 @@
 //! configuration of its issuer (`cached_tokens_end_with_the_configuration_of_their_issuer`). A token
 //! remembers which rules over claims it meets, for one set of rules:
 //! `cached_token_is_judged_by_the_rules_of_a_new_file`.
+//!
+//! **A tenant has its own keys and cached tokens.** `token_of_a_realm_is_verified_by_keys_of_this_realm_only`,
+//! `key_of_entra_is_good_for_the_tenant_that_it_names`. Whoever invents tenants costs a bounded number of fetches
+//! and no known tenant:
+//! `hundred_thousand_invented_tenants_cost_a_hundred_fetches_and_harm_no_known_one`.
 //!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:

@@ -36,6 +36,7 @@ use crate::files::{self, MAX_NAMED};
 use crate::gateway::compile;
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Jwks, TokenShape, classify};
+use crate::oauth::tenant::TenantTemplate;
 use explanation::{Explanation, Verdict};
 use sample_request::SampleRequest;
 
@@ -109,11 +110,15 @@ fn use_key_file(config: &mut Config, file: &Path, request: &SampleRequest) -> Re
             .map(str::to_owned),
         Ok(TokenShape::Opaque) | Err(_) => None,
     });
+    let is_of = |written: &str, iss: &str| {
+        let template = TenantTemplate::parse(written).ok().flatten();
+        template.map_or(written == iss, |template| template.tenant_of(iss).is_some())
+    };
     let named = |iss: String| {
-        config
-            .issuers
-            .iter()
-            .position(|issuer| issuer.issuer.iter().any(|one| one.value == iss))
+        config.issuers.iter().position(|issuer| {
+            let mut names = issuer.issuer.iter();
+            names.any(|one| is_of(&one.value, &iss))
+        })
     };
     let position = iss
         .and_then(named)

@@ -12,6 +12,7 @@ mod no_effect;
 mod other_spellings;
 mod paths;
 mod routes;
+mod tenants;
 mod token_sources;
 mod typos;
 
@@ -49,6 +50,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
         ));
     }
     found.extend(iss::weak_choices(config));
+    found.extend(tenants::weak_choices(config));
     found.extend(routes::weak_choices(config));
     found.extend(cors::weak_choices(config));
     found.extend(header_rules::weak_choices(config));

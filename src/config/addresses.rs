@@ -21,6 +21,8 @@ const HOST_NAME: &str = "^[A-Za-z0-9._:-]+$";
 const ORIGIN: &str =
     r#"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[^/?:\s\\#@<>{}|^`"$\[\]]+)(:[0-9]*)?/?$"#;
 pub(super) const URL: &str = r#"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[^/?:\s\\#@<>{}|^`"$\[\]]+)(:[0-9]*)?([/?][^\s\\#<>{}|^`"]*)?$"#;
+/// As [`URL`]; a segment of the path may be a parameter.
+pub(super) const URL_OF_TENANTS: &str = r#"^[Hh][Tt][Tt][Pp][Ss]?://(\[[0-9A-Fa-f:.]+\]|[^/?:\s\\#@<>{}|^`"$\[\]]+)(:[0-9]*)?(/(\{[A-Za-z0-9_-]+\}|[^/?\s\\#<>{}|^`"]*))*(\?[^\s\\#<>{}|^`"]*)?$"#;
 
 /// An IP address and a port.
 pub(super) fn socket_address() -> impl ValueType<SocketAddr> {
@@ -156,6 +158,37 @@ pub(super) fn url() -> impl ValueType<Url> {
 
 pub(super) fn read_url(value: &DeValue<'_>) -> Result<Url, Mismatch> {
     url_that(value, "an http or https URL", |_| true)
+}
+
+/// As [`url`]; a segment of the path may be a parameter, such as `{tenant}`. Its braces are
+/// percent-encoded in the result.
+pub(super) fn read_url_of_tenants(value: &DeValue<'_>) -> Result<Url, Mismatch> {
+    let encoded = value.as_str().map(encode_parameters);
+    let url = encoded.and_then(|text| read_url(&DeValue::String(text.into())).ok());
+    url.map_or_else(|| read_url(value), Ok)
+}
+
+fn encode_parameters(text: &str) -> String {
+    let path_end = text.find(['?', '#']).unwrap_or(text.len());
+    let (before, after) = text.split_at(path_end);
+    let encoded = |segment: &str| {
+        let inner = segment
+            .strip_prefix('{')
+            .and_then(|rest| rest.strip_suffix('}'));
+        match inner.filter(|name| !name.is_empty() && !name.contains(['{', '}'])) {
+            Some(name) => format!("%7B{name}%7D"),
+            None => segment.to_owned(),
+        }
+    };
+    // Scheme, nothing, host.
+    let segments = before
+        .split('/')
+        .enumerate()
+        .map(|(index, segment)| match index {
+            0..=2 => segment.to_owned(),
+            _ => encoded(segment),
+        });
+    segments.collect::<Vec<_>>().join("/") + after
 }
 
 /// A URL of only scheme, host and port.

@@ -1,12 +1,13 @@
 //! The keys and endpoints of an issuer: from the file, or from its metadata (RFC 8414).
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use serde_json::json;
 use toml::de::DeValue;
 use url::Url;
 
-use super::addresses::{URL, path, read_url, url};
+use super::addresses::{URL_OF_TENANTS, path, read_url_of_tenants};
 use super::introspection::{Authentication, Introspection};
 use super::mismatch::{Mismatch, expected};
 use super::read::Table;
@@ -206,15 +207,15 @@ fn url_of_keys() -> impl ValueType<Url> {
                     .filter(|text| is_file(text))
                     .map(|_| "jwks_file takes the path of a file".to_owned())
             };
-            read_url(value).map_err(|mismatch| mismatch.or_help(hint()))
+            read_url_of_tenants(value).map_err(|mismatch| mismatch.or_help(hint()))
         },
-        || url().describe(),
+        || Description::pattern("URL", URL_OF_TENANTS),
     )
 }
 
 fn metadata_location() -> impl ValueType<Discovery> {
     value_type(read_metadata_location, || {
-        let schema = json!({"type": ["boolean", "string"], "pattern": URL});
+        let schema = json!({"type": ["boolean", "string"], "pattern": URL_OF_TENANTS});
         Description::new("boolean or URL", schema)
     })
 }
@@ -224,7 +225,7 @@ fn read_metadata_location(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
     match value.as_bool() {
         Some(true) => Ok(Discovery::WellKnown),
         Some(false) => Ok(Discovery::Off),
-        None => read_url(value)
+        None => read_url_of_tenants(value)
             .map(Discovery::At)
             .map_err(|cause| Mismatch {
                 expected: mismatch().expected,
@@ -233,9 +234,23 @@ fn read_metadata_location(value: &DeValue<'_>) -> Result<Discovery, Mismatch> {
     }
 }
 
+/// The text with letters in place of `{name}`, wherever it is: templates are compiled later. `${NAME}`
+/// is no parameter, but a variable that nobody filled in.
+fn without_parameters(text: &str) -> Cow<'_, str> {
+    let braces = text
+        .split_once('{')
+        .filter(|(before, _)| !before.ends_with('$'));
+    match braces.and_then(|(before, inner)| Some((before, inner.split_once('}')?.1))) {
+        Some((before, after)) => format!("{before}x{}", without_parameters(after)).into(),
+        None => text.into(),
+    }
+}
+
 /// Well-known URLs are built from the issuer (RFC 8414 §3.1), which has no query or fragment (§2).
 fn refuse_undiscoverable(table: &Table<'_>, issuer: &Spanned<String>, remedy: &str) {
-    let (found, hint) = match read_url(&DeValue::String(issuer.value.as_str().into())) {
+    let text = without_parameters(&issuer.value);
+    let url = read_url_of_tenants(&DeValue::String(text.as_ref().into()));
+    let (found, hint) = match url {
         Ok(url) if url.query().is_none() => return,
         Ok(_) => (None, None),
         // A bare name may be intentional.

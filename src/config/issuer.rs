@@ -20,6 +20,7 @@ use super::report::Spanned;
 use super::scalars::{any_text, boolean, keyword, keywords, read_keyword, read_keyword_that, text};
 use super::scope_claim::{ScopeClaim, scope_claim};
 use super::secret::Secret;
+use super::tenants::{Tenants, tenants};
 use super::units::{
     HOUR, MEBIBYTE, MILLISECOND, MINUTE, MONTH, SECOND, count, duration, size, whole_seconds,
 };
@@ -37,7 +38,8 @@ table! {
         pub name: Spanned<String> = computed(key),
         /// Whose preset filled in the keys that the table does not set.
         pub provider: Option<Spanned<Provider>> = computed(provider::provider(table)),
-        /// Accepted values of `iss`, compared exactly. The first one is used for discovery.
+        /// Accepted values of `iss`, compared exactly. The first one is used for discovery. With
+        /// `tenants`, each has one parameter, such as `{tenant}`, as a segment of its path.
         /// Example: `issuer = "https://id.example.com"`
         pub issuer: Vec<Spanned<String>> = required_list(text(), "the iss of its tokens"),
         /// Accepted aud strings, or "any".
@@ -108,6 +110,12 @@ table! {
         /// accepts no other.
         /// Example: `require_issuer = false`
         pub require_issuer: bool = or(boolean(), true),
+        /// The tenants whose tokens are accepted; `None` if the issuer has none.
+        pub tenants: Option<Tenants> = computed(tenants(table, require_issuer)),
+        /// Maximum number of tenants. If there are more, the one without a verified token for the
+        /// longest time is dropped. Listed tenants never are.
+        /// Example: `max_tenants = 500`
+        pub max_tenants: usize = or(count(1..=10_000), 100),
         /// Unit of `exp`, `nbf` and `iat`.
         /// Example: `expiry_unit = "milliseconds"`
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),

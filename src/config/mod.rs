@@ -50,6 +50,7 @@ mod secret;
 mod server;
 mod syntax;
 mod telemetry;
+mod tenants;
 #[cfg(test)]
 mod tests;
 mod token_source;
@@ -88,6 +89,7 @@ pub use scope_claim::{ScopeClaim, ScopeClaimTable};
 pub use secret::{Secret, SecretOrigin};
 pub use server::{Challenge, Log, Server};
 pub use telemetry::Telemetry;
+pub use tenants::Tenants;
 pub use token_source::TokenSource;
 pub use units::SizeLimit;
 pub use upstream::{Health, Outlier, Target, TargetAddress, Upstream, UpstreamHost};

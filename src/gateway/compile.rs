@@ -16,6 +16,7 @@ mod paths;
 mod request_headers;
 mod response_headers;
 mod routes;
+mod tenants;
 mod token_sources;
 mod upstreams;
 
@@ -170,6 +171,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     response_headers::compile(config.server.response_headers.as_ref(), &mut faults);
     faults.extend(issuers::faults_of_keys(&config.issuers));
     faults.extend(issuers::faults_of_claims(&config.issuers));
+    faults.extend(issuers::faults_of_tenants(&config.issuers));
     admin::known_hosts(config, &mut faults);
     faults
 }

@@ -9,8 +9,9 @@ use http::{HeaderValue, Method};
 use super::admission::Inadmissible;
 use crate::client_limits::ClientAddress;
 use crate::oauth::bearer::BearerError;
-use crate::oauth::claims::{ActiveToken, UnmetRule};
+use crate::oauth::claims::ActiveToken;
 use crate::oauth::scope::ScopePattern;
+use crate::policy::claim_rules::UnmetClaim;
 use crate::policy::decision::Denial;
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
@@ -87,7 +88,7 @@ pub enum Refusal {
         token: Arc<ActiveToken>,
     },
     /// The token does not meet a rule of the route over its claims.
-    ClaimNotMet(UnmetRule),
+    ClaimNotMet(UnmetClaim),
     /// The issuer's keys or introspection responses are unavailable.
     IssuerUnavailable {
         /// The issuer's name in gateway.toml.
@@ -101,6 +102,8 @@ pub enum Refusal {
     Overloaded {
         /// Which limit is reached.
         bound: &'static str,
+        /// When a retry may succeed.
+        retry_after: Duration,
     },
     /// The authorization server responded 409, which MobileFirst forwards to its clients.
     Conflict,
@@ -320,9 +323,9 @@ impl Refusal {
                     token.scopes().to_string()
                 )
             }),
-            Self::ClaimNotMet(unmet) => Some(Denial::ClaimNotMet(unmet.clone()).to_string()),
+            Self::ClaimNotMet(unmet) => Some(unmet.to_string()),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
-            Self::Overloaded { bound } => Some(format!("too many {bound}")),
+            Self::Overloaded { bound, .. } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server responded with 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),
             Self::BodyFault(RequestBodyFault::TooLarge(too_large)) => Some(too_large.to_string()),
@@ -404,7 +407,9 @@ impl Refusal {
                 retry_after,
                 cause,
             },
-            VerifyError::Overloaded { bound } => Self::Overloaded { bound },
+            VerifyError::Overloaded { bound, retry_after } => {
+                Self::Overloaded { bound, retry_after }
+            }
             VerifyError::Conflict => Self::Conflict,
         }
     }

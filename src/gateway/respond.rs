@@ -105,7 +105,8 @@ pub(super) fn respond(
         }
         // Whole seconds (RFC 9110 §10.2.3), rounded up: a client that retries too early is refused
         // again.
-        Refusal::IssuerUnavailable { retry_after, .. } => {
+        Refusal::IssuerUnavailable { retry_after, .. }
+        | Refusal::Overloaded { retry_after, .. } => {
             let seconds = retry_after
                 .saturating_add(Duration::from_nanos(999_999_999))
                 .as_secs();
@@ -115,8 +116,7 @@ pub(super) fn respond(
         Refusal::Conflict => {
             headers.insert(MFP_CONFLICT, HeaderValue::from_static("true"));
         }
-        Refusal::Overloaded { .. }
-        | Refusal::Upstream(UpstreamError::NoTarget { .. } | UpstreamError::LocalSocket { .. }) => {
+        Refusal::Upstream(UpstreamError::NoTarget { .. } | UpstreamError::LocalSocket { .. }) => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The rest of the body may still arrive, and must not be read as a request.

@@ -40,6 +40,7 @@ use serde_json::{Map, Value};
 use super::UnixTime;
 use super::json;
 use super::scope::{GrantedWildcards, ScopeSet};
+use super::tenant::Tenant;
 use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
@@ -85,8 +86,10 @@ pub struct Expectation {
     pub required_claims: Vec<String>,
     /// The claims that hold the scopes.
     pub scope_claims: ScopeClaims,
-    /// Rules that the claims must all meet. They have no parameters.
+    /// Rules that the claims must all meet. A parameter without a value meets none.
     pub claim_rules: Vec<ClaimRule>,
+    /// The tenant whose tokens they are, if the issuer has tenants.
+    pub tenant: Option<Arc<Tenant>>,
     /// The unit of `exp`, `nbf` and `iat`.
     pub expiry_unit: ExpiryUnit,
     /// Whether `exp` must be present.
@@ -188,6 +191,7 @@ impl Claims {
         let scopes = self.scopes(expected)?;
         Ok(ActiveToken {
             issuer_name: expected.issuer_name.clone(),
+            tenant: expected.tenant.clone(),
             claims: self.members,
             size: self.size,
             scopes,

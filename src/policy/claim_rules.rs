@@ -1,7 +1,9 @@
 //! The rules over claims of a route.
 //!
-//! A rule without parameters has an outcome that was computed when the token was verified, if the
-//! routes have not changed since. Every other rule is evaluated for each request.
+//! 1. A rule without parameters has an outcome that was computed when the token was verified, if the
+//!    routes have not changed since. Every other rule is evaluated for each request.
+//! 2. Parameters stand for a segment of the path, or for the tenant of the token. If the path has a
+//!    parameter of the tenant's name, both must be equal: this is a rule of its own.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,11 +13,14 @@ use super::parameters::Parameters;
 use super::pattern::RoutePattern;
 use super::requirement::SharedParameters;
 use crate::oauth::claims::{ActiveToken, ClaimRule, ParameterValues, RuleSet, UnmetRule};
+use crate::oauth::tenant::Tenant;
 
 /// Rules that a token must all meet.
 #[derive(Clone, Default)]
 pub struct ClaimRules {
     rules: Vec<SharedRule>,
+    /// The parameters that stand for the tenant of a token, with their segment in the path.
+    tenants: Vec<(Arc<str>, Option<usize>)>,
     /// The rules of all routes whose outcomes tokens remember.
     remembered: Arc<RuleSet>,
 }
@@ -29,20 +34,79 @@ struct SharedRule {
     bit: Option<u64>,
 }
 
-impl ClaimRules {
-    /// These rules, in the order of the file, on a route with this path.
+/// What a token does not meet.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnmetClaim {
+    /// A rule of the route.
+    #[error("{0} (see claims of the route)")]
+    Rule(UnmetRule),
+    /// The token is of another tenant than the path names.
+    #[error(
+        "expected the tenant of the token as {{{parameter}}} of the path (see tenants), but found another"
+    )]
+    Tenant {
+        /// The name of the parameter.
+        parameter: Box<str>,
+    },
+}
+
+/// The values of parameters in the rules of a route: those of the path, and the tenant.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestParameters<'v, 't, 'p> {
+    /// The parameters of the path.
+    pub path: &'v Parameters<'t, 'p>,
+    /// The tenant of the token, if its issuer has tenants.
+    pub tenant: Option<&'v Tenant>,
+}
+
+impl RequestParameters<'_, '_, '_> {
+    /// Whether the path names the token's tenant, where it has a parameter for it; `None` where it
+    /// has none.
     #[must_use]
-    pub fn new(rules: Vec<ClaimRule>, path: &RoutePattern) -> Self {
+    pub fn names_the_tenant(&self) -> Option<bool> {
+        let tenant = self.tenant?;
+        let named = self.path.get(&tenant.parameter)?;
+        Some(*named == *tenant.name.as_str())
+    }
+}
+
+impl ParameterValues for RequestParameters<'_, '_, '_> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        let of_tenant = || Some(Cow::Borrowed(self.tenant?.value_of(name)?));
+        self.path.get(name).or_else(of_tenant)
+    }
+}
+
+// In `by_segment`, this stands before the name of a parameter that is in no segment: the tenant's.
+const TENANT: char = '@';
+
+impl ClaimRules {
+    /// These rules, in the order of the file, on a route with this path. `tenants` are the
+    /// parameters for the tenants of the route's issuers.
+    #[must_use]
+    pub fn new(rules: Vec<ClaimRule>, path: &RoutePattern, tenants: Vec<Arc<str>>) -> Self {
+        let tenants: Vec<_> = tenants
+            .into_iter()
+            .map(|name| {
+                let segment = path.segment_of(&name);
+                (name, segment)
+            })
+            .collect();
+        let place = |name: &str| match path.segment_of(name) {
+            Some(segment) => Some(segment.to_string()),
+            None => is_tenant(&tenants, name).then(|| format!("{TENANT}{name}")),
+        };
         let rules = rules
             .into_iter()
             .map(|rule| SharedRule {
-                by_segment: rule.renamed(&|name| Some(path.segment_of(name)?.to_string())),
+                by_segment: rule.renamed(&place),
                 rule,
                 bit: None,
             })
             .collect();
         Self {
             rules,
+            tenants,
             remembered: Arc::default(),
         }
     }
@@ -51,8 +115,21 @@ impl ClaimRules {
     #[must_use]
     pub(super) fn moved(&self, segment: &impl Fn(&str) -> usize) -> Self {
         let mut moved = self.clone();
+        let place = |name: &str| {
+            let is_elsewhere = |(known, segment): &(Arc<str>, Option<usize>)| {
+                **known == *name && segment.is_none()
+            };
+            if self.tenants.iter().any(is_elsewhere) {
+                format!("{TENANT}{name}")
+            } else {
+                segment(name).to_string()
+            }
+        };
         for one in &mut moved.rules {
-            one.by_segment = one.rule.renamed(&|name| Some(segment(name).to_string()));
+            one.by_segment = one.rule.renamed(&|name| Some(place(name)));
+        }
+        for (name, place) in &mut moved.tenants {
+            *place = place.map(|_| segment(name));
         }
         moved
     }
@@ -76,38 +153,67 @@ impl ClaimRules {
         self.rules.is_empty()
     }
 
-    /// Whether the token meets each rule, in their order.
-    pub fn outcomes(
-        &self,
-        token: &ActiveToken,
-        parameters: &Parameters<'_, '_>,
-    ) -> impl Iterator<Item = bool> {
-        let remembered = token.outcomes_of(&self.remembered);
-        self.rules
-            .iter()
-            .map(move |one| match (one.bit, remembered) {
-                (Some(bit), Some(met)) => met & bit != 0,
-                (Some(_) | None, _) => token.meets(&one.rule, parameters),
-            })
-    }
-
-    /// The first rule that the token does not meet.
+    /// What the token does not meet first: the tenant of the path, or a rule.
     pub(super) fn first_unmet(
         &self,
         token: &ActiveToken,
         parameters: &Parameters<'_, '_>,
-    ) -> Option<UnmetRule> {
+    ) -> Option<UnmetClaim> {
+        if let Some(tenant) = token.tenant()
+            && let Some(unmet) = other_tenant(tenant, parameters)
+        {
+            return Some(unmet);
+        }
         if self.rules.is_empty() {
             return None;
         }
-        let position = self
-            .outcomes(token, parameters)
-            .position(|is_met| !is_met)?;
-        Some(token.unmet(&self.rules[position].rule, position))
+        let parameters = RequestParameters {
+            path: parameters,
+            tenant: token.tenant().map(|tenant| &**tenant),
+        };
+        let remembered = token.outcomes_of(&self.remembered);
+        let is_met = |one: &SharedRule| match (one.bit, remembered) {
+            (Some(bit), Some(met)) => met & bit != 0,
+            (Some(_) | None, _) => token.meets(&one.rule, &parameters),
+        };
+        let position = self.rules.iter().position(|one| !is_met(one))?;
+        let unmet = token.unmet(&self.rules[position].rule, position);
+        Some(UnmetClaim::Rule(unmet))
     }
 
     /// Whether every token that meets these rules certainly meets `other`. A rule implies itself only.
     pub(super) fn imply(&self, other: &Self, shared: SharedParameters) -> bool {
+        self.name_the_tenant_like(other, shared) && self.imply_rules_of(other, shared)
+    }
+
+    // Whether each parameter for the tenant in the other's path is in the same segment here.
+    fn name_the_tenant_like(&self, other: &Self, shared: SharedParameters) -> bool {
+        let in_path = |(name, segment): &(Arc<str>, Option<usize>)| {
+            segment.map(|segment| (Arc::clone(name), segment))
+        };
+        other
+            .tenants
+            .iter()
+            .filter_map(in_path)
+            .all(|(name, segment)| {
+                let SharedParameters::AtSameSegment {
+                    stripped,
+                    stripped_of_other,
+                } = shared
+                else {
+                    return false;
+                };
+                let ours = self.tenants.iter().filter_map(in_path);
+                let mut alike = ours.filter(|(known, _)| *known == name);
+                segment
+                    .checked_sub(stripped_of_other)
+                    .is_some_and(|theirs| {
+                        alike.any(|(_, ours)| ours.checked_sub(stripped) == Some(theirs))
+                    })
+            })
+    }
+
+    fn imply_rules_of(&self, other: &Self, shared: SharedParameters) -> bool {
         other.rules.iter().all(|needed| {
             if needed.rule.parameters().is_empty() {
                 return self.iter().any(|rule| *rule == needed.rule);
@@ -132,22 +238,37 @@ impl SharedRule {
     // The rule with the segment of each parameter, after the first segments of the path are stripped.
     fn stripped_by(&self, stripped: usize) -> Option<ClaimRule> {
         self.by_segment.as_ref()?.renamed(&|segment| {
+            if segment.starts_with(TENANT) {
+                return Some(segment.to_owned());
+            }
             let segment: usize = segment.parse().ok()?;
             Some(segment.checked_sub(stripped)?.to_string())
         })
     }
 }
 
-impl ParameterValues for Parameters<'_, '_> {
-    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.get(name)
-    }
+fn is_tenant(tenants: &[(Arc<str>, Option<usize>)], name: &str) -> bool {
+    tenants.iter().any(|(known, _)| **known == *name)
+}
+
+#[cold]
+fn other_tenant(tenant: &Tenant, path: &Parameters<'_, '_>) -> Option<UnmetClaim> {
+    let tenant_of_path = RequestParameters {
+        path,
+        tenant: Some(tenant),
+    };
+    let parameter = Box::from(&*tenant.parameter);
+    (tenant_of_path.names_the_tenant() == Some(false)).then_some(UnmetClaim::Tenant { parameter })
 }
 
 // Equal texts are equal rules, but for the segments of their parameters.
 impl fmt::Debug for ClaimRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
+        let in_path = self.tenants.iter().filter(|(_, segment)| segment.is_some());
+        f.debug_list()
+            .entries(self.iter())
+            .entries(in_path.map(|(name, _)| format!("{{{name}}} is the tenant")))
+            .finish()
     }
 }
 
@@ -164,7 +285,7 @@ mod tests {
     fn rules(path: &str, rules: &[(&str, &str)]) -> ClaimRules {
         let path = RoutePattern::parse(path).expect("a pattern");
         let rules = rules.iter().map(|(claim, value)| is(claim, value));
-        ClaimRules::new(rules.collect(), &path)
+        ClaimRules::new(rules.collect(), &path, Vec::new())
     }
 
     #[test]

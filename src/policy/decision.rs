@@ -2,9 +2,10 @@
 //!
 //! Every request is decided anew: facts about a token may be cached, decisions may not.
 
+use super::claim_rules::UnmetClaim;
 use super::requirement::{Requirement, ScopeRequirement, UnusableParameter};
 use super::route_table::MatchedRoute;
-use crate::oauth::claims::{ActiveToken, UnmetRule};
+use crate::oauth::claims::ActiveToken;
 
 /// Proof that a request may be forwarded; forwarding consumes it.
 ///
@@ -39,8 +40,8 @@ pub enum Denial {
         needed: String,
     },
     /// The token does not meet a rule over its claims: 403 without a challenge.
-    #[error("{0} (see claims of the route)")]
-    ClaimNotMet(UnmetRule),
+    #[error(transparent)]
+    ClaimNotMet(UnmetClaim),
     /// The value of a path parameter is not allowed in a scope: 400.
     #[error(transparent)]
     UnusableParameter(#[from] UnusableParameter),

@@ -217,12 +217,36 @@ impl DiscoveryError {
                 source: HttpError::Status { status: 404, .. },
                 ..
             } => 1,
-            Self::NoEndpoint { .. } => 2,
-            Self::Fetch { .. } => 3,
-            Self::NotJson { .. } | Self::OtherIssuer { .. } => 4,
-            Self::UnacceptableEndpoint { .. } => 5,
+            Self::Fetch { source, .. } if is_absent(source) => 2,
+            Self::NoEndpoint { .. } => 3,
+            Self::Fetch { .. } => 4,
+            Self::NotJson { .. } | Self::OtherIssuer { .. } => 5,
+            Self::UnacceptableEndpoint { .. } => 6,
         }
     }
+
+    /// Whether the server has no metadata of this issuer at any place.
+    pub(super) fn is_absent(&self) -> bool {
+        match self {
+            Self::Fetch { source, .. } => is_absent(source),
+            Self::NotJson { .. }
+            | Self::OtherIssuer { .. }
+            | Self::UnacceptableEndpoint { .. }
+            | Self::NoEndpoint { .. } => false,
+        }
+    }
+}
+
+/// Whether a server says that it has no such document. Entra responds 400 for a tenant that it does
+/// not know.
+pub(super) fn is_absent(error: &HttpError) -> bool {
+    matches!(
+        error,
+        HttpError::Status {
+            status: 400 | 404 | 410,
+            ..
+        }
+    )
 }
 
 async fn endpoints(

@@ -9,6 +9,8 @@ use crate::oauth::jose::JwsError;
 
 /// `Retry-After` while an issuer's keys or responses are missing.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// `Retry-After` while too many tokens wait for verification.
+pub(super) const OVERLOAD_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a token is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +40,12 @@ pub enum VerifyError {
         /// For the operator.
         cause: String,
     },
-    /// Too many tokens wait for verification.
+    /// Too many tokens wait for verification, or name new tenants.
     Overloaded {
         /// The limit that is reached.
         bound: &'static str,
+        /// When a retry may succeed.
+        retry_after: Duration,
     },
     /// The authorization server responded 409, which MobileFirst clients expect to see.
     Conflict,

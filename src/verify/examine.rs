@@ -16,6 +16,7 @@ use crate::oauth::claims::{
 };
 use crate::oauth::jose::{CompactJws, JoseHeader, JwsError, TokenShape, classify};
 use crate::oauth::scope::ScopeSet;
+use crate::oauth::tenant::Tenant;
 
 /// What is known of a token.
 #[derive(Debug)]
@@ -88,6 +89,15 @@ pub enum Signed {
     Good(Signer),
 }
 
+impl Examined {
+    /// The tenant that the token names, if its issuer has tenants. Not verified.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Tenant> {
+        let issuer = self.issuer.as_ref()?;
+        issuer.settings.expectation.tenant.as_deref()
+    }
+}
+
 impl Verifier {
     /// Examines a token as the accepted issuers would. Uses no network and no cache.
     #[must_use]
@@ -141,6 +151,12 @@ impl Verifier {
         let Some(issuer) = self.issuer_named_in(&claims, accepts) else {
             examined.unread = claims.unread(None);
             return;
+        };
+        let tenant = issuer.tenants().zip(claims.issuer());
+        let tenant = tenant.and_then(|(tenants, iss)| tenants.examine(&tenants.tenant_of(iss)?));
+        let issuer = match &tenant {
+            Some(tenant) => &issuer.of_tenant(tenant),
+            None => issuer,
         };
         examined.issuer = Some(Arc::clone(issuer));
         examined.token_type = Some(jws.check_type(&issuer.settings.token_types));

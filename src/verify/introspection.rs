@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::cache::TokenCache;
-use super::error::{RETRY_AFTER, VerifyError};
+use super::error::{OVERLOAD_RETRY_AFTER, RETRY_AFTER, VerifyError};
 use super::failures::Failures;
 use super::jwt::Signer;
 use super::report::IntrospectionReport;
@@ -217,6 +217,7 @@ impl Introspection {
                 LookupEntry::Full => {
                     return Err(VerifyError::Overloaded {
                         bound: "introspection requests in flight (max_in_flight)",
+                        retry_after: OVERLOAD_RETRY_AFTER,
                     });
                 }
                 LookupEntry::Joined(outcome) => outcome,

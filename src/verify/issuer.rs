@@ -9,6 +9,7 @@ use super::issuer_keys::IssuerKeys;
 use super::key_ring::KeyRing;
 use super::report::IssuerReport;
 use super::settings::IssuerSettings;
+use super::tenants::{TenantIssuer, Tenants};
 use crate::clock;
 use crate::telemetry::metrics::Histogram;
 
@@ -19,8 +20,10 @@ pub struct Issuer {
     pub settings: Arc<IssuerSettings>,
     keys: Option<IssuerKeys>,
     introspection: Option<Arc<Introspection>>,
-    /// Durations of signature verifications.
-    verifications: Histogram,
+    /// Its tenants, if it has some. They have the keys.
+    tenants: Option<Arc<Tenants>>,
+    /// Durations of signature verifications, of all tenants together.
+    verifications: Arc<Histogram>,
 }
 
 impl Issuer {
@@ -36,8 +39,37 @@ impl Issuer {
             settings: Arc::new(settings),
             keys,
             introspection,
-            verifications: Histogram::default(),
+            tenants: None,
+            verifications: Arc::default(),
         }
+    }
+
+    /// An issuer with tenants, whose settings are these.
+    #[must_use]
+    pub fn with_tenants(settings: Arc<IssuerSettings>, tenants: Tenants) -> Self {
+        Self {
+            settings,
+            keys: None,
+            introspection: None,
+            tenants: Some(Arc::new(tenants)),
+            verifications: Arc::default(),
+        }
+    }
+
+    /// One of its tenants.
+    pub(super) fn of_tenant(&self, tenant: &TenantIssuer) -> Arc<Self> {
+        Arc::new(Self {
+            settings: Arc::clone(&tenant.settings),
+            keys: Some(tenant.keys.clone()),
+            introspection: None,
+            tenants: None,
+            verifications: Arc::clone(&self.verifications),
+        })
+    }
+
+    /// Its tenants, if it has some.
+    pub(super) fn tenants(&self) -> Option<&Arc<Tenants>> {
+        self.tenants.as_ref()
     }
 
     /// Its keys, if signatures are verified.
@@ -74,18 +106,28 @@ impl Issuer {
         if let Some(introspection) = &self.introspection {
             introspection.start();
         }
+        if let Some(tenants) = &self.tenants {
+            tenants.start();
+        }
     }
 
     /// Whether its keys are fetched from a URL.
     #[must_use]
     pub fn fetches_keys(&self) -> bool {
         matches!(self.keys, Some(IssuerKeys::Published(_)))
+            || self
+                .tenants
+                .as_ref()
+                .is_some_and(|tenants| tenants.fetches_keys())
     }
 
     /// Waits for the first fetch of its keys to end, however it ends, for at most `timeout`.
     pub async fn wait_for_keys(&self, timeout: Duration) {
         if let Some(IssuerKeys::Published(ring)) = &self.keys {
             let _ = tokio::time::timeout(timeout, ring.attempted()).await;
+        }
+        if let Some(tenants) = &self.tenants {
+            tenants.wait_for_keys(timeout).await;
         }
     }
 
@@ -102,7 +144,10 @@ impl Issuer {
     pub fn report(&self) -> IssuerReport {
         IssuerReport {
             issuer: Arc::clone(&self.settings.name),
-            keys: self.keys.as_ref().map(IssuerKeys::report),
+            keys: match &self.tenants {
+                Some(tenants) => Some(tenants.report()),
+                None => self.keys.as_ref().map(IssuerKeys::report),
+            },
             introspection: self
                 .introspection
                 .as_ref()

@@ -7,6 +7,7 @@
 //! 4. Unknown keys start at most one fetch per cooldown, however many requests name one. So do wrong
 //!    signatures: a server may have a new key under the name of an old one. Forging either costs nothing,
 //!    so it must not cost the issuer anything.
+//! 5. Each tenant of an issuer has a ring of its own.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -15,13 +16,14 @@ use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
 use super::cache::Epoch;
-use super::discovery::{DiscoveryError, Endpoint, MAX_DOCUMENT};
+use super::discovery::{self, DiscoveryError, Endpoint, MAX_DOCUMENT};
 use super::failures::Failures;
 use super::jwt::KeySet;
 use super::report::{FailuresReport, KeysReport};
 use crate::clock::{self, Backoff, jitter};
 use crate::http_client::{HttpClient, HttpError};
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
+use crate::oauth::tenant::TenantName;
 
 /// When an issuer's keys are fetched.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct RefreshPolicy {
 #[derive(Debug)]
 pub struct KeyRing {
     issuer: Arc<str>,
+    /// The tenant whose keys they are, if the issuer has tenants.
+    tenant: Option<RingTenant>,
     endpoint: Endpoint,
     http: HttpClient,
     algorithms: Vec<Algorithm>,
@@ -56,12 +60,24 @@ pub struct KeyRing {
     attempts: watch::Sender<Attempts>,
 }
 
+/// The tenant of a ring.
+#[derive(Clone, Debug)]
+pub(super) struct RingTenant {
+    pub(super) name: TenantName,
+    /// Whether the operator lists it. Otherwise a token has named it.
+    pub(super) is_listed: bool,
+    /// Whether the URL of the keys has the tenant's name, so that a 404 there is about the tenant.
+    pub(super) is_in_url_of_keys: bool,
+}
+
 /// The fetches so far.
 #[derive(Clone, Copy, Debug, Default)]
 struct Attempts {
     begun: u64,
     ended: u64,
     last_succeeded: bool,
+    /// Whether the server said at the last one that it does not know the tenant.
+    is_tenant_absent: bool,
     succeeded: u64,
     /// When one last succeeded, and until when its JWKS is fresh.
     success: Option<(Instant, Instant)>,
@@ -97,6 +113,7 @@ impl KeyRing {
     ) -> Self {
         Self {
             issuer,
+            tenant: None,
             endpoint,
             http,
             algorithms,
@@ -107,6 +124,27 @@ impl KeyRing {
             refresh_requested: Arc::default(),
             attempts: watch::Sender::default(),
         }
+    }
+
+    /// The ring of a tenant.
+    pub(super) fn of_tenant(mut self, tenant: RingTenant) -> Self {
+        if !tenant.is_listed {
+            // The first fetch counts as one for an unknown key: the token that named the tenant may
+            // be forged.
+            self.attempts
+                .send_modify(|attempts| attempts.for_unknown_key = Some(clock::now()));
+        }
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Whether the server said at the last fetch that it does not know the tenant.
+    pub(super) fn is_tenant_absent(&self) -> bool {
+        self.attempts.borrow().is_tenant_absent
+    }
+
+    fn tenant_name(&self) -> Option<&str> {
+        self.tenant.as_ref().map(|tenant| tenant.name.as_str())
     }
 
     /// The current keys.
@@ -224,7 +262,7 @@ impl KeyRing {
                 () = tokio::time::sleep_until(next.into()) => return Some(false),
                 () = tokio::time::sleep_until(stale_at.into()), if has_keys => {
                     let this = ring.upgrade()?;
-                    tracing::error!(issuer = %this.issuer, "JWKS expired");
+                    tracing::error!(issuer = %this.issuer, tenant = this.tenant_name(), "JWKS expired");
                     this.publish(None);
                 }
                 () = requested.notified() => {
@@ -258,6 +296,9 @@ impl KeyRing {
         self.attempts.send_modify(|attempts| {
             attempts.ended = attempts.begun;
             attempts.last_succeeded = outcome.is_ok();
+            attempts.is_tenant_absent = outcome
+                .as_ref()
+                .is_err_and(|error| self.shows_no_tenant(error));
             if let Ok((_, lifetime)) = &outcome {
                 let now = clock::now();
                 attempts.succeeded += 1;
@@ -296,10 +337,10 @@ impl KeyRing {
             return;
         }
         for skipped in &keys.skipped {
-            tracing::warn!(issuer = %self.issuer, key = %skipped.name(), error = %skipped.error, "JWK skipped");
+            tracing::warn!(issuer = %self.issuer, tenant = self.tenant_name(), key = %skipped.name(), error = %skipped.error, "JWK skipped");
         }
         let (usable, skipped) = (keys.keys.len(), keys.skipped.len());
-        tracing::info!(issuer = %self.issuer, keys = usable, skipped, "JWKS fetched");
+        tracing::info!(issuer = %self.issuer, tenant = self.tenant_name(), keys = usable, skipped, "JWKS fetched");
         self.publish(Some(Arc::new(KeySet::new(keys, &self.algorithms))));
     }
 
@@ -313,11 +354,35 @@ impl KeyRing {
         let Some(failures) = self.failures.record(error.to_string()) else {
             return;
         };
+        let (issuer, tenant) = (&self.issuer, self.tenant_name());
+        let is_invented = self.tenant.as_ref().is_some_and(|tenant| !tenant.is_listed)
+            && self.shows_no_tenant(error);
         if let Some(keys) = &*self.current.load() {
-            tracing::warn!(issuer = %self.issuer, %error, failures, keys = keys.count(), "JWKS fetch failed");
+            tracing::warn!(%issuer, tenant, %error, failures, keys = keys.count(), "JWKS fetch failed");
+        } else if is_invented {
+            // Debug level: any client can name tenants that do not exist.
+            tracing::debug!(%issuer, tenant, %error, "tenant not found");
         } else {
-            tracing::error!(issuer = %self.issuer, %error, failures, keys = 0, "JWKS fetch failed");
+            tracing::error!(%issuer, tenant, %error, failures, keys = 0, "JWKS fetch failed");
         }
+    }
+
+    // A server that has metadata of the tenant and no keys is at fault itself.
+    fn shows_no_tenant(&self, error: &KeysError) -> bool {
+        self.tenant.as_ref().is_some_and(|tenant| match error {
+            KeysError::Discovery(error) => error.is_absent(),
+            KeysError::Fetch { source, .. } => {
+                tenant.is_in_url_of_keys && discovery::is_absent(source)
+            }
+            KeysError::NotKeys { .. } => false,
+        })
+    }
+}
+
+// Wakes the task that refreshes the keys, so that it ends.
+impl Drop for KeyRing {
+    fn drop(&mut self) {
+        self.refresh_requested.notify_one();
     }
 }
 

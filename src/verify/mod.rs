@@ -19,6 +19,8 @@ mod key_ring;
 mod renewal;
 mod report;
 mod settings;
+mod tenant_tokens;
+mod tenants;
 mod verified_token;
 mod verifier;
 
@@ -32,6 +34,7 @@ pub use issuer::Issuer;
 pub use issuer_keys::IssuerKeys;
 pub use key_ring::{KeyRing, NoKeys, RefreshPolicy};
 pub use report::{FailuresReport, IntrospectionReport, IssuerReport, KeysReport};
-pub use settings::IssuerSettings;
+pub use settings::{AcceptedTenants, IssuerSettings, Tenancy, TenantTemplates};
+pub use tenants::{PublishedTenantKeys, TenantKeys, TenantKeysPlace, Tenants};
 pub use verified_token::VerifiedToken;
 pub use verifier::{VerificationRequest, Verifier};

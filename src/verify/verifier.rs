@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::cache::{ConnectionCache, Epoch, TokenCache};
-use super::error::{VerifyError, invalid};
+use super::error::{OVERLOAD_RETRY_AFTER, VerifyError, invalid};
 use super::explain;
 use super::introspection::{Introspection, IntrospectionRequest, LocalVerification};
 use super::issuer::Issuer;
@@ -15,6 +15,7 @@ use super::issuer_keys::IssuerKeys;
 use super::jwt::Signer;
 use super::key_ring::NoKeys;
 use super::renewal::Renewal;
+use super::settings::Tenancy;
 use super::verified_token::{VerificationBasis, VerifiedToken};
 use crate::client_limits::client_network;
 use crate::oauth::UnixTime;
@@ -133,6 +134,9 @@ impl Verifier {
         verified
             .check_expiry(request.now)
             .map_err(|error| error.with_issuer(&verified.issuer.name))?;
+        if let Tenancy::Tenant(tenant_use) = &verified.issuer.tenancy {
+            tenant_use.note(request.now);
+        }
         Ok(verified)
     }
 
@@ -169,18 +173,24 @@ impl Verifier {
     // once per epoch. The issuer is always checked: during a reload the cache has tokens of both
     // configurations.
     fn is_current(&self, verified: &VerifiedToken) -> bool {
-        let Some(issuer) = self.issuer_of(verified) else {
-            return false;
-        };
+        match self.issuer_of(verified) {
+            Some(issuer) => self.confirm(verified, || issuer.keys().cloned()),
+            None => self.is_current_of_tenant(verified),
+        }
+    }
+
+    /// Whether the keys that signed the token are still among the issuer's.
+    pub(super) fn confirm(
+        &self,
+        verified: &VerifiedToken,
+        keys: impl FnOnce() -> Option<IssuerKeys>,
+    ) -> bool {
         let epoch = self.epoch.now();
         if verified.is_confirmed_in(epoch) {
             return true;
         }
-        let has_key = |signer: &Signer| {
-            issuer
-                .keys()
-                .is_some_and(|keys| keys.current().is_ok_and(|keys| keys.contains(signer)))
-        };
+        let current = keys().and_then(|keys| keys.current().ok());
+        let has_key = |signer: &Signer| current.as_ref().is_some_and(|keys| keys.contains(signer));
         let is_current = verified.signers().iter().all(has_key);
         if is_current {
             verified.confirm_in(epoch);
@@ -223,9 +233,15 @@ impl Verifier {
                         explain::unknown_issuer(&self.issuers, &request.accepts, claims.issuer()),
                     ));
                 };
-                let judged = match jws.check_type(&issuer.settings.token_types) {
-                    Ok(()) => self.verify_jwt(request, issuer, &jws, claims).await,
-                    Err(error) => Err(error.into()),
+                let has_type = jws.check_type(&issuer.settings.token_types);
+                let judged = match (has_type, issuer.tenants()) {
+                    (Ok(()), None) => self.verify_jwt(request, issuer, &jws, claims).await,
+                    // In a box, so that other issuers' requests have no larger state.
+                    (Ok(()), Some(tenants)) => {
+                        Box::pin(self.verify_of_tenant(request, issuer, tenants, &jws, claims))
+                            .await
+                    }
+                    (Err(error), _) => Err(error.into()),
                 };
                 judged.map_err(|error| error.with_issuer(&issuer.settings.name))
             }
@@ -293,7 +309,7 @@ impl Verifier {
             .and_then(|issuer| Some((issuer, issuer.introspection()?)))
     }
 
-    async fn verify_jwt<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
+    pub(super) async fn verify_jwt<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
         request: &VerificationRequest<'_, A, C>,
         issuer: &Arc<Issuer>,
@@ -367,6 +383,7 @@ impl Verifier {
         let worker = request.connection_cache.worker();
         let overloaded = || VerifyError::Overloaded {
             bound: "tokens that wait for their signature to be verified",
+            retry_after: OVERLOAD_RETRY_AFTER,
         };
         let no_keys = |NoKeys| issuer.unavailable(keys.explain_missing());
         let waits = worker.is_busy();

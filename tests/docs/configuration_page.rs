@@ -110,6 +110,10 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("routes.respond", _) => "status = 503",
         ("upstreams.orders.health", _) => "path = \"/healthz\"",
         ("issuers.corp", "validation") => INTROSPECTION,
+        ("issuers.corp", "tenants") => "issuer = \"https://id.example.com/{tenant}\"",
+        ("issuers.corp", "max_tenants") => {
+            "issuer = \"https://id.example.com/{tenant}\"\ntenants = \"any\""
+        }
         ("issuers.corp", "introspection") => "validation = \"jwks+introspection\"",
         ("issuers.corp", "token_prefix") => {
             "validation = \"introspection\"

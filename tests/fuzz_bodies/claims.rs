@@ -67,6 +67,7 @@ pub(crate) fn strict() -> Expectation {
         required_claims: vec!["sub".to_owned()],
         scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         claim_rules: Vec::new(),
+        tenant: None,
         audience_claims: Vec::new(),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,

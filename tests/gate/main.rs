@@ -57,6 +57,7 @@ mod server_tokens;
 mod servers;
 mod shadow;
 mod sse;
+mod tenants;
 mod tls;
 mod token_sources;
 mod tokens;

@@ -154,6 +154,7 @@ impl Libraries {
                 required_claims: Vec::new(),
                 scope_claims: ScopeClaims::first_of(["scope", "scp"]),
                 claim_rules: Vec::new(),
+                tenant: None,
                 audience_claims: Vec::new(),
                 expiry_unit: ExpiryUnit::Seconds,
                 expiry_required: true,

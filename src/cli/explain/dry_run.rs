@@ -27,6 +27,7 @@ use crate::policy::token_sources::DecodedToken;
 use crate::server::Settings;
 use crate::telemetry::Telemetry;
 use crate::transport::IncomingBody;
+use crate::verify::Shape;
 
 /// The gateway's own responses are short.
 const MAX_RESPONSE_HEAD: usize = 1024 * 1024;
@@ -147,20 +148,19 @@ async fn fetch_keys(parts: &Parts, snapshot: &Snapshot, config: &Config, now: Un
         return;
     };
     let accepts = |name: &str| found.route.accepts_issuer(name);
-    let Some(issuer) = snapshot
-        .verifier
-        .examine(token.as_str(), &accepts, now)
-        .issuer
-    else {
+    let examined = snapshot.verifier.examine(token.as_str(), &accepts, now);
+    let Some(issuer) = examined.issuer else {
         return;
     };
-    issuer.start();
+    let iss = match &examined.shape {
+        Shape::Jwt { iss, .. } => iss.as_deref(),
+        Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..) | Shape::Opaque => None,
+    };
     let timeout = config
         .issuers
         .iter()
         .find(|written| *written.name.value == *issuer.settings.name)
         .map(|one| one.timeout);
-    issuer
-        .wait_for_keys(timeout.unwrap_or(Duration::from_secs(3)) * MAX_FETCHES)
-        .await;
+    let timeout = timeout.unwrap_or(Duration::from_secs(3)) * MAX_FETCHES;
+    snapshot.verifier.fetch_keys(&issuer, iss, timeout).await;
 }

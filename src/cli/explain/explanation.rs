@@ -17,6 +17,8 @@ use crate::gateway::{Preflight, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ClaimCheck, Claims};
 use crate::oauth::scope::ScopeSet;
+use crate::oauth::tenant::Tenant;
+use crate::policy::claim_rules::RequestParameters;
 use crate::policy::requirement::Requirement;
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
 use crate::policy::token_sources::{DecodedToken, TokenError};
@@ -106,6 +108,16 @@ pub(super) enum TokenFinding {
     NotRequired,
     None(TokenError),
     Examined(Box<Examined>),
+}
+
+impl TokenFinding {
+    /// The tenant that the token names, if its issuer has tenants. Not verified.
+    pub(super) fn tenant(&self) -> Option<&Tenant> {
+        match self {
+            Self::Examined(examined) => examined.tenant(),
+            Self::NotChecked | Self::NotRequired | Self::None(_) => None,
+        }
+    }
 }
 
 pub(super) struct ScopeFinding {
@@ -266,7 +278,7 @@ impl Explanation {
             TokenFinding::Examined(examined) => examined.claims.as_ref(),
             TokenFinding::NotChecked | TokenFinding::NotRequired | TokenFinding::None(_) => None,
         });
-        self.rules = rules(&found, claims);
+        self.rules = rules(&found, claims, self.token.tenant());
         self.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
     }
 
@@ -393,16 +405,29 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
     any_of.iter().map(each).collect()
 }
 
-fn rules(found: &MatchedRoute<'_, '_>, claims: Option<&Claims>) -> Vec<RuleFinding> {
-    let rules = found.route.claims.iter();
-    rules
-        .map(|rule| RuleFinding {
-            claim: rule.claim().to_string(),
-            operator: rule.operator(),
-            is_met: claims.map(|claims| rule.fits(claims, &found.parameters)),
-            found: claims.map(|claims| rule.kind_in(claims)),
-        })
-        .collect()
+fn rules(
+    found: &MatchedRoute<'_, '_>,
+    claims: Option<&Claims>,
+    tenant: Option<&Tenant>,
+) -> Vec<RuleFinding> {
+    let parameters = RequestParameters {
+        path: &found.parameters,
+        tenant,
+    };
+    let of_tenant = tenant.zip(parameters.names_the_tenant());
+    let of_tenant = of_tenant.map(|(tenant, is_met)| RuleFinding {
+        claim: format!("{{{}}} of the path", tenant.parameter),
+        operator: "is the tenant",
+        is_met: Some(is_met),
+        found: (!is_met).then_some("another tenant"),
+    });
+    let rules = found.route.claims.iter().map(|rule| RuleFinding {
+        claim: rule.claim().to_string(),
+        operator: rule.operator(),
+        is_met: claims.map(|claims| rule.fits(claims, &parameters)),
+        found: claims.map(|claims| rule.kind_in(claims)),
+    });
+    of_tenant.into_iter().chain(rules).collect()
 }
 
 // How many leading segments of a route's path match the request's.

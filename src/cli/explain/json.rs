@@ -153,6 +153,7 @@ fn issuer(explanation: &Explanation) -> Value {
             Shape::Jwt { iss, .. } => iss.as_deref(),
             Shape::TooLong { .. } | Shape::Malformed(_) | Shape::NoClaims(..) | Shape::Opaque => None,
         },
+        "tenant": examined.tenant().map(|tenant| tenant.name.as_str()),
         "accepted": examined.accepted.iter().map(|issuer| &*issuer.settings.name).collect::<Vec<_>>(),
         "provider": settings.map(IssuerSettings::provider_to_json),
         "jwks_token": settings.map(IssuerSettings::has_jwks_token),

@@ -17,7 +17,6 @@ const ENTRA_HOSTS: [&str; 6] = [
 /// First path segments of Entra's addresses that stand for several tenants. A token has the ID of
 /// one tenant in their place.
 const SEVERAL_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
-const TENANT_TEMPLATE: &str = "{tenantid}";
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let issuers = config.issuers.iter();
@@ -30,16 +29,17 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     found
 }
 
-// `iss` is compared as a string, so a template or a pattern matches no token.
+// `iss` is compared as a string, so a pattern matches no token.
 fn never_issued(iss: &Spanned<String>) -> Option<Fault> {
-    let one_for_each = "list each tenant by its ID, as its tokens have it: \
-                        \"https://login.microsoftonline.com/TENANT-ID/v2.0\"";
-    let (placeholder, help) = if iss.value.contains(TENANT_TEMPLATE) {
-        (TENANT_TEMPLATE, one_for_each)
-    } else if let Some(tenants) = several_tenants(&iss.value) {
+    let one_for_each =
+        "write {tenant} in its place, and list the IDs in tenants, or set tenants = \"any\"";
+    let (placeholder, help) = if let Some(tenants) = several_tenants(&iss.value) {
         (tenants, one_for_each)
     } else if iss.value.contains('*') {
-        ("*", "list each value that the tokens have")
+        (
+            "*",
+            "list each value that the tokens have, or write {tenant} for a segment that varies, with tenants",
+        )
     } else {
         return None;
     };
@@ -98,7 +98,7 @@ mod tests {
             ),
             ("https://id.test/common".to_owned(), None),
             ("https://id.test/realms/{realm}".to_owned(), None),
-            (format!("{entra}/{{tenantid}}/v2.0"), Some("{tenantid}")),
+            (format!("{entra}/{{tenantid}}/v2.0"), None),
             (format!("{entra}/common/v2.0"), Some("common")),
             (format!("{entra}/organizations/v2.0"), Some("organizations")),
             (
@@ -117,14 +117,14 @@ mod tests {
                 assert_eq!(found, [""; 0], "{iss}");
                 continue;
             };
-            let message =
-                format!("no token has this iss: {placeholder:?} is matched literally (list each ");
+            let message = format!("no token has this iss: {placeholder:?} is matched literally (");
             assert!(found[0].contains(&message), "{iss}: {found:?}");
             assert_eq!(
-                (found.len(), found[0].contains("list each tenant by its ID")),
+                (found.len(), found[0].contains("list the IDs in tenants")),
                 (1, placeholder != "*"),
                 "{iss}"
             );
+            assert!(found[0].contains("tenants"), "{iss}");
         }
     }
 

@@ -1,8 +1,11 @@
 //! Claims that keys name: `scope_claims` of issuers, `claim_headers` of routes, and rules over claims
 //! (`claims`) of both.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use super::tenants;
 use crate::config::{self, Fault, ScopeClaim, ScopeClaimTable, Spanned, did_you_mean};
 use crate::gateway::claim_headers::ClaimHeader;
 use crate::oauth::claims::{
@@ -48,11 +51,11 @@ pub(super) fn header(written: &config::ClaimHeader) -> Result<ClaimHeader, Box<F
 }
 
 /// The parameters that the values of rules may have.
-pub(super) enum RuleParameters<'p> {
-    /// None: rules of an issuer.
-    None,
-    /// Those of a path, but for `{*rest}`: rules of a route.
-    OfPath(&'p RoutePattern),
+pub(super) struct RuleParameters<'p> {
+    /// Those of the path, but for `{*rest}`: rules of a route.
+    path: Option<&'p RoutePattern>,
+    /// Those that stand for the tenant of a token.
+    tenants: Vec<Arc<str>>,
 }
 
 /// Compiles rules over claims; also returns the faults of those that do not compile.
@@ -119,15 +122,29 @@ fn template<T>(
     Ok(template)
 }
 
-impl RuleParameters<'_> {
+impl<'p> RuleParameters<'p> {
+    /// Rules of an issuer: the parameter for its tenants.
+    pub(super) fn of_issuer(issuer: &config::Issuer) -> Self {
+        Self {
+            path: None,
+            tenants: tenants::parameter(issuer).into_iter().collect(),
+        }
+    }
+
+    /// Rules of a route: those of its path, and the parameters for the tenants of its issuers.
+    pub(super) fn of_route(path: &'p RoutePattern, tenants: Vec<Arc<str>>) -> Self {
+        Self {
+            path: Some(path),
+            tenants,
+        }
+    }
+
     fn check<T>(&self, place: &Spanned<T>, name: &str) -> Result<(), Box<Fault>> {
-        let path = match self {
-            Self::None => {
-                let message = format!("expected a value without parameters, but found {{{name}}}");
-                let help = "only rules of a route have parameters: those of its path";
-                return Err(Box::new(place.fault(message).with_help(help)));
-            }
-            Self::OfPath(path) => path,
+        if self.tenants.iter().any(|tenant| **tenant == *name) {
+            return Ok(());
+        }
+        let Some(path) = self.path else {
+            return Err(Box::new(self.unknown_of_issuer(place, name)));
         };
         let bare = name.strip_prefix('*').unwrap_or(name);
         if path.rest() == Some(bare) {
@@ -144,10 +161,23 @@ impl RuleParameters<'_> {
             "expected a parameter of the path {:?}, but found {{{name}}}",
             path.as_str()
         );
+        let known = path
+            .parameters()
+            .chain(self.tenants.iter().map(|name| &**name));
         Err(Box::new(Fault {
-            help: did_you_mean(name, path.parameters()),
+            help: did_you_mean(name, known),
             ..place.fault(message)
         }))
+    }
+
+    fn unknown_of_issuer<T>(&self, place: &Spanned<T>, name: &str) -> Fault {
+        if let Some(tenant) = self.tenants.first() {
+            let message = format!("expected no parameter but {{{tenant}}}, but found {{{name}}}");
+            return place.fault(message);
+        }
+        let message = format!("expected a value without parameters, but found {{{name}}}");
+        let help = "only rules of a route have parameters: those of its path";
+        place.fault(message).with_help(help)
     }
 }
 

@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use super::authorization_server::{AuthorizationServer, egress_proxy};
 use super::claims::RuleParameters;
-use super::{RootCertificates, claims, introspection};
+use super::{RootCertificates, claims, introspection, tenants};
 use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
 use crate::http_client::EgressProxy;
 use crate::oauth::claims::{ClaimRule, Expectation, ExpectedAudience};
-use crate::oauth::jose::Jwks;
+use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::values::Validation;
 use crate::verify::jwt::KeySet;
 use crate::verify::{
-    CacheLimit, EndpointName, Epoch, Issuer, IssuerKeys, IssuerSettings, KeyRing, RefreshPolicy,
+    AcceptedTenants, CacheLimit, EndpointName, Epoch, Issuer, IssuerKeys, IssuerSettings, KeyRing,
+    PublishedTenantKeys, RefreshPolicy, Tenancy, TenantKeys, TenantTemplates, Tenants,
 };
 
 /// The shortest lifetime of a JWKS, whatever `Cache-Control` says.
@@ -143,19 +144,26 @@ fn duplicate_issuers(
     route: &config::Route,
     others: &str,
 ) -> Vec<Fault> {
+    let place = route.issuers.first().unwrap_or(route.first_path());
+    let fault = |iss: &str, one: &str, other: &str| {
+        let message = format!(
+            "expected issuers that go by different names, but found {iss:?} for both {one:?} and {other:?}"
+        );
+        let help = format!("name one of them in the issuers of the route{others}");
+        place.fault(message).with_help(help)
+    };
     let mut faults = Vec::new();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    for issuer in accepted {
-        for iss in &issuer.issuer {
-            if let Some(other) = owners.insert(&iss.value, &issuer.name.value) {
-                let message = format!(
-                    "expected issuers that go by different names, but found {:?} for both {:?} and {:?}",
-                    iss.value, other, issuer.name.value
-                );
-                let place = route.issuers.first().unwrap_or(route.first_path());
-                faults.push(place.fault(message).with_help(format!(
-                    "name one of them in the issuers of the route{others}"
-                )));
+    for (index, issuer) in accepted.iter().enumerate() {
+        let name = &issuer.name.value;
+        for iss in issuer.issuer.iter().filter(|_| issuer.tenants.is_none()) {
+            if let Some(other) = owners.insert(&iss.value, name) {
+                faults.push(fault(&iss.value, other, name));
+            }
+        }
+        for other in &accepted[..index] {
+            if let Some(iss) = tenants::shared_iss(other, issuer) {
+                faults.push(fault(&iss, &other.name.value, name));
             }
         }
     }
@@ -169,7 +177,11 @@ fn compile_one(
     epoch: &Epoch,
 ) -> Result<Issuer, Box<Fault>> {
     let name: Arc<str> = issuer.name.value.as_str().into();
+    let templates = tenants::templates(issuer)?;
     let server = AuthorizationServer::new(issuer, roots, proxy)?;
+    if let Some(templates) = templates {
+        return compile_with_tenants(issuer, &name, templates, &server, epoch);
+    }
     let keys = match &issuer.keys {
         Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
         None => None,
@@ -183,8 +195,61 @@ fn compile_one(
         }
         None => None,
     };
-    let settings = IssuerSettings {
-        name,
+    let settings = settings(issuer, expectation, Tenancy::Single);
+    Ok(Issuer::new(settings, keys, introspection))
+}
+
+fn compile_with_tenants(
+    issuer: &config::Issuer,
+    name: &Arc<str>,
+    templates: TenantTemplates,
+    server: &AuthorizationServer,
+    epoch: &Epoch,
+) -> Result<Issuer, Box<Fault>> {
+    let source = issuer.keys.as_ref().unwrap_or(&KeySource::Discovered);
+    let keys = match source {
+        KeySource::Discovered | KeySource::Uri(_) => {
+            TenantKeys::Published(Box::new(PublishedTenantKeys {
+                place: tenants::keys_place(issuer, source, &templates)?,
+                http: server.http.clone(),
+                algorithms: algorithms(issuer),
+                policy: RefreshPolicy {
+                    // A token has named these tenants. One that is gone must not be fetched often.
+                    backoff: match &templates.accepted {
+                        AcceptedTenants::Listed(_) => BACKOFF,
+                        AcceptedTenants::Any => Backoff {
+                            max: BACKOFF.max.max(issuer.unknown_key_cooldown),
+                            ..BACKOFF
+                        },
+                    },
+                    ..refresh_policy(issuer)
+                },
+                epoch: epoch.clone(),
+            }))
+        }
+        // Only of `explain --jwks`: the file refuses them beside tenants.
+        KeySource::File(path) => {
+            TenantKeys::Fixed(Arc::new(KeySet::new(&keys_in(path)?, &algorithms(issuer))))
+        }
+        KeySource::SharedSecret(secret) => {
+            let message = "expected keys of each tenant, but found a shared secret";
+            return Err(Box::new(secret.fault(message)));
+        }
+    };
+    let settings = settings(
+        issuer,
+        expectation(issuer, name)?,
+        Tenancy::Template(templates),
+    );
+    let settings = Arc::new(settings);
+    let (max, cooldown) = (issuer.max_tenants, issuer.unknown_key_cooldown);
+    let tenants = Tenants::new(Arc::clone(&settings), keys, max, cooldown);
+    Ok(Issuer::with_tenants(settings, tenants))
+}
+
+fn settings(issuer: &config::Issuer, expectation: Expectation, tenancy: Tenancy) -> IssuerSettings {
+    IssuerSettings {
+        name: Arc::clone(&expectation.issuer_name),
         expectation,
         token_types: texts(&issuer.token_types),
         verifies_signatures: issuer.validation.value != Validation::Introspection,
@@ -192,8 +257,8 @@ fn compile_one(
         token_prefix: issuer.token_prefix.value.clone(),
         cache_max_age: issuer.cache_max_age,
         cache_limit: cache_limit(issuer),
-    };
-    Ok(Issuer::new(settings, keys, introspection))
+        tenancy,
+    }
 }
 
 /// How much of the cache its tokens may use.
@@ -215,11 +280,7 @@ fn keys(
     server: &AuthorizationServer,
     epoch: &Epoch,
 ) -> Result<IssuerKeys, Box<Fault>> {
-    let algorithms: Vec<_> = issuer
-        .algorithms
-        .iter()
-        .map(|algorithm| algorithm.value)
-        .collect();
+    let algorithms = algorithms(issuer);
     let endpoint = match source {
         KeySource::File(path) => {
             let jwks = keys_in(path)?;
@@ -239,14 +300,7 @@ fn keys(
         KeySource::Uri(url) => server.endpoint(Some(url), EndpointName::Jwks),
         KeySource::Discovered => server.endpoint(None, EndpointName::Jwks),
     };
-    let policy = RefreshPolicy {
-        default_lifetime: issuer.jwks_refresh,
-        min_lifetime: MIN_LIFETIME,
-        max_lifetime: MAX_LIFETIME,
-        max_stale: issuer.jwks_max_stale,
-        unknown_key_cooldown: issuer.unknown_key_cooldown,
-        backoff: BACKOFF,
-    };
+    let policy = refresh_policy(issuer);
     let (name, http) = (Arc::clone(name), server.http.clone());
     Ok(IssuerKeys::Published(Arc::new(KeyRing::new(
         name,
@@ -256,6 +310,22 @@ fn keys(
         policy,
         epoch.clone(),
     ))))
+}
+
+fn algorithms(issuer: &config::Issuer) -> Vec<Algorithm> {
+    let algorithms = issuer.algorithms.iter();
+    algorithms.map(|algorithm| algorithm.value).collect()
+}
+
+fn refresh_policy(issuer: &config::Issuer) -> RefreshPolicy {
+    RefreshPolicy {
+        default_lifetime: issuer.jwks_refresh,
+        min_lifetime: MIN_LIFETIME,
+        max_lifetime: MAX_LIFETIME,
+        max_stale: issuer.jwks_max_stale,
+        unknown_key_cooldown: issuer.unknown_key_cooldown,
+        backoff: BACKOFF,
+    }
 }
 
 fn keys_in(path: &Spanned<PathBuf>) -> Result<Jwks, Box<Fault>> {
@@ -278,12 +348,20 @@ pub(super) fn faults_of_keys(issuers: &[config::Issuer]) -> impl Iterator<Item =
     })
 }
 
+/// The faults of tenants and their templates, whatever other faults the issuers have.
+pub(super) fn faults_of_tenants(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
+    let faults = issuers
+        .iter()
+        .filter_map(|issuer| tenants::templates(issuer).err());
+    faults.map(|fault| *fault)
+}
+
 /// The faults of claims that issuers name, whatever other faults they have.
 pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item = Fault> {
     issuers.iter().flat_map(|issuer| {
         let compiled = claims::scope_claims(issuer).err();
         let audience = claims::references(&issuer.audience_claims).err();
-        let (_, mut faults) = claims::rules(&issuer.claims, &RuleParameters::None);
+        let (_, mut faults) = claims::rules(&issuer.claims, &RuleParameters::of_issuer(issuer));
         faults.extend(
             [compiled, audience]
                 .into_iter()
@@ -295,7 +373,7 @@ pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item
 }
 
 fn claim_rules(issuer: &config::Issuer) -> Result<Vec<ClaimRule>, Box<Fault>> {
-    let (rules, faults) = claims::rules(&issuer.claims, &RuleParameters::None);
+    let (rules, faults) = claims::rules(&issuer.claims, &RuleParameters::of_issuer(issuer));
     faults
         .into_iter()
         .next()
@@ -317,6 +395,7 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
         required_claims: texts(&issuer.required_claims),
         scope_claims: claims::scope_claims(issuer)?,
         claim_rules: claim_rules(issuer)?,
+        tenant: None,
         audience_claims: claims::references(&issuer.audience_claims)?,
         expiry_unit: issuer.expiry_unit,
         expiry_required: true,

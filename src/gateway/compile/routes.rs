@@ -8,7 +8,8 @@ use http::{HeaderName, HeaderValue};
 use super::claims::RuleParameters;
 use super::paths::{self, paths, segments_to_strip};
 use super::{
-    claims, cors, fixed_response, host_pattern, request_headers, response_headers, token_sources,
+    claims, cors, fixed_response, host_pattern, request_headers, response_headers, tenants,
+    token_sources,
 };
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::fixed_response::FixedResponse;
@@ -264,9 +265,11 @@ fn compile_route(
         Access::Public => Requirement::Public,
         Access::AnyToken | Access::Scope(_) | Access::AnyScope(_) => Requirement::Token { any_of },
     };
-    let (rules, unusable) = claims::rules(&written.claims, &RuleParameters::OfPath(&path));
+    let tenants = tenants::parameters_of_route(written, &config.issuers);
+    let parameters = RuleParameters::of_route(&path, tenants.clone());
+    let (rules, unusable) = claims::rules(&written.claims, &parameters);
     faults.extend(unusable);
-    let rules = ClaimRules::new(rules, &path);
+    let rules = ClaimRules::new(rules, &path, tenants);
     let issuers = written
         .issuers
         .iter()

@@ -9,6 +9,7 @@ use super::rule_set::{RuleOutcomes, RuleSet};
 use super::{ClaimRule, ParameterValues, UnmetRule};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::ScopeSet;
+use crate::oauth::tenant::Tenant;
 
 /// An access token that is active: facts about it, no decisions.
 ///
@@ -17,6 +18,7 @@ use crate::oauth::scope::ScopeSet;
 #[derive(Clone)]
 pub struct ActiveToken {
     pub(super) issuer_name: Arc<str>,
+    pub(super) tenant: Option<Arc<Tenant>>,
     pub(super) claims: Map<String, Value>,
     pub(super) size: usize,
     pub(super) scopes: ScopeSet,
@@ -29,6 +31,12 @@ impl ActiveToken {
     #[must_use]
     pub fn issuer_name(&self) -> &str {
         &self.issuer_name
+    }
+
+    /// The tenant whose issuer's checks the token passed; `None` if the issuer has no tenants.
+    #[must_use]
+    pub fn tenant(&self) -> Option<&Arc<Tenant>> {
+        self.tenant.as_ref()
     }
 
     /// `iss`

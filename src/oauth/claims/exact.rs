@@ -182,6 +182,7 @@ mod tests {
     fn token(claim: &Value) -> ActiveToken {
         ActiveToken {
             issuer_name: "corp".into(),
+            tenant: None,
             claims: [("claim".to_owned(), claim.clone())].into_iter().collect(),
             size: 0,
             scopes: ScopeSet::empty(),

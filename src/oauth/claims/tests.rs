@@ -241,6 +241,7 @@ fn expectation() -> Expectation {
         required_claims: Vec::new(),
         scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         claim_rules: Vec::new(),
+        tenant: None,
         audience_claims: Vec::new(),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,

@@ -26,6 +26,7 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         required_claims: Vec::new(),
         scope_claims: ScopeClaims::first_of(["scope"]),
         claim_rules: Vec::new(),
+        tenant: None,
         audience_claims: Vec::new(),
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: false,

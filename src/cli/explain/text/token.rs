@@ -9,7 +9,10 @@ pub(super) fn issuer(examined: &Examined) -> Option<String> {
     let accepted = examined.accepted.iter().map(|issuer| &issuer.settings);
     Some(match (issuer, &examined.shape) {
         (Some(issuer), Shape::Jwt { iss, .. }) => {
-            format!("{}: iss is {}", issuer.name, quoted(iss.as_deref()))
+            let tenant = examined.tenant();
+            let tenant = tenant.map(|tenant| format!(", of the tenant {:?}", tenant.name.as_str()));
+            let tenant = tenant.unwrap_or_default();
+            format!("{}: iss is {}{tenant}", issuer.name, quoted(iss.as_deref()))
         }
         (Some(issuer), _) if issuer.token_prefix.is_empty() => {
             let name = &issuer.name;

@@ -331,3 +331,51 @@ fn jwks_token_is_refused_where_nothing_is_fetched() {
     let token = config.issuers[0].jwks_token.as_ref().expect("a token");
     assert!(!issuer.contains(token.value.expose()), "{issuer}");
 }
+
+#[test]
+fn tenants_stand_beside_keys_that_fit_them() {
+    let issuer = |keys: &str| format!("[issuers.corp]\n{GOOD_ISSUER}{keys}");
+    for (keys, expected) in [
+        (
+            "max_tenants = 5",
+            "4: issuers.corp.max_tenants: expected it only with tenants, but found none",
+        ),
+        (
+            "tenants = [\"a\", \"any\"]",
+            "4: issuers.corp.tenants[1]: expected \"any\" to stand alone, but found other tenants beside it",
+        ),
+        (
+            "tenants = []",
+            "4: issuers.corp.tenants: expected at least one element, but found an empty list",
+        ),
+        (
+            "tenants = \"any\"\nrequire_issuer = false",
+            "5: issuers.corp.require_issuer: expected true beside tenants, but found false (a token without iss names no tenant)",
+        ),
+        (
+            "tenants = \"any\"\njwks_file = \"keys.json\"",
+            "4: issuers.corp.tenants: expected only one of \"jwks_file\" and \"tenants\", but found both",
+        ),
+        (
+            "tenants = \"any\"\nmax_tenants = 10001",
+            "5: issuers.corp.max_tenants: expected an integer from 1 to 10000, but found 10001",
+        ),
+        (
+            "tenants = \"any\"\njwks_uri = \"https://{tenant}.test/keys\"",
+            "5: issuers.corp.jwks_uri: expected an http or https URL, but found \"https://{tenant}.test/keys\"",
+        ),
+        (
+            "tenants = \"any\"\njwks_uri = \"https://id.test/a-{tenant}/keys\"",
+            "5: issuers.corp.jwks_uri: expected an http or https URL, but found \"https://id.test/a-{tenant}/keys\" (did you mean \"https://id.test\"?)",
+        ),
+    ] {
+        let report = read(&issuer(keys)).expect_err(keys);
+        assert_eq!(report, format!("gateway.toml:{expected}"), "{keys}");
+    }
+    let introspecting = introspection(&format!("{ASKS}\ntenants = \"any\""), CLIENT);
+    let report = read(&introspecting).expect_err("introspection");
+    assert!(
+        report.contains("expected only one of \"introspection\" and \"tenants\", but found both"),
+        "{report}"
+    );
+}

@@ -277,6 +277,7 @@ fn token_remembers_outcomes_of_one_set_only() {
         let claims = json!({ "azp": "web", "n": 69 });
         ActiveToken {
             issuer_name: "corp".into(),
+            tenant: None,
             claims: claims.as_object().expect("an object").clone(),
             size: 0,
             scopes: crate::oauth::scope::ScopeSet::empty(),

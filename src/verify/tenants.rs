@@ -1,0 +1,568 @@
+//! The tenants of one issuer, each with keys of its own.
+//!
+//! The `iss` of a token selects the tenant before anything is verified, so a client may invent
+//! tenants.
+//!
+//! 1. A tenant is known from its first verified token on, or because the operator lists it. Only a
+//!    verified token of another tenant makes the issuer drop a known one, and never a listed one.
+//! 2. A new tenant is on trial: its keys are fetched once. If there are none, its tokens are refused
+//!    for `unknown_key_cooldown` without another fetch. If no token is verified within that time,
+//!    the keys are dropped as well.
+//! 3. New tenants are limited for each client and for the issuer, and so are those on trial.
+//! 4. A server that does not know the tenant refutes the token (401). A server that fails says
+//!    nothing of it (503).
+//! 5. A cached token belongs to the settings of its tenant. It ends when the tenant is dropped.
+//!
+//! - `quota`: how many tenants may be new; `keys`: where the keys of a tenant are
+
+mod keys;
+mod quota;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::error::{OVERLOAD_RETRY_AFTER, RETRY_AFTER, VerifyError, invalid};
+use super::issuer_keys::IssuerKeys;
+use super::key_ring::KeyRing;
+use super::report::KeysReport;
+use super::settings::{AcceptedTenants, IssuerSettings, Tenancy, TenantUse};
+use crate::clock;
+use crate::oauth::UnixTime;
+use crate::oauth::tenant::TenantName;
+use crate::sync::lock;
+use crate::telemetry::Throttle;
+use quota::{Exceeded, Quota};
+
+pub use keys::{PublishedTenantKeys, TenantKeys, TenantKeysPlace};
+
+/// Tenants without a verified token that are remembered. With the quota of a minute and the default
+/// cooldown there are at most 150.
+const MAX_ON_TRIAL: usize = 1000;
+/// Listed tenants whose keys are fetched at the same time, at the start.
+const FIRST_FETCHES: usize = 32;
+/// How long the next of them wait for those that are slow.
+const FIRST_FETCH_DELAY: Duration = Duration::from_secs(1);
+/// The minimum time between two log lines about the quota.
+const QUOTA_LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The tenants of one issuer.
+#[derive(Debug)]
+pub struct Tenants {
+    settings: Arc<IssuerSettings>,
+    keys: TenantKeys,
+    /// The maximum number of known tenants.
+    max: usize,
+    /// How long a tenant is on trial.
+    cooldown: Duration,
+    state: Mutex<State>,
+    quota_log: Throttle,
+    /// The control plane, once it has started.
+    control_plane: OnceLock<Handle>,
+}
+
+/// The settings and the keys of one tenant.
+#[derive(Clone, Debug)]
+pub(super) struct TenantIssuer {
+    pub(super) settings: Arc<IssuerSettings>,
+    pub(super) keys: IssuerKeys,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// With the number of the admission, which decides between tenants that were used in the same
+    /// second.
+    known: HashMap<TenantName, (u64, TenantIssuer)>,
+    on_trial: HashMap<TenantName, Trial>,
+    admissions: u64,
+    quota: Quota,
+    /// Fetches for tenants that are gone: how many succeeded and failed.
+    past_fetches: (u64, u64),
+}
+
+/// A tenant without a verified token.
+#[derive(Debug)]
+enum Trial {
+    /// Its keys are being fetched, or are there. The trial ends then, once the fetch has ended.
+    Open(TenantIssuer, Option<Instant>),
+    /// There are no keys, and none are fetched until then.
+    Failed(NoTenant, Instant),
+}
+
+/// Why a tenant has no keys.
+#[derive(Clone, Debug)]
+enum NoTenant {
+    /// The server does not know it.
+    Absent(String),
+    /// The server failed.
+    Unavailable(String),
+}
+
+impl Tenants {
+    /// The tenants of the issuer with these settings. None has keys until [`start`](Self::start).
+    #[must_use]
+    pub fn new(
+        settings: Arc<IssuerSettings>,
+        keys: TenantKeys,
+        max: usize,
+        cooldown: Duration,
+    ) -> Self {
+        let tenants = Self {
+            settings,
+            keys,
+            max,
+            cooldown,
+            state: Mutex::default(),
+            quota_log: Throttle::new(QUOTA_LOG_INTERVAL),
+            control_plane: OnceLock::new(),
+        };
+        if let Some(AcceptedTenants::Listed(names)) = tenants.accepted() {
+            let mut state = lock(&tenants.state);
+            for name in names {
+                let issuer = tenants.issuer_of(name);
+                state
+                    .known
+                    .extend(issuer.map(|issuer| (name.clone(), (0, issuer))));
+            }
+        }
+        tenants
+    }
+
+    /// Fetches keys on the current runtime from now on: those of listed tenants at once.
+    pub(super) fn start(&self) {
+        self.attach();
+        let rings = self.listed_rings();
+        tokio::spawn(async move {
+            for rings in rings.chunks(FIRST_FETCHES) {
+                for ring in rings {
+                    tokio::spawn(KeyRing::refresh(Weak::clone(ring)));
+                }
+                // A slow server delays the others, but does not stop them.
+                let _ = tokio::time::timeout(FIRST_FETCH_DELAY, attempted(rings)).await;
+            }
+        });
+    }
+
+    /// Fetches keys on the current runtime, but none before a token needs them. If `iss` names a
+    /// listed tenant, its keys are fetched at once; returns whether they are.
+    pub(super) fn start_only(&self, iss: &str) -> bool {
+        self.attach();
+        let listed = self.tenant_of(iss).filter(|_| self.is_listed());
+        let issuer = listed.and_then(|name| self.known(&name));
+        let Some(IssuerKeys::Published(ring)) = issuer.map(|issuer| issuer.keys) else {
+            return false;
+        };
+        tokio::spawn(KeyRing::refresh(Arc::downgrade(&ring)));
+        true
+    }
+
+    fn attach(&self) {
+        // Called again, it is the same runtime.
+        let _ = self.control_plane.set(Handle::current());
+    }
+
+    /// Whether keys are fetched without a token that needs them.
+    pub(super) fn fetches_keys(&self) -> bool {
+        !self.listed_rings().is_empty()
+    }
+
+    /// Waits for the first fetch of the listed tenants' keys to end, for at most `timeout`.
+    pub(super) async fn wait_for_keys(&self, timeout: Duration) {
+        let rings = self.listed_rings();
+        let _ = tokio::time::timeout(timeout, attempted(&rings)).await;
+    }
+
+    fn listed_rings(&self) -> Vec<Weak<KeyRing>> {
+        if !self.is_listed() {
+            return Vec::new();
+        }
+        let state = lock(&self.state);
+        let rings = state.known.values().filter_map(|(_, issuer)| issuer.ring());
+        rings.map(Arc::downgrade).collect()
+    }
+
+    fn accepted(&self) -> Option<&AcceptedTenants> {
+        match &self.settings.tenancy {
+            Tenancy::Template(templates) => Some(&templates.accepted),
+            Tenancy::Single | Tenancy::Tenant(_) => None,
+        }
+    }
+
+    fn is_listed(&self) -> bool {
+        matches!(self.accepted(), Some(AcceptedTenants::Listed(_)))
+    }
+
+    /// The accepted tenant that `iss` names. Not verified.
+    pub(super) fn tenant_of(&self, iss: &str) -> Option<TenantName> {
+        match &self.settings.tenancy {
+            Tenancy::Template(templates) => templates.tenant_of(iss),
+            Tenancy::Single | Tenancy::Tenant(_) => None,
+        }
+    }
+
+    /// A tenant of this name, which nothing else knows of.
+    fn issuer_of(&self, name: &TenantName) -> Option<TenantIssuer> {
+        let settings = Arc::new(self.settings.of_tenant(name)?);
+        let keys = self.keys.of(name, &settings, self.is_listed());
+        Some(TenantIssuer { settings, keys })
+    }
+
+    fn known(&self, name: &TenantName) -> Option<TenantIssuer> {
+        let state = lock(&self.state);
+        state.known.get(name).map(|(_, issuer)| issuer.clone())
+    }
+
+    /// The tenant as it is now: for `explain`, and for checks before any fetch. One that is neither
+    /// known nor on trial has no keys.
+    pub(super) fn examine(&self, name: &TenantName) -> Option<TenantIssuer> {
+        let known = self
+            .known(name)
+            .or_else(|| match lock(&self.state).on_trial.get(name)? {
+                Trial::Open(issuer, _) => Some(issuer.clone()),
+                Trial::Failed(..) => None,
+            });
+        known.or_else(|| self.issuer_of(name))
+    }
+
+    /// Whether it is neither known nor on trial.
+    pub(super) fn is_new(&self, name: &TenantName) -> bool {
+        let state = lock(&self.state);
+        let is_on_trial = || {
+            let trial = state.on_trial.get(name);
+            trial.is_some_and(|trial| !trial.is_over(clock::now()))
+        };
+        !state.known.contains_key(name) && !is_on_trial()
+    }
+
+    /// The current keys of the tenant with these settings; `None` if it is no longer in use.
+    pub(super) fn keys_of(&self, settings: &Arc<IssuerSettings>) -> Option<IssuerKeys> {
+        let name = settings.tenant_name()?;
+        let state = lock(&self.state);
+        let known = state.known.get(name).map(|(_, issuer)| issuer);
+        let on_trial = || match state.on_trial.get(name)? {
+            Trial::Open(issuer, _) => Some(issuer),
+            Trial::Failed(..) => None,
+        };
+        let issuer = known.or_else(on_trial)?;
+        Arc::ptr_eq(&issuer.settings, settings).then(|| issuer.keys.clone())
+    }
+
+    /// The tenant of this name, with keys. Waits for the first fetch of a new one.
+    ///
+    /// # Errors
+    /// [`VerifyError::Invalid`] if the server does not know it, [`VerifyError::Unavailable`] if the
+    /// server fails, and [`VerifyError::Overloaded`] if too many tenants are new.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        name: &TenantName,
+        client: IpAddr,
+    ) -> Result<TenantIssuer, VerifyError> {
+        let issuer = self.find_or_try(name, client)?;
+        let is_on_trial = !self.is_listed();
+        if let Some(ring) = issuer.ring().filter(|_| is_on_trial) {
+            ring.attempted().await;
+            if let Some(failure) = NoTenant::of(ring) {
+                return Err(self.refuse(name, failure, self.cooldown));
+            }
+        }
+        Ok(issuer)
+    }
+
+    fn find_or_try(
+        self: &Arc<Self>,
+        name: &TenantName,
+        client: IpAddr,
+    ) -> Result<TenantIssuer, VerifyError> {
+        let now = clock::now();
+        let mut state = lock(&self.state);
+        if let Some((_, issuer)) = state.known.get(name) {
+            // A tenant without keys is no longer one that the server vouches for.
+            if self.is_listed() || issuer.keys.current().is_ok() {
+                return Ok(issuer.clone());
+            }
+            state.drop_known(&name.clone());
+        }
+        match state.on_trial.get(name).filter(|trial| !trial.is_over(now)) {
+            Some(Trial::Open(issuer, _)) => return Ok(issuer.clone()),
+            Some(Trial::Failed(failure, until)) => {
+                let rest = until.saturating_duration_since(now);
+                return Err(self.refuse(name, failure.clone(), rest));
+            }
+            None => {}
+        }
+        let new = self.issuer_of(name).filter(|_| !self.is_listed());
+        let (Some(control_plane), Some(issuer)) = (self.control_plane.get(), new) else {
+            let failure = NoTenant::Unavailable("no keys were fetched".to_owned());
+            return Err(self.refuse(name, failure, RETRY_AFTER));
+        };
+        state
+            .make_room(client, now)
+            .map_err(|exceeded| self.overloaded(exceeded, now))?;
+        state.quota.count(client, now);
+        let trial = Trial::Open(issuer.clone(), None);
+        state.on_trial.insert(name.clone(), trial);
+        control_plane.spawn(Self::fetch(
+            Arc::downgrade(self),
+            name.clone(),
+            issuer.clone(),
+        ));
+        Ok(issuer)
+    }
+
+    // The keys are refreshed as long as the tenant is known or on trial.
+    async fn fetch(tenants: Weak<Self>, name: TenantName, issuer: TenantIssuer) {
+        if let Some(ring) = issuer.ring() {
+            tokio::spawn(KeyRing::refresh(Arc::downgrade(ring)));
+            ring.attempted().await;
+        }
+        let Some(cooldown) = tenants.upgrade().map(|tenants| {
+            tenants.settle(&name, &issuer);
+            tenants.cooldown
+        }) else {
+            return;
+        };
+        // After a reload, nothing else may hold the keys.
+        drop(issuer);
+        tokio::time::sleep(cooldown).await;
+        if let Some(tenants) = tenants.upgrade() {
+            lock(&tenants.state).end_trials(clock::now());
+        }
+    }
+
+    fn settle(&self, name: &TenantName, issuer: &TenantIssuer) {
+        let until = clock::now() + self.cooldown;
+        let mut state = lock(&self.state);
+        let Some(trial) = state.on_trial.get_mut(name).filter(|one| one.is_of(issuer)) else {
+            return;
+        };
+        match issuer.ring().and_then(|ring| NoTenant::of(ring)) {
+            None => *trial = Trial::Open(issuer.clone(), Some(until)),
+            Some(failure) => {
+                *trial = Trial::Failed(failure, until);
+                state.count_past(issuer);
+            }
+        }
+    }
+
+    /// Makes a tenant known, because a token of it was verified. If there are too many, drops the
+    /// one that was longest without a verified token.
+    pub(super) fn admit(&self, issuer: &TenantIssuer, now: UnixTime) {
+        let Some((name, tenant_use)) = issuer.settings.tenant_name().zip(issuer.tenant_use())
+        else {
+            return;
+        };
+        tenant_use.note(now);
+        let mut state = lock(&self.state);
+        let known = state.known.get(name).map(|(_, known)| known);
+        if known.is_some_and(|known| known.is(issuer)) {
+            return;
+        }
+        state.drop_known(name);
+        if let Some(Trial::Open(other, _)) = state.on_trial.remove(name)
+            && !other.is(issuer)
+        {
+            state.count_past(&other);
+        }
+        while state.known.len() >= self.max {
+            state.drop_least_recent();
+        }
+        // Its trial may have ended while its token was verified.
+        tenant_use.set_dropped(false);
+        state.admissions += 1;
+        let number = state.admissions;
+        state.known.insert(name.clone(), (number, issuer.clone()));
+    }
+
+    /// The state of the keys of all tenants together.
+    pub(super) fn report(&self) -> KeysReport {
+        let state = lock(&self.state);
+        let on_trial = state.on_trial.values().filter_map(Trial::issuer);
+        let (mut fetched, mut failed) = state.past_fetches;
+        for report in on_trial.map(|issuer| issuer.keys.report()) {
+            fetched += report.fetched;
+            failed += report.failed;
+        }
+        // Without a list, there may be no tenant yet.
+        let mut usable = (!self.is_listed()).then_some(0);
+        let mut all = KeysReport::default();
+        for report in state.known.values().map(|(_, issuer)| issuer.keys.report()) {
+            fetched += report.fetched;
+            failed += report.failed;
+            usable = match (usable, report.usable) {
+                (Some(one), Some(other)) => Some(one + other),
+                (one, other) => one.or(other),
+            };
+            // Of the tenant that is worst off.
+            all.since_success = all.since_success.max(report.since_success);
+            all.stale = all.stale.max(report.stale);
+            let count = |report: &KeysReport| report.failures.as_ref().map(|one| one.count);
+            if count(&report) > count(&all) {
+                all.failures = report.failures;
+            }
+        }
+        KeysReport {
+            usable,
+            fetched,
+            failed,
+            ..all
+        }
+    }
+
+    fn refuse(&self, name: &TenantName, failure: NoTenant, retry_after: Duration) -> VerifyError {
+        match failure {
+            NoTenant::Absent(why) => {
+                let issuers = match &self.settings.tenancy {
+                    Tenancy::Template(templates) => templates.issuers.first(),
+                    Tenancy::Single | Tenancy::Tenant(_) => None,
+                };
+                let template = issuers.map(ToString::to_string).unwrap_or_default();
+                invalid(
+                    "unknown_issuer",
+                    format!(
+                        "expected a tenant of {template} that its server knows, but found {:?}: {why}",
+                        name.as_str()
+                    ),
+                )
+            }
+            NoTenant::Unavailable(cause) => VerifyError::Unavailable {
+                issuer: Arc::clone(&self.settings.name),
+                retry_after,
+                cause,
+            },
+        }
+    }
+
+    fn overloaded(&self, exceeded: Exceeded, now: Instant) -> VerifyError {
+        let Exceeded { bound, retry_after } = exceeded;
+        if let Some(left_out) = self.quota_log.admit(now) {
+            let issuer = &self.settings.name;
+            tracing::warn!(%issuer, limit = bound, left_out, "too many new tenants");
+        }
+        VerifyError::Overloaded { bound, retry_after }
+    }
+}
+
+impl TenantIssuer {
+    fn ring(&self) -> Option<&Arc<KeyRing>> {
+        match &self.keys {
+            IssuerKeys::Published(ring) => Some(ring),
+            IssuerKeys::Fixed(_) => None,
+        }
+    }
+
+    fn tenant_use(&self) -> Option<&TenantUse> {
+        match &self.settings.tenancy {
+            Tenancy::Tenant(tenant_use) => Some(tenant_use),
+            Tenancy::Single | Tenancy::Template(_) => None,
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.settings, &other.settings)
+    }
+}
+
+impl Trial {
+    fn issuer(&self) -> Option<&TenantIssuer> {
+        match self {
+            Self::Open(issuer, _) => Some(issuer),
+            Self::Failed(..) => None,
+        }
+    }
+
+    fn is_of(&self, issuer: &TenantIssuer) -> bool {
+        self.issuer().is_some_and(|own| own.is(issuer))
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        match self {
+            Self::Open(_, until) => until.is_some_and(|until| until <= now),
+            Self::Failed(_, until) => *until <= now,
+        }
+    }
+}
+
+impl NoTenant {
+    /// Why a ring has no keys after its first fetch; `None` if it has some.
+    fn of(ring: &KeyRing) -> Option<Self> {
+        if ring.current().is_ok() {
+            return None;
+        }
+        let why = ring.failures().map(|failures| failures.last_error);
+        let why = why.unwrap_or_else(|| "no keys".to_owned());
+        Some(if ring.is_tenant_absent() {
+            Self::Absent(why)
+        } else {
+            Self::Unavailable(format!("no keys of the tenant: {why}"))
+        })
+    }
+}
+
+impl State {
+    /// Makes room for one more tenant on trial.
+    fn make_room(&mut self, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
+        self.quota.check(client, now)?;
+        self.end_trials(now);
+        if self.on_trial.len() < MAX_ON_TRIAL {
+            return Ok(());
+        }
+        Err(Exceeded {
+            bound: "tenants without a verified token",
+            retry_after: OVERLOAD_RETRY_AFTER,
+        })
+    }
+
+    fn end_trials(&mut self, now: Instant) {
+        let over = self.on_trial.extract_if(|_, trial| trial.is_over(now));
+        let over: Vec<_> = over
+            .filter_map(|(_, trial)| trial.issuer().cloned())
+            .collect();
+        for issuer in &over {
+            self.drop_issuer(issuer);
+        }
+    }
+
+    fn drop_known(&mut self, name: &TenantName) {
+        if let Some((_, issuer)) = self.known.remove(name) {
+            self.drop_issuer(&issuer);
+        }
+    }
+
+    fn drop_least_recent(&mut self) {
+        let least_recent = self.known.iter().min_by_key(|(_, (number, issuer))| {
+            let last = issuer.tenant_use().map(TenantUse::last_verified);
+            (last, *number)
+        });
+        if let Some(name) = least_recent.map(|(name, _)| name.clone()) {
+            self.drop_known(&name);
+        }
+    }
+
+    fn drop_issuer(&mut self, issuer: &TenantIssuer) {
+        if let Some(tenant_use) = issuer.tenant_use() {
+            tenant_use.set_dropped(true);
+        }
+        self.count_past(issuer);
+    }
+
+    // Counters must not go back when a tenant is gone.
+    fn count_past(&mut self, issuer: &TenantIssuer) {
+        let KeysReport {
+            fetched, failed, ..
+        } = issuer.keys.report();
+        let (succeeded, past_failed) = self.past_fetches;
+        self.past_fetches = (succeeded + fetched, past_failed + failed);
+    }
+}
+
+async fn attempted(rings: &[Weak<KeyRing>]) {
+    for ring in rings.iter().filter_map(Weak::upgrade) {
+        ring.attempted().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
