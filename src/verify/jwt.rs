@@ -21,7 +21,8 @@ use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Algorithm, CompactJws, Jwk, Jwks, KeyMaterial};
 
 /// A signature costs up to a quarter of a millisecond to verify, and a forged token costs nothing to make.
-pub const MAX_KEYS_TRIED: usize = 8;
+/// Some issuers publish a dozen keys and write no `kid` into their tokens.
+pub const MAX_KEYS_TRIED: usize = 16;
 
 /// What stands for the tenant of a token in the issuer of a key.
 const TENANT: &str = "{tenantid}";
@@ -67,6 +68,14 @@ pub enum SignatureError {
     /// might.
     #[error("no key of the issuer fits the token")]
     UnknownKey,
+    /// As [`SignatureError::UnknownKey`], but so many keys fit that not all were tried.
+    #[error(
+        "{MAX_KEYS_TRIED} keys of the issuer were tried, and {untried} more were not: such an issuer must write kid into its tokens"
+    )]
+    TooManyKeys {
+        /// How many fit as well.
+        untried: usize,
+    },
     /// The key that the token names did not sign it.
     #[error("the signature is wrong")]
     BadSignature,
@@ -96,7 +105,7 @@ impl SignatureError {
     #[must_use]
     pub const fn may_change_with_keys(self) -> bool {
         match self {
-            Self::UnknownKey | Self::BadSignature => true,
+            Self::UnknownKey | Self::TooManyKeys { .. } | Self::BadSignature => true,
             Self::KeyOfOtherIssuer | Self::AlgorithmNotAllowed => false,
         }
     }
@@ -105,7 +114,7 @@ impl SignatureError {
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
-            Self::UnknownKey => "unknown_key",
+            Self::UnknownKey | Self::TooManyKeys { .. } => "unknown_key",
             Self::BadSignature => "bad_signature",
             Self::KeyOfOtherIssuer => "key_of_other_issuer",
             Self::AlgorithmNotAllowed => "algorithm_not_allowed",
@@ -179,7 +188,8 @@ impl KeySet {
                 match &token.header().kid {
                     Some(kid) if *named => verify_by_named(keys, kid, signs, token),
                     Some(_) | None => {
-                        try_keys(keys.iter().filter(signs), token).ok_or(SignatureError::UnknownKey)
+                        let keys = || keys.iter().filter(&signs);
+                        try_keys(keys(), token).ok_or_else(|| none_of(keys(), token))
                     }
                 }
             }
@@ -281,6 +291,19 @@ fn try_keys<'k>(
         .take(MAX_KEYS_TRIED)
         .find(|key| is_signed_by(&key.prepared, token))
         .map(|key| Signer::Published(Arc::clone(&key.jwk)))
+}
+
+fn none_of<'k>(
+    keys: impl Iterator<Item = &'k PublishedKey>,
+    token: &CompactJws<'_>,
+) -> SignatureError {
+    let fitting = keys
+        .filter(|key| key.jwk.fits(token.header().algorithm))
+        .count();
+    match fitting.saturating_sub(MAX_KEYS_TRIED) {
+        0 => SignatureError::UnknownKey,
+        untried => SignatureError::TooManyKeys { untried },
+    }
 }
 
 // An error means an unusable key, such as a point that is not on its curve. It has signed nothing.

@@ -30,6 +30,7 @@ mod jwks_schedule;
 mod jwks_token;
 mod key_issuers;
 mod keys;
+mod limits_of_verification;
 mod listeners;
 mod lookalikes;
 mod nested_scopes;

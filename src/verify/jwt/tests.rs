@@ -82,7 +82,7 @@ fn kid_is_ignored_if_no_key_of_the_set_has_one() {
 }
 
 #[test]
-fn at_most_eight_keys_are_tried_per_token() {
+fn at_most_sixteen_keys_are_tried_per_token() {
     let signers: Vec<_> = (0..=MAX_KEYS_TRIED).map(|_| Signer::new()).collect();
     for kid in [Value::Null, json!("same")] {
         let keys = key_set(
@@ -104,7 +104,7 @@ fn at_most_eight_keys_are_tried_per_token() {
 }
 
 #[test]
-fn keys_for_other_algorithms_do_not_count_toward_the_eight() {
+fn keys_for_other_algorithms_do_not_count_toward_the_sixteen() {
     let signer = Signer::new();
     let mut jwks = vec![off_the_curve(); 2 * MAX_KEYS_TRIED];
     jwks.push(signer.jwk(Value::Null));

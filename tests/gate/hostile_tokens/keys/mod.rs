@@ -152,7 +152,7 @@ fn ten_thousand_keys_are_read_and_searched_in_bounded_time() {
         let header = json!({ "alg": "EdDSA", "typ": "at+jwt", "kid": kid });
         tokens.push((header.to_string(), unknown.token_with(&header, &claims())));
     }
-    // Without a kid, at most eight keys are tried.
+    // Without a kid, at most sixteen keys are tried.
     let header = json!({ "alg": "EdDSA", "typ": "at+jwt" });
     tokens.push(("no kid".to_owned(), unknown.token_with(&header, &claims())));
     published.assert_refused(&tokens, &valid);
