@@ -278,6 +278,13 @@ impl Config {
             .filter(|enforce| !enforce.value && !is_public)
     }
 
+    /// Whether clients can connect by a Unix socket.
+    #[must_use]
+    pub fn has_unix_listener(&self) -> bool {
+        let mut addresses = self.listeners.iter().map(|one| &one.address.value);
+        addresses.any(|address| address.ip().is_none())
+    }
+
     /// The address of the admin listener, if there is one.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {

@@ -10,8 +10,9 @@ use crate::client_limits::ClientAddress;
 use crate::config::{Config, Listener};
 use crate::oauth::bearer;
 
-/// The port of an http URL that names none (RFC 9110 §4.2.1).
+/// The ports of URLs that name none (RFC 9110 §4.2.1 and §4.2.2).
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// The request that the command line describes. Nobody has sent it.
 pub(super) struct SampleRequest {
@@ -49,7 +50,13 @@ impl SampleRequest {
             target,
         } = Target::parse(&arguments.url, config)?;
 
-        let listener = (!is_tls).then(|| plain_listener(&host, config)).flatten();
+        if arguments.from == ClientAddress::Unix {
+            let is_path = !arguments.url.contains("://");
+            check_unix_client(is_tls, (!is_path).then_some(&host), config)?;
+        }
+        let listener = (!is_tls)
+            .then(|| plain_listener(&host, arguments.from, config))
+            .flatten();
         let mut headers = HeaderMap::new();
         for header in &arguments.headers {
             let (name, value) = header.parse()?;
@@ -180,23 +187,56 @@ fn strip_scheme<'u>(url: &'u str, scheme: &str) -> Option<&'u str> {
     start.eq_ignore_ascii_case(scheme).then_some(rest)
 }
 
-// The listener with the port of the URL, else the first one that serves routes: a load balancer may
-// be in front of it.
-fn plain_listener(host: &str, config: &Config) -> Option<usize> {
-    let port = host
+/// Refuses a client of a Unix socket where the file has none, or the URL is that of a TCP listener.
+fn check_unix_client(is_tls: bool, host: Option<&String>, config: &Config) -> Result<(), String> {
+    if !config.has_unix_listener() {
+        return Err(
+            "--from: expected an address, because no listener is a Unix socket, but found \"unix\""
+                .to_owned(),
+        );
+    }
+    let Some(host) = host else {
+        return Ok(());
+    };
+    let port = port(host, is_tls);
+    let mut listeners = config.listeners.iter();
+    let is_reached = |one: &&Listener| one.tls.is_some() == is_tls && has_port(one, port);
+    match listeners.find(is_reached) {
+        Some(listener) => Err(format!(
+            "--from: expected an address, because the URL is that of {}, but found \"unix\" \
+             (write the path alone for a client of the Unix socket)",
+            listener.address.key()
+        )),
+        None => Ok(()),
+    }
+}
+
+fn port(host: &str, is_tls: bool) -> u16 {
+    let written = host
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse().ok());
-    let port = port.unwrap_or(HTTP_PORT);
-    let has_port = |listener: &Listener| {
-        let address = listener.address.value.ip();
-        address.is_some_and(|address| address.port() == port)
+    written.unwrap_or(if is_tls { HTTPS_PORT } else { HTTP_PORT })
+}
+
+fn has_port(listener: &Listener, port: u16) -> bool {
+    let address = listener.address.value.ip();
+    address.is_some_and(|address| address.port() == port)
+}
+
+// The listener with the port of the URL, else the first one that serves routes: a load balancer may
+// be in front of it. A client of a Unix socket reaches only such a listener.
+fn plain_listener(host: &str, from: ClientAddress, config: &Config) -> Option<usize> {
+    let port = port(host, false);
+    let is_reached = |listener: &Listener| {
+        let is_unix = listener.address.value.ip().is_none();
+        listener.tls.is_none() && (from != ClientAddress::Unix || is_unix)
     };
     let plain = || {
         let listeners = config.listeners.iter().enumerate();
-        listeners.filter(|(_, listener)| listener.tls.is_none())
+        listeners.filter(|(_, listener)| is_reached(listener))
     };
     plain()
-        .find(|(_, listener)| has_port(listener))
+        .find(|(_, listener)| has_port(listener, port))
         .or_else(|| plain().find(|(_, listener)| !listener.redirects_to_https()))
         .or_else(|| plain().next())
         .map(|(index, _)| index)
@@ -272,5 +312,35 @@ mod tests {
             Target::parse("/a", &unspecified).expect("a URL").host,
             "[::1]:8080"
         );
+    }
+
+    #[test]
+    fn client_of_a_unix_socket_needs_a_socket_that_the_url_is_not_beside() {
+        let tls = "tls = { certificates = [{ certificate = \"a\", key = \"b\" }] }";
+        let listeners = format!(
+            "listen = [\"unix:/run/a.sock\", \"127.0.0.1:8080\"]\n\
+             [[listeners]]\naddress = \"0.0.0.0:443\"\n{tls}"
+        );
+        let config = config(&listeners);
+        let check = |url: &str| {
+            let target = Target::parse(url, &config).expect("a URL");
+            let host = url.contains("://").then_some(&target.host);
+            check_unix_client(target.is_tls, host, &config)
+        };
+        for url in ["/a", "http://localhost/a", "https://api.test:8443/a"] {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+        for (url, listener) in [
+            ("https://api.test/a", "listeners[0].address"),
+            ("http://localhost:8080/a", "server.listen[1]"),
+        ] {
+            let expected = format!("because the URL is that of {listener}, but found");
+            assert!(
+                check(url).is_err_and(|error| error.contains(&expected)),
+                "{url}"
+            );
+        }
+        let config = super::tests::config("listen = \"127.0.0.1:8080\"");
+        assert!(check_unix_client(false, None, &config).is_err());
     }
 }
