@@ -317,6 +317,32 @@ fn encoded(character: char) -> String {
         .collect()
 }
 
+/// The first segment of a rewritten path that refers to the requested `path` as other programs do
+/// (`$1`, `\\1`, `$name`, `:name`, `<name>`), and the remedy.
+#[must_use]
+pub fn reference<'t>(rewrite: &'t str, path: &str) -> Option<(&'t str, String)> {
+    let name_of = |segment: &'t str| {
+        let angled = || segment.strip_prefix('<')?.strip_suffix('>');
+        let name = segment.strip_prefix(['$', '\\', ':']).or_else(angled)?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        (!name.is_empty() && name.bytes().all(is_name)).then_some((segment, name))
+    };
+    let (segment, name) = rewrite.split('/').find_map(name_of)?;
+    let parameters: Vec<_> = path.split('/').filter(|one| one.starts_with('{')).collect();
+    let number = name.parse::<usize>().ok();
+    let by_number = number.and_then(|number| parameters.get(number.checked_sub(1)?));
+    let has_name = |parameter: &&&str| parameter.trim_matches(['{', '*', '}']) == name;
+    let meant = by_number.or_else(|| parameters.iter().find(has_name));
+    let help = match (meant, &*parameters) {
+        (Some(meant), _) | (None, [meant]) => format!("did you mean {meant}?"),
+        (None, []) => {
+            "name the segment in path, as in \"/a/{name}\", and write {name} here".to_owned()
+        }
+        (None, several) => format!("the path has {}", several.join(", ")),
+    };
+    Some((segment, help))
+}
+
 /// The parts of a text that was probably meant as a list: `a, b`.
 pub(super) fn parts(text: &str) -> Option<Vec<&str>> {
     let parts: Vec<_> = text
@@ -421,5 +447,27 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn references_of_other_programs_are_translated() {
+        let path = "/a/{id}/{*rest}";
+        for (rewrite, found, help) in [
+            ("/b/$1", "$1", "did you mean {id}?"),
+            ("/b/\\2/c", "\\2", "did you mean {*rest}?"),
+            ("/b/:rest", ":rest", "did you mean {*rest}?"),
+            ("/b/<id>", "<id>", "did you mean {id}?"),
+            ("/b$/$uri", "$uri", "the path has {id}, {*rest}"),
+            ("/b/$3", "$3", "the path has {id}, {*rest}"),
+        ] {
+            assert_eq!(reference(rewrite, path), Some((found, help.to_owned())));
+        }
+        for rewrite in ["/b/{id}", "/b/$", "/b/a$1", "/b/${id}", "/$metadata/x-y:z"] {
+            let found = reference(rewrite, "/a/{id}").map(|(segment, _)| segment);
+            let expected = rewrite.starts_with("/$m").then_some("$metadata");
+            assert_eq!(found, expected, "{rewrite}");
+        }
+        let (_, help) = reference("/b/$1", "/a").expect("a reference");
+        assert!(help.starts_with("name the segment in path"), "{help}");
     }
 }

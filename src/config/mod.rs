@@ -72,7 +72,9 @@ pub use cors::{Cors, RouteCors};
 pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};
 pub use header_rules::{RequestHeaders, ResponseHeaders};
-pub use hints::{host as host_hint, path as path_hint, url as url_hint};
+pub use hints::{
+    host as host_hint, path as path_hint, reference as reference_hint, url as url_hint,
+};
 pub use http_proxy::HttpProxy;
 pub use introspection::{Authentication, ClientSecret, Introspection};
 pub use issuer::{Audience, Issuer};

@@ -1,6 +1,6 @@
 //! Values in the spelling of other programs, which are valid here and matched literally.
 
-use crate::config::{Config, Fault, Issuer, Route, Spanned};
+use crate::config::{Config, Fault, Issuer, Route, Spanned, reference_hint};
 
 /// Of service account tokens.
 const KUBERNETES_CLAIM: &str = "kubernetes.io";
@@ -9,10 +9,11 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
     for route in &config.routes {
         found.extend(route.path.iter().filter_map(foreign_parameter));
-        found.extend(claims_of_route(route).iter().filter_map(dots));
+        found.extend(reference(route));
+        found.extend(claims_of_route(route).iter().filter_map(pointer));
     }
     for issuer in &config.issuers {
-        found.extend(claims_of_issuer(issuer).iter().filter_map(dots));
+        found.extend(claims_of_issuer(issuer).iter().filter_map(pointer));
         found.extend(issuer.required_claims.iter().filter_map(required_dots));
     }
     found
@@ -60,6 +61,25 @@ fn foreign_parameter(path: &Spanned<String>) -> Option<Fault> {
     let (segment, name) = found.or_else(expression)?;
     let fault = path.fault(format!("{segment:?} is matched literally"));
     Some(fault.with_help(format!("{{{name}}} matches any segment")))
+}
+
+fn reference(route: &Route) -> Option<Fault> {
+    let rewrite = route.rewrite.as_ref()?;
+    let (segment, help) = reference_hint(&rewrite.value, &route.first_path().value)?;
+    let fault = rewrite.fault(format!("{segment:?} is sent literally"));
+    Some(fault.with_help(help))
+}
+
+// `#/a` is a JSON Pointer in a URL (RFC 6901 §6), and `$.a.b` a JSONPath.
+fn pointer(claim: &Spanned<String>) -> Option<Fault> {
+    let name = claim.value.as_str();
+    let meant = match (name.strip_prefix("#/"), name.strip_prefix("$.")) {
+        (Some(pointer), _) => format!("/{pointer}"),
+        (None, Some(path)) => format!("/{}", path.replace('.', "/")),
+        (None, None) => return dots(claim),
+    };
+    let fault = claim.fault(format!("{name:?} is the name of one claim"));
+    Some(fault.with_help(format!("did you mean the JSON Pointer {meant:?}?")))
 }
 
 // Other programs name a nested claim so. A name with a colon or a slash is a URL or has a namespace,
@@ -136,6 +156,35 @@ mod tests {
         for (index, line) in found.iter().enumerate() {
             let place = format!("routes[0].path[{index}]: \":x\" is matched literally");
             assert!(line.contains(&place), "{line}");
+        }
+    }
+
+    #[test]
+    fn reference_to_the_requested_path_in_another_spelling_is_warned_of() {
+        let found = |path: &str, rewrite: &str| {
+            let toml = format!(
+                "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+                 [[routes]]\npath = \"{path}\"\nupstream = \"up\"\nrewrite = \"{rewrite}\"\n"
+            );
+            report_of(&toml, super::weak_choices)
+        };
+        assert_eq!(found("/a/{id}", "/b/{id}"), [""; 0]);
+        assert_eq!(
+            found("/a/{id}", "/b/$1"),
+            ["gateway.toml:6: routes[0].rewrite: \"$1\" is sent literally (did you mean {id}?)"]
+        );
+    }
+
+    #[test]
+    fn pointer_in_another_spelling_is_warned_of() {
+        for name in ["#/realm_access/roles", "$.realm_access.roles"] {
+            let found = warnings(&format!("claim_headers = {{ \"X-A\" = {name:?} }}"));
+            assert_eq!(
+                found,
+                [format!(
+                    "gateway.toml:6: routes[0].claim_headers.X-A: {name:?} is the name of one claim (did you mean the JSON Pointer \"/realm_access/roles\"?)"
+                )]
+            );
         }
     }
 

@@ -112,7 +112,14 @@ pub(super) fn rewrite(
     let Some(text) = &written.rewrite else {
         return Ok(None);
     };
-    let rewrite = PathRewrite::new(pattern(text)?, path, config.server.path_parameters);
+    let reference = || config::reference_hint(&text.value, path.as_str()).map(|(_, help)| help);
+    let pattern = pattern(text).map_err(|fault| {
+        Box::new(Fault {
+            help: reference().or_else(|| fault.help.clone()),
+            ..*fault
+        })
+    })?;
+    let rewrite = PathRewrite::new(pattern, path, config.server.path_parameters);
     let hint = |error: &RewriteError| match error {
         RewriteError::UnknownParameter { name, .. } => {
             config::did_you_mean(name, path.parameters()).or_else(|| {
@@ -229,6 +236,11 @@ mod tests {
                 "expected a segment that a request can have, but found \"b?c=d\"",
             ),
             ("/a", "/b;c", "expected a path that obeys the rules"),
+            (
+                "/a/{id}",
+                "/b/\\\\1",
+                "expected a segment that a request can have, but found \"\\\\1\" (expected no backslash, but found one) (did you mean {id}?)",
+            ),
         ] {
             let found = of_route(&format!("path = \"{path}\"\nrewrite = \"{rewrite}\""));
             let place = format!("routes[0].rewrite: {fault}");
