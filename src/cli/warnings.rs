@@ -4,17 +4,21 @@
 //! Nobody reads a warning that never goes away. So common and sound choices get none: public reads
 //! beside protected writes, `files.*` as a scope, a granted `*`.
 
+mod claim_rules;
 mod cors;
+mod development;
 mod header_rules;
 mod iss;
 mod issuers;
 mod no_effect;
 mod other_spellings;
 mod paths;
+mod respond;
 mod routes;
 mod tenants;
 mod token_sources;
 mod typos;
+mod unused_keys;
 
 use std::collections::HashSet;
 
@@ -35,12 +39,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     let mut found = source.warnings().to_vec();
     found.extend(typos::weak_choices(config));
     found.extend(other_spellings::weak_choices(config));
-    if let Some(development) = &config.development {
-        let fault = development
-            .listen
-            .fault("development: any process on this machine can get any token");
-        found.push(fault.with_help("remove [development] and its issuer before production use"));
-    }
+    found.extend(development::weak_choices(config));
     found.extend(config.admin.as_ref().and_then(any_admin_host));
     for issuer in &config.issuers {
         found.extend(issuers::weak_choices(
@@ -52,10 +51,13 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     found.extend(iss::weak_choices(config));
     found.extend(tenants::weak_choices(config));
     found.extend(routes::weak_choices(config));
+    found.extend(claim_rules::weak_choices(config));
     found.extend(cors::weak_choices(config));
     found.extend(header_rules::weak_choices(config));
     found.extend(token_sources::weak_choices(config));
+    found.extend(respond::weak_choices(config));
     found.extend(no_effect::weak_choices(config));
+    found.extend(unused_keys::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
     let used: HashSet<_> = config
         .routes

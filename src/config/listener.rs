@@ -104,11 +104,12 @@ impl ListenerTls {
 pub(super) fn refuse_untrusted_headers(
     table: &Table<'_>,
     listeners: &[Listener],
-    trusted_proxies: &[ClientNetwork],
+    trusted_proxies: &[Spanned<ClientNetwork>],
 ) {
     for listener in listeners {
         let is_unix = listener.address.value.ip().is_none();
-        let may_connect = |network: &ClientNetwork| (*network == ClientNetwork::Unix) == is_unix;
+        let may_connect =
+            |proxy: &Spanned<ClientNetwork>| (proxy.value == ClientNetwork::Unix) == is_unix;
         let required = listener.proxy_protocol.as_ref();
         let Some(required) = required.filter(|required| required.value) else {
             continue;

@@ -280,6 +280,16 @@ impl Config {
             .filter(|enforce| !enforce.value && !is_public)
     }
 
+    /// The `cors` that applies to a route, if the gateway has one for it.
+    #[must_use]
+    pub fn cors_of<'c>(&'c self, route: &'c Route) -> Option<&'c Cors> {
+        match &route.cors {
+            RouteCors::Inherited => self.cors.as_ref(),
+            RouteCors::Off => None,
+            RouteCors::Own(own) => Some(own),
+        }
+    }
+
     /// Whether clients can connect by a Unix socket.
     #[must_use]
     pub fn has_unix_listener(&self) -> bool {

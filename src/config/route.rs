@@ -144,6 +144,18 @@ pub enum Access {
     AnyScope(Vec<Spanned<String>>),
 }
 
+impl Access {
+    /// The sets of scopes of which a token must grant one; none if no scope is required.
+    #[must_use]
+    pub fn scopes(&self) -> &[Spanned<String>] {
+        match self {
+            Self::Public | Self::AnyToken => &[],
+            Self::Scope(scope) => std::slice::from_ref(scope),
+            Self::AnyScope(sets) => sets,
+        }
+    }
+}
+
 /// A header that sends a claim of the token to the upstream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimHeader {

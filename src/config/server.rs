@@ -49,7 +49,7 @@ table! {
         /// Networks of the proxies in front of the gateway; `unix` for clients of Unix sockets.
         /// `Forwarded` and `X-Forwarded-*` count only from them. Without it, from none.
         /// Example: `trusted_proxies = ["10.0.0.0/8", "fd00::/8"]`
-        pub trusted_proxies: Vec<ClientNetwork> = list_of_values(network(), 0),
+        pub trusted_proxies: Vec<Spanned<ClientNetwork>> = list(network(), 0),
         /// Proxy for the gateway's own requests to authorization servers: `none`, an `http` URL, or
         /// `environment` for the usual variables, such as `https_proxy`. `no_proxy` counts for both.
         /// Loopback is never proxied, and neither are upstreams.
@@ -127,11 +127,11 @@ table! {
         pub client_id: bool = or(boolean(), true),
         /// Whether that line has the subject of the token.
         /// Example: `subject = true`
-        pub subject: bool = or(boolean(), false),
+        pub subject: Spanned<bool> = spanned_or(boolean(), false),
         /// Whether that line has the path, normalized and without the query. Paths may contain
         /// secrets, such as the token of a password reset.
         /// Example: `path = true`
-        pub path: bool = or(boolean(), false),
+        pub path: Spanned<bool> = spanned_or(boolean(), false),
         /// Maximum number of lines about refused requests for each second, of all workers together.
         /// `0` means no limit.
         /// Example: `refusals_per_second = 10`

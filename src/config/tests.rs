@@ -83,8 +83,8 @@ fn an_empty_file_is_all_defaults() {
         level: LogLevel::Info,
         access: true,
         client_id: true,
-        subject: false,
-        path: false,
+        subject: Spanned::new(false, "log.subject".to_owned(), None),
+        path: Spanned::new(false, "log.path".to_owned(), None),
         refusals_per_second: 100,
     };
     assert_eq!(config.log, log);

@@ -93,7 +93,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
         },
         path_parameters: config.server.path_parameters,
-        trusted_proxies: Networks::new(&config.server.trusted_proxies),
+        trusted_proxies: Networks::trusted_proxies(config),
         external_scheme: config.server.external_url.as_ref().map(|url| {
             let is_https = url.value.scheme() == "https";
             HeaderValue::from_static(if is_https { "https" } else { "http" })
@@ -102,8 +102,8 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         request_log: RequestLog {
             is_on: config.log.access,
             client_id: config.log.client_id,
-            subject: config.log.subject,
-            path: config.log.path,
+            subject: config.log.subject.value,
+            path: config.log.path.value,
             refusals_per_second: config.log.refusals_per_second,
         },
         request_ids: config.server.request_id,

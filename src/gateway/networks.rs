@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use crate::client_limits::ClientAddress;
-use crate::config::ClientNetwork;
+use crate::config::{ClientNetwork, Config};
 
 /// Networks of client addresses, and whether clients of Unix sockets are listed.
 ///
@@ -19,15 +19,22 @@ pub struct Networks {
 impl Networks {
     /// Every address of these networks.
     #[must_use]
-    pub fn new(networks: &[ClientNetwork]) -> Self {
-        let ip = networks.iter().filter_map(|network| match network {
-            ClientNetwork::Ip(network) => Some(*network),
-            ClientNetwork::Unix => None,
-        });
-        Self {
-            ip: ip.collect(),
-            has_unix: networks.contains(&ClientNetwork::Unix),
+    pub fn new<'n>(networks: impl IntoIterator<Item = &'n ClientNetwork>) -> Self {
+        let mut known = Self::default();
+        for network in networks {
+            match network {
+                ClientNetwork::Ip(network) => known.ip.push(*network),
+                ClientNetwork::Unix => known.has_unix = true,
+            }
         }
+        known
+    }
+
+    /// Those of `trusted_proxies`.
+    #[must_use]
+    pub fn trusted_proxies(config: &Config) -> Self {
+        let proxies = config.server.trusted_proxies.iter();
+        Self::new(proxies.map(|proxy| &proxy.value))
     }
 
     /// Whether this client is listed. An IPv4 address that is mapped into IPv6 counts as IPv4,

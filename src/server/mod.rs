@@ -93,7 +93,7 @@ impl From<&Config> for Settings {
             workers: server.workers,
             max_connections: server.max_connections,
             max_connections_per_client: server.max_connections_per_client,
-            trusted_proxies: Networks::new(&server.trusted_proxies),
+            trusted_proxies: Networks::trusted_proxies(config),
             header_timeout: server.header_timeout,
             body_idle_timeout: server.body_idle_timeout,
             keep_alive_timeout: server.keep_alive_timeout,

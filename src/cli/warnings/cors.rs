@@ -1,9 +1,32 @@
-//! Weak choices of `cors`: pages that cannot do what they are allowed to.
+//! Weak choices of `cors`: pages that cannot do what they are allowed to, and pages that can do too
+//! much.
 
 use crate::config::{Access, Config, Cors, Fault, Route, RouteCors, Spanned, TokenSource};
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
-    headers_without_token(config)
+    let mut found = headers_without_token(config);
+    let of_routes = config.routes.iter().filter_map(|route| match &route.cors {
+        RouteCors::Own(cors) => Some(cors),
+        RouteCors::Inherited | RouteCors::Off => None,
+    });
+    found.extend(
+        config
+            .cors
+            .iter()
+            .chain(of_routes)
+            .filter_map(null_with_credentials),
+    );
+    found
+}
+
+// A sandboxed frame in any page has the origin `null`.
+fn null_with_credentials(cors: &Cors) -> Option<Fault> {
+    let null = cors.origins.iter().find(|origin| origin.value == "null")?;
+    cors.credentials.then(|| {
+        let message = "any page can have this origin, and read responses to requests with cookies";
+        null.fault(message)
+            .with_help("list the origins of your pages instead, or remove credentials")
+    })
 }
 
 /// `headers` of CORS without `Authorization`: browsers then block each request with a token.
@@ -85,6 +108,29 @@ mod tests {
             warnings(&cors("headers = \"X-Tenant\""), ""),
             [
                 "gateway.toml:3: cors.headers: headers does not list Authorization, so browsers send no token to \"/a\" (add \"Authorization\" to headers)"
+            ]
+        );
+    }
+
+    #[test]
+    fn null_with_credentials_is_warned_of() {
+        for (cors, route, count) in [
+            ("origins = \"null\"\ncredentials = true", "", 1),
+            ("origins = \"null\"", "", 0),
+            ("origins = \"https://a.test\"\ncredentials = true", "", 0),
+            (
+                "origins = \"https://a.test\"",
+                "cors = { origins = [\"https://a.test\", \"null\"], credentials = true }\n",
+                1,
+            ),
+        ] {
+            let found = warnings(&format!("[cors]\n{cors}\n"), route);
+            assert_eq!(found.len(), count, "{cors} {route}: {found:?}");
+        }
+        assert_eq!(
+            warnings("[cors]\norigins = \"null\"\ncredentials = true\n", ""),
+            [
+                "gateway.toml:2: cors.origins: any page can have this origin, and read responses to requests with cookies (list the origins of your pages instead, or remove credentials)"
             ]
         );
     }

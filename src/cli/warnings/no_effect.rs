@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use ipnet::{IpNet, Ipv4Net};
 use url::Host;
 
-use crate::config::{ClientNetwork, Config, Fault, ListenAddress, Listener, Route, TargetAddress};
+use crate::config::{
+    ClientNetwork, Config, Fault, ListenAddress, Listener, Route, Spanned, TargetAddress,
+};
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = own_addresses(config);
@@ -80,7 +82,7 @@ enum Clients {
 fn clients(config: &Config, listener: &Listener) -> Clients {
     let address = listener.address.value.ip();
     let is_unix = address.is_none();
-    let trusts = |proxy: &ClientNetwork| (*proxy == ClientNetwork::Unix) == is_unix;
+    let trusts = |proxy: &Spanned<ClientNetwork>| (proxy.value == ClientNetwork::Unix) == is_unix;
     match address {
         _ if config.server.trusted_proxies.iter().any(trusts) => Clients::Any,
         None => Clients::Unix,
@@ -99,7 +101,7 @@ fn no_client(config: &Config, route: &Route) -> Option<Fault> {
         kinds.iter().any(|kind| match (kind, network) {
             (Clients::Any, ClientNetwork::Ip(_)) | (Clients::Unix, ClientNetwork::Unix) => true,
             // A proxy on a Unix socket that names no client leaves `unix`.
-            (Clients::Any, ClientNetwork::Unix) => has_unix_listener(config),
+            (Clients::Any, ClientNetwork::Unix) => config.has_unix_listener(),
             (Clients::Loopback, ClientNetwork::Ip(network)) => has_loopback(network),
             (Clients::Loopback, ClientNetwork::Unix) | (Clients::Unix, ClientNetwork::Ip(_)) => {
                 false
@@ -127,11 +129,6 @@ fn no_client(config: &Config, route: &Route) -> Option<Fault> {
         )
     };
     Some(route.first_path().fault(message).with_help(help))
-}
-
-fn has_unix_listener(config: &Config) -> bool {
-    let mut addresses = config.listeners.iter().map(|one| &one.address.value);
-    addresses.any(|address| address.ip().is_none())
 }
 
 fn has_loopback(network: &IpNet) -> bool {

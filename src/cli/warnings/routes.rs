@@ -38,7 +38,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
                 .fault("no issuer is declared, so no token is accepted here");
             found.push(fault.with_help("add [issuers.NAME]"));
         }
-        found.extend(required(route).iter().flat_map(wide_wildcards));
+        found.extend(route.access.scopes().iter().flat_map(wide_wildcards));
     }
     found.extend(looser_methods(&config.routes));
     found
@@ -76,14 +76,6 @@ fn too_open(route: &Route) -> Option<Fault> {
                 .with_help("set scope = \"…\", unless this path is for every client of these issuers"),
         ),
         Access::Scope(_) | Access::AnyScope(_) => None,
-    }
-}
-
-fn required(route: &Route) -> &[Spanned<String>] {
-    match &route.access {
-        Access::Public | Access::AnyToken => &[],
-        Access::Scope(scope) => std::slice::from_ref(scope),
-        Access::AnyScope(sets) => sets,
     }
 }
 

@@ -1,6 +1,10 @@
 //! Weak choices of `token_from`: cookies that browsers do not send as intended.
 
-use crate::config::{Config, Fault, Route, RouteCors, TokenSource};
+use http::HeaderValue;
+use url::Url;
+
+use crate::config::{Config, Cors, Fault, Spanned, TokenSource};
+use crate::policy::cors::CorsPolicy;
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
@@ -15,13 +19,8 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
                     "use https://: anyone on the network can read the cookie, and browsers send no Sec-Fetch-Site to http://",
                 ));
             }
-            if !origins.is_empty() && has_cors_without_credentials(config, route) {
-                let message = "pages of origins may cause requests with the cookie, but cannot read the responses";
-                found.push(
-                    source
-                        .fault(message)
-                        .with_help("set credentials = true in cors of this route"),
-                );
+            if let Some(cors) = config.cors_of(route) {
+                found.extend(unreadable_responses(source, origins, cors));
             }
         }
     }
@@ -41,13 +40,41 @@ fn is_plain_http(config: &Config) -> bool {
     url.scheme() == "http" && !is_local
 }
 
-fn has_cors_without_credentials(config: &Config, route: &Route) -> bool {
-    let cors = match &route.cors {
-        RouteCors::Inherited => config.cors.as_ref(),
-        RouteCors::Off => None,
-        RouteCors::Own(own) => Some(own),
+// A page may cause requests with the cookie without `cors`, but its scripts read no response.
+fn unreadable_responses(
+    source: &Spanned<TokenSource>,
+    origins: &[String],
+    cors: &Cors,
+) -> Option<Fault> {
+    let (message, help) = if cors.credentials {
+        let allowed = cors.origins.iter().map(|origin| origin.value.as_str());
+        let policy = CorsPolicy::for_origins(allowed, true).ok()?;
+        let is_foreign =
+            |origin: &&String| page_of(origin).is_some_and(|page| !policy.allows(&page));
+        let origin = origins.iter().find(is_foreign)?;
+        (
+            format!(
+                "pages of {origin:?} may cause requests with the cookie, but cors does not let them read the responses"
+            ),
+            format!(
+                "add {origin:?} to origins of cors, or set cors = false on a route for WebSockets alone"
+            ),
+        )
+    } else {
+        origins.first()?;
+        (
+            "pages of origins may cause requests with the cookie, but cannot read the responses"
+                .to_owned(),
+            "set credentials = true in cors of this route".to_owned(),
+        )
     };
-    cors.is_some_and(|cors| !cors.credentials)
+    Some(source.fault(message).with_help(help))
+}
+
+/// A page of an origin, or of a subdomain of `*.`, as browsers name it.
+fn page_of(origin: &str) -> Option<HeaderValue> {
+    let url = Url::parse(&origin.replace("://*.", "://any.")).ok()?;
+    HeaderValue::from_str(&url.origin().ascii_serialization()).ok()
 }
 
 #[cfg(test)]
@@ -92,6 +119,31 @@ mod tests {
         assert_eq!(
             warnings(cors, "token_from = { cookie = \"at\" }\n").len(),
             0
+        );
+    }
+
+    #[test]
+    fn origin_of_a_cookie_that_cors_does_not_allow_is_warned_of() {
+        let cors = |origins: &str| format!("[cors]\norigins = {origins}\ncredentials = true\n");
+        for (allowed, listed, count) in [
+            ("[\"https://app.test\"]", "https://app.test", 0),
+            ("[\"https://APP.test:443\"]", "https://app.test", 0),
+            ("[\"https://*.app.test\"]", "https://a.app.test", 0),
+            ("[\"https://*.app.test\"]", "https://*.app.test", 0),
+            ("[\"https://*.app.test\"]", "https://*.a.app.test", 0),
+            ("[\"https://a.app.test\"]", "https://*.app.test", 1),
+            ("[\"https://app.test\"]", "https://other.test", 1),
+            ("[\"https://app.test\"]", "http://app.test", 1),
+        ] {
+            let cookie = format!("token_from = {{ cookie = \"at\", origins = \"{listed}\" }}\n");
+            let found = warnings(&cors(allowed), &cookie);
+            assert_eq!(found.len(), count, "{allowed} {listed}: {found:?}");
+        }
+        assert_eq!(
+            warnings(&cors("\"https://other.test\""), COOKIE),
+            [
+                "gateway.toml:9: routes[0].token_from: pages of \"https://app.test\" may cause requests with the cookie, but cors does not let them read the responses (add \"https://app.test\" to origins of cors, or set cors = false on a route for WebSockets alone)"
+            ]
         );
     }
 }

@@ -1,7 +1,7 @@
 //! Values that are valid and matched literally, but probably typing errors.
 
 use crate::config::{
-    Access, Audience, Authentication, Config, Fault, Issuer, Route, Spanned, did_you_mean,
+    Audience, Authentication, Config, Fault, Issuer, Route, Spanned, did_you_mean,
 };
 
 /// Methods in use: the registered ones (RFC 9110 §16.1 and IANA's registry), and other common ones.
@@ -62,7 +62,7 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = Vec::new();
     for route in &config.routes {
         found.extend(unusual_methods(route));
-        found.extend(scopes(route).iter().filter_map(comma));
+        found.extend(route.access.scopes().iter().filter_map(comma));
     }
     for issuer in &config.issuers {
         found.extend(of_issuer(issuer));
@@ -103,14 +103,6 @@ fn unusual_methods(route: &Route) -> impl Iterator<Item = Fault> {
                 .with_help(help),
         )
     })
-}
-
-fn scopes(route: &Route) -> &[Spanned<String>] {
-    match &route.access {
-        Access::Public | Access::AnyToken => &[],
-        Access::Scope(scope) => std::slice::from_ref(scope),
-        Access::AnyScope(sets) => sets,
-    }
 }
 
 // A scope may contain a comma (RFC 6749 §3.3), but hardly any does.

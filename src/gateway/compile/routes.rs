@@ -252,12 +252,9 @@ fn compile_route(
                 .map_err(|error| Box::new(written.methods[0].fault(error.to_string()))),
         )
     };
-    let sets: &[Spanned<String>] = match &written.access {
-        Access::Public | Access::AnyToken => &[],
-        Access::Scope(scope) => std::slice::from_ref(scope),
-        Access::AnyScope(sets) => sets,
-    };
-    let any_of: Vec<_> = sets
+    let any_of: Vec<_> = written
+        .access
+        .scopes()
         .iter()
         .filter_map(|set| or_fault(faults, scope_requirement(set, &path)))
         .collect();
