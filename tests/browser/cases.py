@@ -321,6 +321,47 @@ def upload_above_the_limit(bed):
     equal(bed.requests(), [], "at the upstream: ")
 
 
+def client_in_a_page_gets_a_token_by_code(bed):
+    """Only this page and the browser take part: metadata, registration, consent by keyboard, and the token."""
+    issuer = bed.token_endpoint.removesuffix("/token")
+    page = bed.page("app")
+    started = page.run("""(async () => {
+        const found = await (await fetch(issuer + '/.well-known/oauth-authorization-server')).json();
+        const body = JSON.stringify({ redirect_uris: [location.href], token_endpoint_auth_method: 'none' });
+        const headers = { 'Content-Type': 'application/json', 'MCP-Protocol-Version': '2025-11-25' };
+        const client = await (await fetch(found.registration_endpoint, { method: 'POST', headers, body })).json();
+        const challenge = 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM';
+        return [client.client_id, found.authorization_endpoint + '?' + new URLSearchParams({
+            response_type: 'code', client_id: client.client_id, redirect_uri: location.href, scope: 'read', state: 's',
+            code_challenge: challenge, code_challenge_method: 'S256' })];
+    })()""", issuer=issuer)
+    client, address = started
+    page.open(address)
+    # Its policy lets its own style through.
+    assert page.run("parseFloat(getComputedStyle(document.querySelector('button')).minHeight) > 40"), "no style"
+    equal(page.run("document.querySelectorAll('button, a, input:not([type=hidden])').length"), 1, "controls: ")
+    equal(page.run("document.activeElement.tagName"), "BODY", "focus: ")
+    for key in ["Tab", "Enter"]:
+        code = {"Tab": 9, "Enter": 13}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        page.call("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **text)
+        page.call("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+    own = bed.origins["app"] + "/"
+    wait_until("the browser returns to the client", lambda: page.run("location.href").startswith(own))
+    wait_until("its page loads", lambda: page.run("typeof ask === 'function'"))
+    equal(page.run("new URLSearchParams(location.search).get('state')"), "s")
+    equal(page.run("new URLSearchParams(location.search).get('iss')"), issuer)
+    response = page.run("""(async () => {
+        const body = new URLSearchParams({ grant_type: 'authorization_code', client_id, redirect_uri: own,
+            code: new URLSearchParams(location.search).get('code'),
+            code_verifier: 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk' });
+        const response = await fetch(issuer + '/token', { method: 'POST', body });
+        const { access_token } = await response.json();
+        return ask(url, bearer(access_token));
+    })()""", issuer=issuer, client_id=client, own=own, url=bed.gateway + "/things")
+    equal(response.get("status"), 200)
+
+
 def bearer(token):
     return {"headers": {"Authorization": f"Bearer {token}"}}
 
@@ -344,6 +385,7 @@ CASES = [
     ("a cookie of a foreign page is refused", cookie_of_a_foreign_page, "token_from"),
     ("a cookie of a page of the gateway's own origin is a token", cookie_of_a_page_of_the_gateway, "token_from"),
     ("a WebSocket and an EventSource have the cookie", websocket_and_events_by_cookie, "token_from"),
+    ("a client in a page gets a token by code", client_in_a_page_gets_a_token_by_code, None),
     ("an upload of 200 MB passes a limit above it", upload_within_the_limit, "max_body_size"),
     ("an upload of 200 MB is refused by a limit below it", upload_above_the_limit, "max_body_size"),
 ]
