@@ -119,6 +119,33 @@ fn credentials_of_the_environment_go_to_the_proxy_only() {
 }
 
 #[test]
+fn credentials_for_http_are_in_the_request_to_the_proxy_and_in_no_direct_one() {
+    let site = Site::start();
+    let start = || {
+        let jwks = site.jwks();
+        Server::start(move |_| Reply::json(&jwks))
+    };
+    let (proxy, local) = (start(), start());
+    let http = format!("http://gateway:{SECRET}@{}", proxy.address);
+    for url in [
+        "http://as.test".to_owned(),
+        format!("http://{}", local.address),
+    ] {
+        let keys = format!("jwks_uri = \"{url}/jwks\"\n");
+        let toml = site.toml("http_proxy = \"environment\"", &url, &keys);
+        let gateway = Gateway::start_in(&[("http_proxy", &http)], &toml);
+        site.serves_a_token_of(&gateway, &url);
+    }
+    let credentials = |server: &Server| -> Vec<usize> {
+        let received = server.received();
+        let count = |request: &Received| request.header("proxy-authorization").len();
+        received.iter().map(count).collect()
+    };
+    assert!(!credentials(&proxy).is_empty() && !credentials(&proxy).contains(&0));
+    assert!(!credentials(&local).is_empty() && !credentials(&local).contains(&1));
+}
+
+#[test]
 fn loopback_and_no_proxy_are_reached_directly() {
     let site = Site::start();
     let proxy = Server::start(|_| Reply::status(502));
