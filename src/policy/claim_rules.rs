@@ -327,4 +327,45 @@ mod tests {
         assert!(moved.imply(&theirs("/x/{a}/{b}"), same));
         assert!(!moved.imply(&theirs("/x/{b}/{a}"), same));
     }
+
+    #[test]
+    fn path_that_names_the_tenant_is_stricter_than_one_that_does_not() {
+        let named = |path: &str| {
+            let path = RoutePattern::parse(path).expect("a pattern");
+            ClaimRules::new(Vec::new(), &path, vec!["tenant".into()])
+        };
+        let same = SharedParameters::SAME_PATH;
+        let ours = named("/x/{tenant}/{id}");
+        assert!(ours.imply(&named("/x/{tenant}/{other}"), same));
+        assert!(ours.imply(&named("/x/{id}/a"), same));
+        for (weaker, stricter) in [
+            (&named("/x/{id}/a"), &ours),
+            (&named("/x/{id}/{tenant}"), &ours),
+            (&ClaimRules::default(), &ours),
+        ] {
+            assert!(!weaker.imply(stricter, same), "{weaker:?}");
+        }
+        assert!(!ours.imply(&ours, SharedParameters::None));
+        let stripped = SharedParameters::AtSameSegment {
+            stripped: 1,
+            stripped_of_other: 0,
+        };
+        assert!(ours.imply(&named("/{tenant}"), stripped));
+        // A rewritten path has the tenant elsewhere.
+        assert!(!ours.moved(&|_| 2).imply(&ours, same));
+    }
+
+    #[test]
+    fn rule_over_the_tenant_implies_itself_on_any_path() {
+        let with_tenant = |path: &str, value: &str| {
+            let path = RoutePattern::parse(path).expect("a pattern");
+            ClaimRules::new(vec![is("org", value)], &path, vec!["tenant".into()])
+        };
+        let same = SharedParameters::SAME_PATH;
+        let ours = with_tenant("/x/{id}", "t:{tenant}");
+        assert!(ours.imply(&with_tenant("/x/{other}", "t:{tenant}"), same));
+        assert!(!ours.imply(&with_tenant("/x/{id}", "t:{id}"), same));
+        assert!(!with_tenant("/x/{id}", "t:{id}").imply(&ours, same));
+        assert!(ours.moved(&|_| 7).imply(&ours, same));
+    }
 }

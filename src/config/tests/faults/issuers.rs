@@ -346,7 +346,7 @@ fn tenants_stand_beside_keys_that_fit_them() {
         ),
         (
             "tenants = []",
-            "4: issuers.corp.tenants: expected at least one element, but found an empty list",
+            "4: issuers.corp.tenants: expected at least one element, but found an empty list (add one; without the key, the issuer has no tenants)",
         ),
         (
             "tenants = \"any\"\nrequire_issuer = false",

@@ -421,6 +421,10 @@ proptest! {
         let compiled = naive_rule.compiled();
         let found = compiled.holds_for(claims.as_object().expect("an object"), &Parameter(parameter));
         prop_assert_eq!(found, naive(&naive_rule, &claims, parameter), "{:?} on {} with {:?}", compiled, claims, parameter);
+        // So does the rule with the value in place of its parameter, and it has no parameters left.
+        let filled = compiled.filled(&Parameter(parameter)).expect("a value");
+        prop_assert_eq!(found, filled.holds_for(claims.as_object().expect("an object"), &NoParameters));
+        prop_assert_eq!(filled.parameters().len(), 0);
         // A rule without parameters has the same outcome without them.
         if compiled.parameters().is_empty() {
             prop_assert_eq!(found, compiled.holds_for(claims.as_object().expect("an object"), &NoParameters));
