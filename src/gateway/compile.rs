@@ -42,7 +42,7 @@ use crate::policy::route_table::RouteTable;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError, TrustedCertificates};
 use crate::upstream::headers::X_REQUEST_ID;
-use crate::verify::{CacheBudget, Epoch, TokenCache, Verifier};
+use crate::verify::{CacheBudget, Epoch, Issuer, TokenCache, Verifier};
 
 /// Compiles a configuration.
 ///
@@ -67,6 +67,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .find(&earlier?.fingerprints.issuers, earlier?.verifier.issuers())
     });
     issuers::refuse_ambiguous(config, &mut faults);
+    adopt_tenants(&issuers, earlier);
     let upstreams = upstreams::compile(config, &roots, &mut faults, |index| {
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
@@ -134,6 +135,14 @@ fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>,
         Some((_, epoch)) => (Arc::new(TokenCache::new(budget)), epoch),
         None => (Arc::new(TokenCache::new(budget)), Epoch::default()),
     }
+}
+
+// A reload must not use up the quota of new tenants.
+fn adopt_tenants(issuers: &[Arc<Issuer>], earlier: Option<&Snapshot>) {
+    let earlier = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
+    issuers
+        .iter()
+        .for_each(|issuer| issuer.adopt_tenants(earlier));
 }
 
 // Cached tokens remember the outcomes of the earlier rules. They still count if the rules are the same.

@@ -56,6 +56,18 @@ impl Issuer {
         }
     }
 
+    /// Takes over the known tenants of the issuer of this name in an earlier configuration.
+    pub fn adopt_tenants(&self, earlier: &[Arc<Self>]) {
+        let mut earlier = earlier.iter();
+        let same = earlier.find(|one| one.settings.name == self.settings.name);
+        let known = same.and_then(|one| one.tenants.as_ref());
+        if let Some((tenants, known)) = self.tenants.as_ref().zip(known)
+            && !Arc::ptr_eq(tenants, known)
+        {
+            tenants.adopt(known);
+        }
+    }
+
     /// One of its tenants.
     pub(super) fn of_tenant(&self, tenant: &TenantIssuer) -> Arc<Self> {
         Arc::new(Self {

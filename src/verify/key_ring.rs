@@ -179,6 +179,11 @@ impl KeyRing {
         }
     }
 
+    /// Whether the first fetch has ended.
+    pub(super) fn has_attempted(&self) -> bool {
+        self.attempts.borrow().ended > 0
+    }
+
     /// Waits until the first fetch has ended.
     pub(super) async fn attempted(&self) {
         // The sender is a part of `self`, so this is no error.

@@ -11,7 +11,8 @@
 //! 3. New tenants are limited for each client and for the issuer, and so are those on trial.
 //! 4. A server that does not know the tenant refutes the token (401). A server that fails says
 //!    nothing of it (503).
-//! 5. A cached token belongs to the settings of its tenant. It ends when the tenant is dropped.
+//! 5. Known tenants stay known when a reload changes the issuer. Their keys are fetched again.
+//! 6. A cached token belongs to the settings of its tenant. It ends when the tenant is dropped.
 //!
 //! - `quota`: how many tenants may be new; `keys`: where the keys of a tenant are
 
@@ -29,10 +30,10 @@ use super::error::{OVERLOAD_RETRY_AFTER, RETRY_AFTER, VerifyError, invalid};
 use super::issuer_keys::IssuerKeys;
 use super::key_ring::KeyRing;
 use super::report::KeysReport;
-use super::settings::{AcceptedTenants, IssuerSettings, Tenancy, TenantUse};
+use super::settings::{AcceptedTenants, IssuerSettings, Tenancy, TenantTemplates, TenantUse};
 use crate::clock;
 use crate::oauth::UnixTime;
-use crate::oauth::tenant::TenantName;
+use crate::oauth::tenant::{TenantName, TenantTemplate};
 use crate::sync::lock;
 use crate::telemetry::Throttle;
 use quota::{Exceeded, Quota};
@@ -42,7 +43,7 @@ pub use keys::{PublishedTenantKeys, TenantKeys, TenantKeysPlace};
 /// Tenants without a verified token that are remembered. With the quota of a minute and the default
 /// cooldown there are at most 150.
 const MAX_ON_TRIAL: usize = 1000;
-/// Listed tenants whose keys are fetched at the same time, at the start.
+/// Known tenants whose keys are fetched at the same time, at the start.
 const FIRST_FETCHES: usize = 32;
 /// How long the next of them wait for those that are slow.
 const FIRST_FETCH_DELAY: Duration = Duration::from_secs(1);
@@ -131,10 +132,49 @@ impl Tenants {
         tenants
     }
 
-    /// Fetches keys on the current runtime from now on: those of listed tenants at once.
+    /// Takes over the known tenants of an earlier configuration, unless it has another server or
+    /// lists them: a reload must not use up the quota of new tenants.
+    pub(super) fn adopt(&self, earlier: &Self) {
+        let (Some(ours), Some(theirs)) = (self.any_of(), earlier.any_of()) else {
+            return;
+        };
+        if ours != theirs {
+            return;
+        }
+        let last_verified =
+            |issuer: &TenantIssuer| issuer.tenant_use().map(TenantUse::last_verified);
+        let known = lock(&earlier.state);
+        let known = known.known.iter();
+        let mut known: Vec<_> = known
+            .filter_map(|(name, (_, issuer))| Some((last_verified(issuer)?, name.clone())))
+            .collect();
+        known.sort_unstable_by(|one, other| other.cmp(one));
+        let mut state = lock(&self.state);
+        for (last_verified, name) in known.into_iter().take(self.max) {
+            if let Some(issuer) = self.issuer_of(&name) {
+                if let Some(tenant_use) = issuer.tenant_use() {
+                    tenant_use.note(UnixTime::from_seconds(last_verified));
+                }
+                state.known.insert(name, (0, issuer));
+            }
+        }
+    }
+
+    /// The templates, if every tenant is accepted.
+    fn any_of(&self) -> Option<&[TenantTemplate]> {
+        match &self.settings.tenancy {
+            Tenancy::Template(TenantTemplates {
+                issuers,
+                accepted: AcceptedTenants::Any,
+            }) => Some(issuers),
+            Tenancy::Single | Tenancy::Template(_) | Tenancy::Tenant(_) => None,
+        }
+    }
+
+    /// Fetches keys on the current runtime from now on: those of known tenants at once.
     pub(super) fn start(&self) {
         self.attach();
-        let rings = self.listed_rings();
+        let rings = self.known_rings();
         tokio::spawn(async move {
             for rings in rings.chunks(FIRST_FETCHES) {
                 for ring in rings {
@@ -166,19 +206,16 @@ impl Tenants {
 
     /// Whether keys are fetched without a token that needs them.
     pub(super) fn fetches_keys(&self) -> bool {
-        !self.listed_rings().is_empty()
+        !self.known_rings().is_empty()
     }
 
-    /// Waits for the first fetch of the listed tenants' keys to end, for at most `timeout`.
+    /// Waits for the first fetch of the known tenants' keys to end, for at most `timeout`.
     pub(super) async fn wait_for_keys(&self, timeout: Duration) {
-        let rings = self.listed_rings();
+        let rings = self.known_rings();
         let _ = tokio::time::timeout(timeout, attempted(&rings)).await;
     }
 
-    fn listed_rings(&self) -> Vec<Weak<KeyRing>> {
-        if !self.is_listed() {
-            return Vec::new();
-        }
+    fn known_rings(&self) -> Vec<Weak<KeyRing>> {
         let state = lock(&self.state);
         let rings = state.known.values().filter_map(|(_, issuer)| issuer.ring());
         rings.map(Arc::downgrade).collect()
@@ -280,7 +317,8 @@ impl Tenants {
         let mut state = lock(&self.state);
         if let Some((_, issuer)) = state.known.get(name) {
             // A tenant without keys is no longer one that the server vouches for.
-            if self.is_listed() || issuer.keys.current().is_ok() {
+            let is_fetched = issuer.ring().is_none_or(|ring| ring.has_attempted());
+            if self.is_listed() || !is_fetched || issuer.keys.current().is_ok() {
                 return Ok(issuer.clone());
             }
             state.drop_known(&name.clone());
@@ -294,6 +332,10 @@ impl Tenants {
             None => {}
         }
         let new = self.issuer_of(name).filter(|_| !self.is_listed());
+        // Nothing is fetched for fixed keys.
+        if let Some(issuer) = new.as_ref().filter(|issuer| issuer.ring().is_none()) {
+            return Ok(issuer.clone());
+        }
         let (Some(control_plane), Some(issuer)) = (self.control_plane.get(), new) else {
             let failure = NoTenant::Unavailable("no keys were fetched".to_owned());
             return Err(self.refuse(name, failure, RETRY_AFTER));

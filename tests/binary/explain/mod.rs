@@ -11,6 +11,7 @@ mod presets;
 mod refusals;
 mod report;
 mod routes;
+mod tenants;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -148,3 +148,36 @@ fn metrics_and_readiness_name_the_issuer_and_never_a_tenant() {
     }
     assert!(!metrics.contains("-realm"), "{metrics}");
 }
+
+#[test]
+fn known_tenant_is_not_new_after_a_reload_that_changes_the_issuer() {
+    let key = Key::es256("shop");
+    let realms = Realms::start(&[("shop", &key), ("toys", &key)]);
+    let upstream = upstream();
+    let file = |keys: &str| realms.file(&format!("tenants = \"any\"\n{keys}"), PLAIN, &upstream);
+    let gateway = Gateway::start(&file(""));
+    let token = realms.token("shop", &key);
+    assert_eq!(status(&gateway, "/a", &token), 200);
+    let fetched = realms.fetches("shop/certs");
+    gateway
+        .reload(&file("leeway = \"7s\""))
+        .expect("a good file");
+    assert_eq!(realms.fetches("shop/certs"), fetched + 1);
+    // The client uses up its share of new tenants.
+    for number in 0..10 {
+        let fake = realms.token(&format!("fake-{number}"), &key);
+        assert_eq!(status(&gateway, "/a", &fake), 401);
+    }
+    assert_eq!(status(&gateway, "/a", &realms.token("toys", &key)), 503);
+    assert_eq!(refusal(&gateway).0, "overloaded");
+    assert_eq!(status(&gateway, "/a", &token), 200);
+    assert_eq!(realms.fetches("shop/certs"), fetched + 1);
+    // Another server knows nothing of them.
+    let other = Realms::start(&[("shop", &key)]);
+    gateway
+        .reload(&other.file("tenants = \"any\"", PLAIN, &upstream))
+        .expect("a good file");
+    assert_eq!(other.server.hits(), 0);
+    assert_eq!(status(&gateway, "/a", &other.token("shop", &key)), 200);
+    assert_eq!(status(&gateway, "/a", &token), 401);
+}
