@@ -176,6 +176,7 @@
 //! - **[NormalPath](policy::path::NormalPath)**: the one spelling of a path that is matched and forwarded.
 //! - **[Permit](policy::decision::Permit)**: proof that a request was decided; forwarding consumes it.
 //! - **pool**: one worker's connections to one endpoint.
+//! - **[resource](policy::resource::Resource)**: a protected resource, whose URL is the audience of the routes below it.
 //! - **[Record](telemetry::Record)**: what is logged and counted of one request.
 //! - **[Refusal](gateway::Refusal)**: why the gateway responds itself instead of forwarding.
 //! - **[Requirement](policy::requirement::Requirement)**: what a route demands: nothing, or a token with scopes.
@@ -254,6 +255,10 @@
 //! `key_of_entra_is_good_for_the_tenant_that_it_names`. Whoever invents tenants costs a bounded number of fetches
 //! and no known tenant:
 //! `hundred_thousand_invented_tenants_cost_a_hundred_fetches_and_harm_no_known_one`.
+//!
+//! **The audience of a route's resource is judged for every request.**
+//! `cached_token_of_one_resource_does_not_pass_for_the_other`. The `Host` of a request plays no part:
+//! `host_of_a_request_does_not_select_the_audience`.
 //!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:

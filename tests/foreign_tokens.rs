@@ -9,7 +9,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{ActiveToken, Claims, Expectation, ExpectedAudience, ScopeClaims};
+use scopegate::oauth::claims::{
+    ActiveToken, AudienceCheck, Claims, Expectation, ExpectedAudience, ScopeClaims,
+};
 use scopegate::oauth::jose::{self, Algorithm, CompactJws, Jwks, TokenShape};
 use scopegate::oauth::scope::GrantedWildcards;
 use scopegate::values::ExpiryUnit;
@@ -259,7 +261,8 @@ fn expectation(issuer: &str, audience: &str) -> Expectation {
         scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         claim_rules: Vec::new(),
         tenant: None,
-        audience_claims: Vec::new(),
+        audience_claims: Default::default(),
+        audience_check: AudienceCheck::WithClaims,
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,

@@ -13,6 +13,7 @@ mod issuers;
 mod no_effect;
 mod other_spellings;
 mod paths;
+mod resources;
 mod respond;
 mod routes;
 mod tenants;
@@ -59,6 +60,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     found.extend(no_effect::weak_choices(config));
     found.extend(unused_keys::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
+    found.extend(resources::weak_choices(config, snapshot));
     let used: HashSet<_> = config
         .routes
         .iter()
@@ -81,7 +83,9 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
 
 /// Notes: sound choices with an effect that may surprise.
 pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
-    paths::notes(config, snapshot)
+    let mut notes = paths::notes(config, snapshot);
+    notes.extend(resources::notes(config, snapshot));
+    notes
 }
 
 fn any_admin_host(admin: &Admin) -> Option<Fault> {

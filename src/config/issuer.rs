@@ -32,7 +32,7 @@ use crate::values::{
 table! {
     /// An issuer of access tokens, and what its tokens must say.
     pub struct Issuer {
-        fn read(table, key: Spanned<String>) -> Option<Self>;
+        fn read(table, key: Spanned<String>, has_resources: bool) -> Option<Self>;
 
         /// The name that routes use.
         pub name: Spanned<String> = computed(key),
@@ -43,7 +43,7 @@ table! {
         /// Example: `issuer = "https://id.example.com"`
         pub issuer: Vec<Spanned<String>> = required_list(text(), "the iss of its tokens"),
         /// Accepted aud strings, or "any".
-        pub audience: Audience = required_computed(audience(table)),
+        pub audience: Audience = required_computed(audience(table, has_resources)),
         /// Whether a token without `aud` is refused. A token with a wrong `aud` always is.
         /// Example: `audience_required = false`
         pub audience_required: bool = or(boolean(), true),
@@ -171,6 +171,8 @@ pub enum Audience {
     Any(Spanned<()>),
     /// One of these names; the list is not empty.
     OneOf(Vec<Spanned<String>>),
+    /// What the resource of a route says: every route that accepts the issuer has one.
+    OfResources,
 }
 
 impl Issuer {
@@ -291,6 +293,9 @@ fn needs_keys(validation: &Spanned<Validation>, introspection: Option<&Introspec
         || introspection.is_none_or(Introspection::needs_keys)
 }
 
+/// What `audience` is.
+pub const AUDIENCE: &str = "the aud of tokens meant for this gateway, or \"any\"";
+
 fn cache_bytes(table: &mut Table<'_>) -> Option<usize> {
     let key = key(
         "cache_bytes",
@@ -302,13 +307,27 @@ fn cache_bytes(table: &mut Table<'_>) -> Option<usize> {
     bytes.or((!table.has("cache_entries")).then_some(64 * MEBIBYTE))
 }
 
-fn audience(table: &mut Table<'_>) -> Option<Audience> {
+fn audience(table: &mut Table<'_>, has_resources: bool) -> Option<Audience> {
     let key = key(
         "audience",
-        "Accepted values of `aud`. `\"any\"` accepts every token of the issuer. Example: `audience = \"https://api.example.com\"`",
+        "Accepted values of `aud`. `\"any\"` accepts every token of the issuer. Routes of `[[resources]]` accept the \
+         audience of their resource instead. Without it, every route that accepts the issuer must have a resource. \
+         Example: `audience = \"https://api.example.com\"`",
     );
-    let what = "the aud of tokens meant for this gateway, or \"any\"";
-    let names = table.required_list(key, text(), what)?;
+    let names = table.list(key, text(), 1);
+    if !table.has("audience") && has_resources {
+        return Some(Audience::OfResources);
+    }
+    if !table.has("audience") {
+        let fault = table.fault(
+            "audience",
+            format!("expected {AUDIENCE}, but found nothing"),
+        );
+        table.push_unless_misspelt(&["audience"], fault);
+    }
+    if names.is_empty() {
+        return None;
+    }
     match (names.iter().find(|name| name.value == "any"), names.len()) {
         (Some(any), 1) => Some(Audience::Any(any.with_value(()))),
         (Some(any), _) => {
@@ -384,7 +403,7 @@ fn introspection(
         ..
     }) = &introspection
         && accept.value == IntrospectionFormat::Jwt
-        && matches!(audience, Some(Audience::Any(_)))
+        && matches!(audience, Some(Audience::Any(_) | Audience::OfResources))
     {
         // RFC 9701 §5: `aud` is the resource server.
         let message = "expected a client_id or an audience for signed responses, but found neither";

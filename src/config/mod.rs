@@ -41,6 +41,7 @@ mod provider;
 mod read;
 mod reference;
 mod report;
+mod resource;
 mod respond;
 mod route;
 mod scalars;
@@ -77,7 +78,7 @@ pub use hints::{
 };
 pub use http_proxy::HttpProxy;
 pub use introspection::{Authentication, ClientSecret, Introspection};
-pub use issuer::{Audience, Issuer};
+pub use issuer::{AUDIENCE, Audience, Issuer};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use names::did_you_mean;
 pub use owned_headers::{
@@ -85,6 +86,7 @@ pub use owned_headers::{
 };
 pub use presets::{AppliedPreset, PresetKey};
 pub use report::{Fault, Report, Source, Spanned};
+pub use resource::{Resource, ResourceUrl};
 pub use respond::Respond;
 pub use route::{Access, ClaimHeader, Route};
 pub use scope_claim::{ScopeClaim, ScopeClaimTable};
@@ -129,11 +131,16 @@ table! {
         /// What `WWW-Authenticate` contains in addition to the error code.
         pub challenge: Challenge = table(Challenge::read),
         /// Issuers whose access tokens are accepted. NAME is a name of your choice.
-        pub issuers: Vec<Issuer> = named_tables(Issuer::read),
+        pub issuers: Vec<Issuer> = named_tables({
+            let has_resources = table.has("resources");
+            move |table, name| Issuer::read(table, name, has_resources)
+        }),
         /// Services that permitted requests are forwarded to. NAME is a name of your choice.
         pub upstreams: Vec<Upstream> = named_tables(Upstream::read),
         /// Which requests are permitted, and where they go. A route is public only if it says so.
         pub routes: Vec<Route> = tables(|route| Route::read(route, declared)),
+        /// Protected resources (RFC 9728).
+        pub resources: Vec<Resource> = computed(resource::resources(table)),
     }
 }
 

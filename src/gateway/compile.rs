@@ -14,6 +14,7 @@ mod introspection;
 mod issuers;
 mod paths;
 mod request_headers;
+mod resources;
 mod response_headers;
 mod routes;
 mod tenants;
@@ -61,8 +62,13 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let mut faults = Vec::new();
     let roots = RootCertificates::default();
     let (cache, epoch) = token_cache(config, earlier);
-    let fingerprints = Fingerprints::of(config);
-    let issuers = issuers::compile(config, &roots, &epoch, &mut faults, |index| {
+    let resources = resources::compile(config, &mut faults);
+    let unrouted_response = unrouted_response(config, &mut faults);
+    let (table, mut forwarding) =
+        routes::compile(config, &resources, &unrouted_response, &mut faults);
+    let by_route = resources::issuers_of_resources(config, table.as_ref());
+    let fingerprints = Fingerprints::of(config, &by_route);
+    let issuers = issuers::compile(config, &by_route, &roots, &epoch, &mut faults, |index| {
         fingerprints.issuers[index]
             .find(&earlier?.fingerprints.issuers, earlier?.verifier.issuers())
     });
@@ -72,8 +78,11 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
     let admin_hosts = admin::known_hosts(config, &mut faults);
-    let unrouted_response = unrouted_response(config, &mut faults);
-    let (table, mut forwarding) = routes::compile(config, &unrouted_response, &mut faults);
+    let declaration = |index: usize| forwarding[index].declaration;
+    let resource_documents = table.as_ref().and_then(|table| {
+        resources::refuse_missing_audiences(config, table, declaration, &mut faults);
+        resources::documents(config, table, &resources, declaration, &mut faults)
+    });
     let Some(mut routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
     };
@@ -86,6 +95,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         routes,
         forwarding,
         unrouted_response,
+        resource_documents,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size, rules),
         upstreams,
         challenge: ChallengeSettings {
@@ -100,13 +110,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             HeaderValue::from_static(if is_https { "https" } else { "http" })
         }),
         body_idle_timeout: config.server.body_idle_timeout,
-        request_log: RequestLog {
-            is_on: config.log.access,
-            client_id: config.log.client_id,
-            subject: config.log.subject.value,
-            path: config.log.path.value,
-            refusals_per_second: config.log.refusals_per_second,
-        },
+        request_log: request_log(&config.log),
         request_ids: config.server.request_id,
         admin_hosts,
         traces: config
@@ -116,6 +120,16 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         fingerprints,
     })
+}
+
+fn request_log(written: &config::Log) -> RequestLog {
+    RequestLog {
+        is_on: written.access,
+        client_id: written.client_id,
+        subject: written.subject.value,
+        path: written.path.value,
+        refusals_per_second: written.refusals_per_second,
+    }
 }
 
 // The rules for responses to requests that belong to no route.

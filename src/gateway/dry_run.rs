@@ -28,10 +28,10 @@ use crate::clock::Ticker;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::cors;
 use crate::policy::path::NormalPath;
-use crate::telemetry::{Outcome, WorkerTelemetry};
+use crate::telemetry::{Outcome, Trace, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
-use crate::upstream::headers::X_REQUEST_ID;
+use crate::upstream::headers::{ClientInfo, X_REQUEST_ID};
 use crate::verify::{ConnectionCache, WorkerCache};
 
 /// Judges and prepares requests of one client connection, and forwards none.
@@ -116,14 +116,9 @@ impl DryRun {
         let (parts, incoming) = request.into_parts();
         let idle_timeout = snapshot.body_idle_timeout;
         let mut body = RequestBody::new(incoming, &snapshot.reserved, idle_timeout, &self.ticker);
-        let protocol = ClientProtocol::of(&parts.headers);
         let request_ids = snapshot.request_ids.then(RequestIds::new);
         let request_id = request_ids.map(|ids| ids.select(&parts.headers, client.is_trusted));
-        let trace = snapshot.traces.map(|ratio| {
-            let is_https = client.scheme == "https";
-            self.telemetry
-                .begin_trace(ratio, &parts.headers, client.is_trusted, is_https)
-        });
+        let trace = self.begin_trace(&parts, &client);
         let context = RequestContext {
             snapshot,
             connection_cache: &self.connection.connection_cache,
@@ -138,6 +133,8 @@ impl DryRun {
         let judging = judge(&STEPS, &context, &head, &mut body, trace, &mut facts);
         let judged = catch_panic(pin!(judging)).await;
         let mut report = DryRunReport::of(&facts);
+        let protocol = ClientProtocol::of(&parts.headers);
+        let refusal_context = snapshot.refusal_context(facts.route, protocol);
         let mut response = match judged {
             Ok(Judgement::Reply(response)) => {
                 report.is_reply = true;
@@ -153,13 +150,13 @@ impl DryRun {
                     }
                     Err(refusal) => {
                         report.refuse(&refusal);
-                        respond(&refusal, &snapshot.challenge, protocol)
+                        respond(&refusal, refusal_context)
                     }
                 }
             }
             Err(refusal) => {
                 report.refuse(&refusal);
-                let mut response = respond(&refusal, &snapshot.challenge, protocol);
+                let mut response = respond(&refusal, refusal_context);
                 UnreadBody::new(&parts, body, &self.ticker).set_connection(response.headers_mut());
                 response
             }
@@ -170,6 +167,15 @@ impl DryRun {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
         (response, report)
+    }
+
+    fn begin_trace(&self, parts: &Parts, client: &ClientInfo) -> Option<Box<Trace>> {
+        let ratio = self.snapshot.traces?;
+        let is_https = client.scheme == "https";
+        let begun = self
+            .telemetry
+            .begin_trace(ratio, &parts.headers, client.is_trusted, is_https);
+        Some(begun)
     }
 }
 

@@ -127,6 +127,7 @@ fn token_ended() -> Refusal {
         reason: TOKEN_EXPIRED,
         detail,
         issuer: None,
+        scope: None,
     }
 }
 

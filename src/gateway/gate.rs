@@ -18,7 +18,7 @@ use super::panics::catch_panic;
 use super::prepare::prepare;
 use super::refusal::Refusal;
 use super::request_id::RequestIds;
-use super::respond::{ClientProtocol, respond};
+use super::respond::{ClientProtocol, RefusalContext, respond};
 use super::response_body::{Completion, ResponseBody, is_stream};
 use super::snapshot::{SharedSnapshot, Snapshot};
 use super::tunnel::Tunnel;
@@ -150,6 +150,7 @@ impl Gate {
             catch_panic(judging).await
         };
         let rules = snapshot.response_rules(route);
+        let refusal_context = || snapshot.refusal_context(route, protocol);
         let mut is_forwarded = false;
         let mut response = match judged {
             Ok(Judgement::Forward(judged)) => {
@@ -189,7 +190,7 @@ impl Gate {
                     }
                     Err(refusal) => {
                         let unread = UnreadBody::Empty;
-                        refuse(refusal, unread, protocol, connection, snapshot, completion)
+                        refuse(refusal, unread, refusal_context(), connection, completion)
                     }
                 }
             }
@@ -199,7 +200,7 @@ impl Gate {
             }
             Err(refusal) => {
                 let unread = UnreadBody::new(&parts, body, &self.ticker);
-                refuse(refusal, unread, protocol, connection, snapshot, completion)
+                refuse(refusal, unread, refusal_context(), connection, completion)
             }
         };
         rules.apply(
@@ -330,9 +331,8 @@ fn reply(
 fn refuse(
     refusal: Refusal,
     unread: UnreadBody<RequestBody>,
-    protocol: ClientProtocol,
+    context: RefusalContext<'_>,
     connection: &Connection,
-    snapshot: &Snapshot,
     mut completion: Completion,
 ) -> Response<ResponseBody> {
     let record = &mut completion.record;
@@ -347,7 +347,7 @@ fn refuse(
         (_, Some(fault)) => Refusal::BodyFault(fault),
         (refusal, None) => refusal,
     };
-    let response = respond(&refusal, &snapshot.challenge, protocol);
+    let response = respond(&refusal, context);
     let outcome = Outcome::Refused(refusal.reason());
     record.refuse(outcome, refusal.issuer(), || refusal.why());
     reply(response, unread, completion)

@@ -9,6 +9,7 @@
 //! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
 //!    of ours, and refuses the request.
 
+mod metadata;
 mod preflight;
 mod redirect;
 
@@ -103,10 +104,11 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 9] = [
+pub(super) const STEPS: [Step; 10] = [
     Step::Check(redirect::redirect_to_https),
     Step::Check(admit),
     Step::Check(normalize_path),
+    Step::Check(metadata::answer_metadata),
     Step::Check(preflight::answer_preflight),
     Step::Check(find_route),
     Step::Check(check_address),
@@ -148,7 +150,13 @@ pub(super) async fn judge<'h>(
                 facts.decision = Decision::Replied;
                 return Ok(Judgement::Reply(response));
             }
-            Err(refusal) => {
+            Err(mut refusal) => {
+                // RFC 9728: a client that comes without a usable token learns what to ask for.
+                if let Some(found) = &facts.found
+                    && found.route.resource.is_some()
+                {
+                    refusal.name_scope(|| decision::needed_scope(found));
+                }
                 let shadow = facts.found.as_ref().and_then(decision::unenforced);
                 let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
                     return Err(refusal);

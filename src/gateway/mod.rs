@@ -24,6 +24,7 @@ mod panics;
 mod prepare;
 mod refusal;
 mod request_id;
+mod resource_metadata;
 mod respond;
 mod response_body;
 mod response_rules;
@@ -41,6 +42,7 @@ pub use https_redirect::HttpsRedirect;
 pub use judge::Preflight;
 pub use networks::Networks;
 pub use refusal::Refusal;
+pub use resource_metadata::{ResourceDocument, ResourceDocuments};
 pub use respond::ChallengeSettings;
 pub use response_body::ResponseBody;
 pub use snapshot::{

@@ -72,6 +72,8 @@ pub enum Refusal {
         detail: String,
         /// The name in gateway.toml of the issuer that judged it, if one did.
         issuer: Option<Arc<str>>,
+        /// The scope that the request needs, if the challenge is to name it.
+        scope: Option<Box<str>>,
     },
     /// The token is larger than `max_token_size`.
     TokenTooLarge {
@@ -215,6 +217,30 @@ impl Refusal {
             | Self::BodyFault(_)
             | Self::Upstream(_)
             | Self::Panicked => false,
+        }
+    }
+
+    /// Names the scope that the request needs in the challenge of a 401.
+    #[cold]
+    pub(super) fn name_scope(&mut self, needed: impl FnOnce() -> Option<String>) {
+        match self {
+            Self::NoToken { scope, .. } => *scope = needed(),
+            Self::InvalidToken { scope, .. } => *scope = needed().map(String::into_boxed_str),
+            Self::Ambiguous(_)
+            | Self::NoRoute { .. }
+            | Self::MethodNotAllowed { .. }
+            | Self::OriginNotAllowed { .. }
+            | Self::AddressNotAllowed { .. }
+            | Self::BadAuthorization(_)
+            | Self::TokenTooLarge { .. }
+            | Self::InsufficientScope { .. }
+            | Self::ClaimNotMet(_)
+            | Self::IssuerUnavailable { .. }
+            | Self::Overloaded { .. }
+            | Self::Conflict
+            | Self::BodyFault(_)
+            | Self::Upstream(_)
+            | Self::Panicked => {}
         }
     }
 
@@ -396,6 +422,7 @@ impl Refusal {
                 reason,
                 detail,
                 issuer,
+                scope: None,
             },
             VerifyError::TooLarge { size, limit } => Self::TokenTooLarge { size, limit },
             VerifyError::Unavailable {
@@ -427,8 +454,15 @@ impl Refusal {
                     reason: "issuer_not_accepted",
                     detail,
                     issuer: None,
+                    scope: None,
                 }
             }
+            Denial::AudienceNotAccepted { reason, detail } => Self::InvalidToken {
+                reason,
+                detail,
+                issuer: token.map(|token| Arc::clone(token.shared_issuer_name())),
+                scope: None,
+            },
             Denial::InsufficientScope { needed } => match token {
                 Some(token) => Self::InsufficientScope {
                     needed,

@@ -49,6 +49,15 @@ pub struct ChallengeSettings {
     pub scope_when_unauthenticated: bool,
 }
 
+/// What the response to a refusal depends on, beside the refusal.
+#[derive(Clone, Copy)]
+pub(super) struct RefusalContext<'s> {
+    pub(super) settings: &'s ChallengeSettings,
+    /// The URL of the metadata of the route's resource, which every challenge names.
+    pub(super) resource_metadata: Option<&'s str>,
+    pub(super) protocol: ClientProtocol,
+}
+
 /// The status and texts of one kind of refusal.
 struct Problem {
     status: StatusCode,
@@ -77,15 +86,11 @@ macro_rules! problem {
 
 /// The response to a refused request.
 #[expect(clippy::too_many_lines, reason = "an exhaustive table")]
-pub(super) fn respond(
-    refusal: &Refusal,
-    settings: &ChallengeSettings,
-    protocol: ClientProtocol,
-) -> Response<Bytes> {
+pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Response<Bytes> {
     let problem = problem(refusal);
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = problem.status;
-    match protocol {
+    match context.protocol {
         ClientProtocol::Http => {
             *response.body_mut() = Bytes::from_static(problem.body.as_bytes());
             let media_type = HeaderValue::from_static("application/problem+json");
@@ -96,7 +101,7 @@ pub(super) fn respond(
         ClientProtocol::Grpc => grpc::write_status(refusal, problem.detail, response.headers_mut()),
     }
     let headers = response.headers_mut();
-    if let Some(challenge) = challenge(refusal, settings) {
+    if let Some(challenge) = challenge(refusal, context) {
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     match refusal {
@@ -314,7 +319,7 @@ fn problem(refusal: &Refusal) -> Problem {
     }
 }
 
-fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderValue> {
+fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderValue> {
     let (error, description, scope) = match refusal {
         Refusal::NoToken { scope, .. } => (None, None, scope.as_deref()),
         Refusal::BadAuthorization(_) => (
@@ -322,9 +327,11 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
             Some("expected one access token, well-formed and in one place"),
             None,
         ),
-        Refusal::InvalidToken { reason, .. } => {
-            (Some(ErrorCode::InvalidToken), Some(*reason), None)
-        }
+        Refusal::InvalidToken { reason, scope, .. } => (
+            Some(ErrorCode::InvalidToken),
+            Some(*reason),
+            scope.as_deref(),
+        ),
         Refusal::InsufficientScope { needed, .. } => {
             let description = "the access token does not grant the scope that this request needs";
             (
@@ -348,11 +355,11 @@ fn challenge(refusal: &Refusal, settings: &ChallengeSettings) -> Option<HeaderVa
         | Refusal::Panicked => return None,
     };
     let challenge = Challenge {
-        realm: settings.realm.as_deref(),
+        realm: context.settings.realm.as_deref(),
         error,
-        description: description.filter(|_| settings.describe),
+        description: description.filter(|_| context.settings.describe),
         scope,
-        resource_metadata: None,
+        resource_metadata: context.resource_metadata,
     };
     Some(challenge.to_header_value())
 }
@@ -377,11 +384,12 @@ mod tests {
                 retry_after,
                 cause: String::new(),
             };
-            let response = respond(
-                &refusal,
-                &ChallengeSettings::default(),
-                ClientProtocol::Http,
-            );
+            let context = RefusalContext {
+                settings: &ChallengeSettings::default(),
+                resource_metadata: None,
+                protocol: ClientProtocol::Http,
+            };
+            let response = respond(&refusal, context);
             assert_eq!(
                 response.headers()[header::RETRY_AFTER],
                 seconds,

@@ -41,7 +41,9 @@ impl ResponseRules {
         is_forwarded: bool,
         response: &mut HeaderMap,
     ) {
-        if let Some(policy) = &self.cors {
+        // The metadata of a resource allows every origin by itself.
+        let has_own = !is_forwarded && response.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        if let Some(policy) = self.cors.as_ref().filter(|_| !has_own) {
             if is_forwarded {
                 cors::remove_headers(response);
             }

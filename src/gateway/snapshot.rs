@@ -11,7 +11,8 @@ use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
 use super::fixed_response::FixedResponse;
 use super::networks::Networks;
-use super::respond::ChallengeSettings;
+use super::resource_metadata::ResourceDocuments;
+use super::respond::{ChallengeSettings, ClientProtocol, RefusalContext};
 use super::response_rules::ResponseRules;
 use crate::clock;
 use crate::config::{self, Config, Spanned};
@@ -40,6 +41,8 @@ pub struct Snapshot {
     pub unrouted_response: ResponseRules,
     /// Whether any rule is about CORS.
     pub has_cors: bool,
+    /// The metadata of the protected resources; none without one.
+    pub resource_documents: Option<Box<ResourceDocuments>>,
     /// Verifies access tokens.
     pub verifier: Verifier,
     /// Where requests are forwarded.
@@ -165,6 +168,22 @@ impl Snapshot {
         route
             .and_then(|route| self.forwarding.get(route))
             .map_or(&self.unrouted_response, |route| &route.response)
+    }
+
+    /// What the response to a refused request of this route depends on, or of none.
+    pub(super) fn refusal_context(
+        &self,
+        route: Option<usize>,
+        protocol: ClientProtocol,
+    ) -> RefusalContext<'_> {
+        // Nothing here may panic, as above.
+        let route = route.and_then(|route| self.routes.routes().get(route));
+        let resource = route.and_then(|route| route.resource.as_ref());
+        RefusalContext {
+            settings: &self.challenge,
+            resource_metadata: resource.map(|resource| &*resource.metadata_url),
+            protocol,
+        }
     }
 
     /// Which pages of other origins may use this route, or a path without one.

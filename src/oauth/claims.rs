@@ -19,6 +19,7 @@
 //! and `unread` names the other claims.
 
 mod active;
+mod audience;
 mod checks;
 mod claim_rule;
 mod error;
@@ -44,6 +45,7 @@ use super::tenant::Tenant;
 use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
+pub use audience::{AudienceCheck, ExpectedAudience};
 pub use checks::{ClaimCheck, FoundValue, LeewayUse};
 pub use claim_rule::{ClaimRule, ClaimTest, UnmetRule};
 pub use error::ClaimsError;
@@ -81,7 +83,9 @@ pub struct Expectation {
     /// What `aud` must contain.
     pub audience: ExpectedAudience,
     /// The claims that name the audience if there is no `aud`; the first that is present counts.
-    pub audience_claims: Vec<ClaimReference>,
+    pub audience_claims: Arc<[ClaimReference]>,
+    /// Where the audience is checked.
+    pub audience_check: AudienceCheck,
     /// Claims that must be present and not `null`.
     pub required_claims: Vec<String>,
     /// The claims that hold the scopes.
@@ -104,20 +108,6 @@ pub struct Expectation {
     pub granted_wildcards: GrantedWildcards,
     /// Whether a token bound to a key is accepted without a proof of possession.
     pub ignore_cnf: bool,
-}
-
-/// What `aud` must contain (RFC 7519 §4.1.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExpectedAudience {
-    /// `aud` is not checked.
-    Any,
-    /// `aud` must name one of these.
-    OneOf {
-        /// The audiences that identify this gateway.
-        names: Vec<String>,
-        /// Whether `aud` must be present. A wrong one is refused either way.
-        required: bool,
-    },
 }
 
 impl Claims {
@@ -189,6 +179,7 @@ impl Claims {
             .try_for_each(|rule| rule.check(&self, expected, now))?;
         let expires_at = self.expiry(expected, now)?;
         let scopes = self.scopes(expected)?;
+        let audience = self.judged_audience(expected);
         Ok(ActiveToken {
             issuer_name: expected.issuer_name.clone(),
             tenant: expected.tenant.clone(),
@@ -196,6 +187,7 @@ impl Claims {
             size: self.size,
             scopes,
             expires_at,
+            audience,
             outcomes: None,
         })
     }

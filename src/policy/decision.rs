@@ -4,6 +4,7 @@
 
 use super::claim_rules::UnmetClaim;
 use super::requirement::{Requirement, ScopeRequirement, UnusableParameter};
+use super::route::Route;
 use super::route_table::MatchedRoute;
 use crate::oauth::claims::ActiveToken;
 
@@ -33,6 +34,14 @@ pub enum Denial {
     /// The route does not accept the issuer of the token: 401 `invalid_token`.
     #[error("expected a token of one of the route's issuers, but found one of another")]
     IssuerNotAccepted,
+    /// The token was issued for another audience, or for none: 401 `invalid_token`.
+    #[error("{detail}")]
+    AudienceNotAccepted {
+        /// From a closed set of names.
+        reason: &'static str,
+        /// For the operator.
+        detail: String,
+    },
     /// The token lacks a scope: 403 `insufficient_scope`.
     #[error("expected a token that grants {needed:?}, but found one that grants less")]
     InsufficientScope {
@@ -73,6 +82,7 @@ pub fn decide_operation(
     if !found.route.accepts_issuer(token.issuer_name()) {
         return Err(Denial::IssuerNotAccepted);
     }
+    check_audience(found.route, token)?;
     let mut is_met = any_of.is_empty();
     for required in any_of {
         is_met |= required.is_met_by(token.scopes(), &found.parameters)?;
@@ -108,6 +118,19 @@ fn needed_by_operation(
         }
     }
     Ok(needed.join(" "))
+}
+
+// The audience of a token is judged for each request: a cached token may be for another route.
+fn check_audience(route: &Route, token: &ActiveToken) -> Result<(), Denial> {
+    let checked = match &route.resource {
+        Some(resource) => resource.check_audience(token),
+        None if token.has_audience_of_issuer() => return Ok(()),
+        None => Err(token.other_audience()),
+    };
+    checked.map_err(|error| Denial::AudienceNotAccepted {
+        reason: error.reason(),
+        detail: error.to_string(),
+    })
 }
 
 /// A permit for a request without a sufficient token on a route in shadow mode; `None` on others.

@@ -13,6 +13,8 @@ pub mod parameters;
 pub mod path;
 pub mod pattern;
 pub mod requirement;
+pub mod resource;
+pub mod resource_routes;
 pub mod rewrite;
 pub mod route;
 pub mod route_table;

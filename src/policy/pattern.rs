@@ -23,7 +23,7 @@ pub struct RoutePattern {
     pub(super) parameters: Vec<Box<str>>,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Segment {
     // Decoded; empty for a trailing slash.
     Literal(Box<str>),

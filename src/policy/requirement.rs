@@ -180,6 +180,14 @@ impl ScopeRequirement {
         self.0.iter().map(check).collect()
     }
 
+    /// The scopes without parameters, as they are written.
+    pub fn fixed_scopes(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|scope| match scope {
+            RequiredScope::Fixed(pattern) => Some(pattern.as_str()),
+            RequiredScope::WithParameters(_) => None,
+        })
+    }
+
     /// The same scopes for a rewritten path: see [`Requirement::moved`].
     pub(super) fn moved(&self, segment: &impl Fn(&str) -> usize) -> Self {
         let piece = |piece: &Piece| match piece {

@@ -192,6 +192,7 @@ mod tests {
             issuers: Vec::new(),
             claims: Default::default(),
             mcp: None,
+            resource: None,
             is_enforced: true,
         }])
         .expect("no overlap");

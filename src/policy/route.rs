@@ -8,6 +8,7 @@ use super::mcp::McpPolicy;
 use super::methods::Methods;
 use super::pattern::RoutePattern;
 use super::requirement::{Requirement, SharedParameters};
+use super::resource::Resource;
 
 /// Which requests match, and what a token must grant.
 #[derive(Clone, Debug)]
@@ -26,6 +27,9 @@ pub struct Route {
     pub issuers: Vec<Arc<str>>,
     /// What its operations require, if an MCP server is behind it.
     pub mcp: Option<Arc<McpPolicy>>,
+    /// The resource that it belongs to. Its tokens must be issued for that resource; otherwise for
+    /// an audience of their issuer.
+    pub resource: Option<Arc<Resource>>,
     /// Whether it refuses requests without a sufficient token. If not, it only records what it
     /// would refuse (shadow mode).
     pub is_enforced: bool,
@@ -52,6 +56,7 @@ impl Route {
             claims,
             issuers,
             mcp,
+            resource,
             is_enforced,
         } = other;
         // Its operations are checked even without a token, and in shadow mode with one.
@@ -69,6 +74,7 @@ impl Route {
             !self.issuers.is_empty() && self.issuers.iter().all(|name| other.accepts_issuer(name))
         };
         self.is_enforced
+            && self.resource == *resource
             && (issuers.is_empty() || accepts_ours())
             && self.requirement.implies(requirement, shared)
             && self.claims.imply(claims, shared)

@@ -241,6 +241,12 @@ impl RouteTable {
         self.paths(host).find(path, &mut values).unwrap_or_default()
     }
 
+    /// The host pattern whose routes a host uses; none if it uses those for any host.
+    #[must_use]
+    pub fn host_pattern(&self, host: &str) -> Option<&str> {
+        self.most_specific_host(host).map(|(name, _)| name)
+    }
+
     fn not_found(&self, host: &str) -> NoRoute {
         let among = match self.most_specific_host(host) {
             Some(_) => HostRoutes::Own,

@@ -99,9 +99,16 @@ impl Examined {
 }
 
 impl Verifier {
-    /// Examines a token as the accepted issuers would. Uses no network and no cache.
+    /// Examines a token as the accepted issuers would, on a route that accepts these `audiences`
+    /// instead of the issuer's, if any. Uses no network and no cache.
     #[must_use]
-    pub fn examine(&self, token: &str, accepts: &impl Fn(&str) -> bool, now: UnixTime) -> Examined {
+    pub fn examine(
+        &self,
+        token: &str,
+        accepts: &impl Fn(&str) -> bool,
+        audiences: Option<&[String]>,
+        now: UnixTime,
+    ) -> Examined {
         let mut examined = Examined {
             shape: Shape::Opaque,
             accepted: self.accepted(accepts).cloned().collect(),
@@ -126,7 +133,9 @@ impl Verifier {
                     .issuer_to_introspect(token, accepts)
                     .map(|(issuer, _)| Arc::clone(issuer));
             }
-            Ok(TokenShape::Jwt(jws)) => self.examine_jwt(&jws, accepts, now, &mut examined),
+            Ok(TokenShape::Jwt(jws)) => {
+                self.examine_jwt(&jws, accepts, audiences, now, &mut examined)
+            }
             Err(error) => examined.shape = Shape::Malformed(error),
         }
         examined
@@ -136,6 +145,7 @@ impl Verifier {
         &self,
         jws: &CompactJws<'_>,
         accepts: &impl Fn(&str) -> bool,
+        audiences: Option<&[String]>,
         now: UnixTime,
         examined: &mut Examined,
     ) {
@@ -163,10 +173,10 @@ impl Verifier {
         examined.signed = issuer
             .jwt_keys()
             .map_or(Signed::NotVerified, |keys| signed(keys, jws));
-        let expected = issuer.jwt_expectation();
-        examined.checks = claims.checks(expected, now);
-        examined.granted = Some(claims.granted(expected));
-        examined.unread = claims.unread(Some(expected));
+        let expected = issuer.jwt_expectation().on_route(audiences);
+        examined.checks = claims.checks(&expected, now);
+        examined.granted = Some(claims.granted(&expected));
+        examined.unread = claims.unread(Some(&expected));
         examined.claims = Some(claims);
     }
 }
@@ -179,6 +189,7 @@ impl Issuer {
         &self,
         examined: &Examined,
         token: &ActiveToken,
+        audiences: Option<&[String]>,
         now: UnixTime,
     ) -> Vec<ClaimCheck> {
         let server = if matches!(examined.shape, Shape::Jwt { .. }) {
@@ -187,7 +198,10 @@ impl Issuer {
             self.introspection()
         };
         server
-            .map(|server| Claims::from_token(token).checks(server.expectation(), now))
+            .map(|server| {
+                let expected = server.expectation().on_route(audiences);
+                Claims::from_token(token).checks(&expected, now)
+            })
             .unwrap_or_default()
     }
 

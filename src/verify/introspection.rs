@@ -116,8 +116,8 @@ pub(super) enum Renewed {
 
 /// The outcome of the checks before introspection.
 pub(super) enum LocalVerification {
-    /// No signature was verified; a JWT may limit its own lifetime.
-    Unsigned { expires_at: Option<UnixTime> },
+    /// No signature was verified. What a JWT says of itself may only limit what the response says.
+    Unsigned { jwt: Option<ActiveToken> },
     /// The signature was verified.
     Signed { token: ActiveToken, signer: Signer },
 }
@@ -125,7 +125,7 @@ pub(super) enum LocalVerification {
 impl LocalVerification {
     fn expires_at(&self) -> Option<UnixTime> {
         match self {
-            Self::Unsigned { expires_at } => *expires_at,
+            Self::Unsigned { jwt } => jwt.as_ref()?.expires_at(),
             Self::Signed { token, .. } => token.expires_at(),
         }
     }

@@ -124,16 +124,13 @@ fn verify_locally(
     now: UnixTime,
 ) -> Option<LocalVerification> {
     let TokenShape::Jwt(jws) = classify(text).ok()? else {
-        return Some(LocalVerification::Unsigned { expires_at: None });
+        return Some(LocalVerification::Unsigned { jwt: None });
     };
     issuer.jwt_introspection()?;
     let claims = Claims::parse(jws.payload()).ok()?;
     let Some(keys) = issuer.jwt_keys() else {
-        let expires_at = claims
-            .check(server.jwt_expectation(), now)
-            .ok()?
-            .expires_at();
-        return Some(LocalVerification::Unsigned { expires_at });
+        let jwt = claims.check(server.jwt_expectation(), now).ok();
+        return Some(LocalVerification::Unsigned { jwt: Some(jwt?) });
     };
     let keys = keys.current().ok()?;
     let signer = issuer.time_verification(|| keys.verify(&jws)).ok()?;

@@ -248,7 +248,7 @@ impl Verifier {
             TokenShape::Opaque => {
                 match self.issuer_to_introspect(request.token.as_str(), &request.accepts) {
                     Some((issuer, server)) => {
-                        let local = LocalVerification::Unsigned { expires_at: None };
+                        let local = LocalVerification::Unsigned { jwt: None };
                         let judged = self
                             .introspect(request, issuer, server, local, self.epoch.now())
                             .await;
@@ -320,15 +320,13 @@ impl Verifier {
             (Some(keys), _) => keys,
             (None, Some(server)) => {
                 // A token whose own claims already fail needs no introspection.
-                let expires_at = claims
-                    .check(server.jwt_expectation(), request.now)?
-                    .expires_at();
+                let jwt = claims.check(server.jwt_expectation(), request.now)?;
                 return self
                     .introspect(
                         request,
                         issuer,
                         server,
-                        LocalVerification::Unsigned { expires_at },
+                        LocalVerification::Unsigned { jwt: Some(jwt) },
                         self.epoch.now(),
                     )
                     .await;

@@ -80,7 +80,9 @@ fn table_at<'t>(file: &'t mut toml::Table, path: &str) -> &'t mut toml::Table {
     path.split('.').fold(file, |table, name| {
         let new = toml::Value::Table(toml::Table::new());
         let value = table.entry(name).or_insert(match name {
-            "listeners" | "certificates" | "clients" | "claims" => toml::Value::Array(vec![new]),
+            "listeners" | "certificates" | "clients" | "claims" | "resources" => {
+                toml::Value::Array(vec![new])
+            }
             _ => new,
         });
         let value = if value.is_array() {
@@ -102,6 +104,8 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("listeners.tls.certificates" | "upstreams.orders.tls_client", _) => {
             "certificate = \"a.crt\"\nkey = \"a.key\""
         }
+        ("resources", "") | ("resources", "url") => "",
+        ("resources", _) => "url = \"https://api.example.com/v1\"",
         ("admin", _) => "listen = \"127.0.0.1:9090\"",
         ("cors" | "routes.cors", _) => "origins = [\"https://app.example.com\"]",
         ("issuers.corp.claims" | "routes.claims", "claim") => "exists = true",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scopegate::oauth::UnixTime;
 use scopegate::oauth::claims::{
-    ActiveToken, Claims, ClaimsError, Expectation, ExpectedAudience, ScopeClaims,
+    ActiveToken, AudienceCheck, Claims, ClaimsError, Expectation, ExpectedAudience, ScopeClaims,
 };
 use scopegate::oauth::scope::{GrantedWildcards, check_scope_token};
 use scopegate::values::ExpiryUnit;
@@ -68,7 +68,8 @@ pub(crate) fn strict() -> Expectation {
         scope_claims: ScopeClaims::first_of(["scope", "scp"]),
         claim_rules: Vec::new(),
         tenant: None,
-        audience_claims: Vec::new(),
+        audience_claims: Default::default(),
+        audience_check: AudienceCheck::WithClaims,
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,

@@ -101,6 +101,7 @@ fn route(words: &[&str]) -> Option<Route> {
         issuers: Vec::new(),
         claims: Default::default(),
         mcp: None,
+        resource: None,
         is_enforced: true,
     })
 }

@@ -46,6 +46,7 @@ mod redirect_to_https;
 mod reload;
 mod request_headers;
 mod request_id;
+mod resources;
 mod response_headers;
 mod reused_kids;
 mod rewrite;

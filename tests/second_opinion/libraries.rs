@@ -14,7 +14,9 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::EncodingKey;
 use jwt_simple::prelude::*;
 use scopegate::oauth::UnixTime;
-use scopegate::oauth::claims::{Claims as OurClaims, Expectation, ExpectedAudience, ScopeClaims};
+use scopegate::oauth::claims::{
+    AudienceCheck, Claims as OurClaims, Expectation, ExpectedAudience, ScopeClaims,
+};
 use scopegate::oauth::jose::{self, Algorithm, Jwks, TokenShape};
 use scopegate::oauth::scope::GrantedWildcards;
 use scopegate::values::ExpiryUnit;
@@ -155,7 +157,8 @@ impl Libraries {
                 scope_claims: ScopeClaims::first_of(["scope", "scp"]),
                 claim_rules: Vec::new(),
                 tenant: None,
-                audience_claims: Vec::new(),
+                audience_claims: Default::default(),
+                audience_check: AudienceCheck::WithClaims,
                 expiry_unit: ExpiryUnit::Seconds,
                 expiry_required: true,
                 accept_unbounded_expiry: false,

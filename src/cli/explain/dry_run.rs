@@ -148,7 +148,9 @@ async fn fetch_keys(parts: &Parts, snapshot: &Snapshot, config: &Config, now: Un
         return;
     };
     let accepts = |name: &str| found.route.accepts_issuer(name);
-    let examined = snapshot.verifier.examine(token.as_str(), &accepts, now);
+    let examined = snapshot
+        .verifier
+        .examine(token.as_str(), &accepts, None, now);
     let Some(issuer) = examined.issuer else {
         return;
     };

@@ -85,6 +85,8 @@ pub(super) struct RequestSummary {
     pub(super) url: String,
     pub(super) host: Option<String>,
     pub(super) path: Option<String>,
+    /// The resource whose metadata it reads, if any.
+    pub(super) metadata_of: Option<String>,
 }
 
 pub(super) struct RouteSummary {
@@ -99,6 +101,15 @@ pub(super) struct RouteSummary {
     /// The networks of its clients; empty for all.
     pub(super) allow_from: Vec<String>,
     pub(super) parameters: Vec<(String, String)>,
+    /// The resource that it belongs to.
+    pub(super) resource: Option<ResourceSummary>,
+}
+
+/// A protected resource, whose tokens the route accepts.
+pub(super) struct ResourceSummary {
+    pub(super) url: String,
+    pub(super) metadata_url: String,
+    pub(super) audiences: Vec<String>,
 }
 
 pub(super) enum TokenFinding {
@@ -233,6 +244,12 @@ impl Explanation {
         else {
             return;
         };
+        let documents = snapshot.resource_documents.as_ref();
+        let document = documents.and_then(|all| all.find(&snapshot.routes, host, path.as_str()));
+        if let Some(document) = document {
+            self.request.metadata_of = Some(document.url.to_string());
+            return;
+        }
         let preflight = Preflight::of(request, snapshot, host, path);
         self.cors = CorsFinding::of(request, preflight.as_ref(), snapshot, config, source);
         // The route of a preflight is that of the request that follows.
@@ -259,7 +276,18 @@ impl Explanation {
         if preflight.is_some() {
             return;
         }
-        self.token = token(request, &found, snapshot, result.now);
+        self.explain_token(request, &found, result, config, source);
+    }
+
+    fn explain_token(
+        &mut self,
+        request: &Parts,
+        found: &MatchedRoute<'_, '_>,
+        result: &DryRunResult,
+        config: &Config,
+        source: &Source,
+    ) {
+        self.token = token(request, found, &result.snapshot, result.now);
         let active = result.report.as_ref();
         let active = active.and_then(|report| report.token.as_ref());
         let mut granted = active.map(|token| token.scopes().clone());
@@ -268,17 +296,19 @@ impl Explanation {
             self.issuer_settings =
                 issuer.map(|issuer| IssuerSettings::of(&issuer.name, config, source));
             if let (Some(issuer), Some(token)) = (&examined.issuer, active) {
-                self.response_checks = issuer.checks_of_response(examined, token, result.now);
+                let audiences = audiences(found);
+                self.response_checks =
+                    issuer.checks_of_response(examined, token, audiences, result.now);
             }
             granted = granted.or_else(|| examined.granted.clone());
         }
-        self.sets = sets(&found, granted.as_ref());
+        self.sets = sets(found, granted.as_ref());
         let claims = active.map(|token| Claims::from_token(token));
         let claims = claims.as_ref().or(match &self.token {
             TokenFinding::Examined(examined) => examined.claims.as_ref(),
             TokenFinding::NotChecked | TokenFinding::NotRequired | TokenFinding::None(_) => None,
         });
-        self.rules = rules(&found, claims, self.token.tenant());
+        self.rules = rules(found, claims, self.token.tenant());
         self.granted = granted.map(|granted| granted.iter().map(str::to_owned).collect());
     }
 
@@ -323,6 +353,7 @@ impl RequestSummary {
             url: format!("{scheme}://{}{}", sample.host(), sample.path()),
             host: None,
             path: None,
+            metadata_of: None,
         }
     }
 }
@@ -349,6 +380,11 @@ impl RouteSummary {
                 .collect(),
             allow_from: written.allow_from.iter().map(ToString::to_string).collect(),
             parameters: Vec::new(),
+            resource: route.resource.as_ref().map(|resource| ResourceSummary {
+                url: resource.url.to_string(),
+                metadata_url: resource.metadata_url.to_string(),
+                audiences: resource.audiences.clone(),
+            }),
         }
     }
 }
@@ -373,7 +409,10 @@ fn token(
     match snapshot.forwarding[found.index].token(request, &decoded, None) {
         Ok(token) => {
             let accepts = |issuer: &str| found.route.accepts_issuer(issuer);
-            let mut examined = snapshot.verifier.examine(token.as_str(), &accepts, now);
+            let token = token.as_str();
+            let mut examined = snapshot
+                .verifier
+                .examine(token, &accepts, audiences(found), now);
             let rules = found.route.claims.iter();
             examined
                 .unread
@@ -382,6 +421,12 @@ fn token(
         }
         Err(error) => TokenFinding::None(error),
     }
+}
+
+/// The audiences that the route accepts instead of its issuers'.
+fn audiences<'t>(found: &MatchedRoute<'t, '_>) -> Option<&'t [String]> {
+    let resource = found.route.resource.as_ref()?;
+    Some(&resource.audiences)
 }
 
 fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<ScopeFinding>> {

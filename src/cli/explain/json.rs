@@ -38,6 +38,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "remedy": explanation.remedy,
         "request": request(explanation),
         "redirected_to_https": explanation.is_redirected,
+        "metadata_of": explanation.request.metadata_of,
         "route": explanation.route.as_ref().map(route),
         "other_routes": others.collect::<Vec<_>>(),
         "other_routes_omitted": explanation.omitted,
@@ -101,6 +102,11 @@ fn route(summary: &RouteSummary) -> Value {
         "allow_from": summary.allow_from,
         "token_from": summary.token_from,
         "parameters": Value::Object(parameters.collect()),
+        "resource": summary.resource.as_ref().map(|resource| json!({
+            "url": resource.url,
+            "metadata_url": resource.metadata_url,
+            "audiences": resource.audiences,
+        })),
     })
 }
 

@@ -92,6 +92,12 @@ impl TextReport {
                 if !route.token_from.is_empty() {
                     self.line("", format!("token from {}", route.token_from.join(", ")));
                 }
+                if let Some(resource) = &route.resource {
+                    self.line("resource", &resource.url);
+                    self.line("", format!("metadata at {}", resource.metadata_url));
+                    let audiences = resource.audiences.join(" or ");
+                    self.line("", format!("tokens for {audiences}"));
+                }
                 for (name, value) in &route.parameters {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }
@@ -99,6 +105,17 @@ impl TextReport {
             None if explanation.is_redirected => self.line(
                 "route",
                 "none is served here: the listener redirects to https (redirect_to_https)",
+            ),
+            None if explanation.request.metadata_of.is_some() => self.line(
+                "route",
+                format!(
+                    "none is needed: the gateway answers with the metadata of {}",
+                    explanation
+                        .request
+                        .metadata_of
+                        .as_deref()
+                        .unwrap_or_default()
+                ),
             ),
             None if explanation.request.host.is_none() || explanation.request.path.is_none() => {
                 self.line(
@@ -108,6 +125,10 @@ impl TextReport {
             }
             None => self.line("route", "none"),
         }
+        self.other_routes(explanation);
+    }
+
+    fn other_routes(&mut self, explanation: &Explanation) {
         for (other, route_match) in &explanation.others {
             self.line(
                 "",

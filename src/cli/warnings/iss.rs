@@ -69,7 +69,7 @@ fn unaccepted_tokens(development: &Development, config: &Config) -> Option<Fault
     };
     let message = format!("issuer {first:?} refuses its tokens, whose aud is {aud:?}");
     let accepts = |issuer: &Issuer| match &issuer.audience {
-        Audience::Any(_) => true,
+        Audience::Any(_) | Audience::OfResources => true,
         Audience::OneOf(names) => names.iter().any(|name| name.value == *aud),
     };
     if named.any(accepts) {

@@ -114,6 +114,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[routes.request_headers]`",
             "`[routes.response_headers]`",
             "`[routes.respond]`",
+            "`[[resources]]`",
         ]
     );
     let rows = markdown

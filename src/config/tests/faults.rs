@@ -5,6 +5,7 @@ mod issuers;
 mod keys;
 mod listeners;
 mod presets;
+mod resources;
 mod values;
 
 use std::path::Path;

@@ -27,7 +27,7 @@ const REMEDY: &str = "a key is declared in its table, stands in src/config/tests
 
 /// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
 /// Every other fault is one of shape, and the schema must refuse it too.
-const BY_MEANING: [&str; 28] = [
+const BY_MEANING: [&str; 31] = [
     "a declared issuer, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
@@ -45,6 +45,9 @@ const BY_MEANING: [&str; 28] = [
     "a duration of whole seconds",
     "a number that is exact in JSON",
     "\"any\" to stand alone",
+    "an https URL, or an http URL of a loopback host",
+    "the usual spelling of a URL",
+    "a URL with a port that clients can use",
     "an IP address and a port, but found \"",
     "the path of a file, but found \"",
     "an address of its own, but found that of ",

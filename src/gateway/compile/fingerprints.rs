@@ -3,6 +3,7 @@
 //! A reload keeps the issuers and upstreams whose fingerprints are equal, with their keys, cached
 //! tokens and connections.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,8 @@ use crate::transport::FileContents;
 
 /// The fingerprints of all issuers and upstreams of a snapshot, in their order.
 pub(in crate::gateway) struct Fingerprints {
-    pub(super) issuers: Vec<Fingerprint<(config::Issuer, Option<HttpProxy>)>>,
+    /// With the proxy that they are reached by, and whether routes judge their audience.
+    pub(super) issuers: Vec<Fingerprint<(config::Issuer, Option<HttpProxy>, bool)>>,
     pub(super) upstreams: Vec<Fingerprint<(config::Upstream, Duration)>>,
 }
 
@@ -24,7 +26,8 @@ pub(super) struct Fingerprint<T> {
 }
 
 impl Fingerprints {
-    pub(super) fn of(config: &Config) -> Self {
+    /// `by_route` are the names of the issuers whose audience is judged by routes.
+    pub(super) fn of(config: &Config, by_route: &HashSet<&str>) -> Self {
         let body_idle_timeout = config.server.body_idle_timeout;
         let http_proxy = &config.server.http_proxy;
         Self {
@@ -33,7 +36,11 @@ impl Fingerprints {
                 .iter()
                 .map(|issuer| {
                     Fingerprint::new(
-                        (issuer.clone(), http_proxy.clone()),
+                        (
+                            issuer.clone(),
+                            http_proxy.clone(),
+                            by_route.contains(issuer.name.value.as_str()),
+                        ),
                         issuer.files().map(|file| &file.value).collect(),
                     )
                 })

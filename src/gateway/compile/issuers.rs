@@ -1,6 +1,6 @@
 //! `[issuers.*]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::slice;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
 use crate::http_client::EgressProxy;
-use crate::oauth::claims::{ClaimRule, Expectation, ExpectedAudience};
+use crate::oauth::claims::{AudienceCheck, ClaimRule, Expectation, ExpectedAudience};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::values::Validation;
@@ -34,8 +34,11 @@ const BACKOFF: Backoff = Backoff {
 };
 
 /// Compiles each issuer, unless `same` has it already. A faulty one is left out.
+///
+/// `by_route` are the names of those whose audience is judged by routes.
 pub(super) fn compile(
     config: &Config,
+    by_route: &HashSet<&str>,
     roots: &RootCertificates,
     epoch: &Epoch,
     faults: &mut Vec<Fault>,
@@ -48,7 +51,12 @@ pub(super) fn compile(
             compiled.push(same);
             continue;
         }
-        match compile_one(issuer, roots, proxy.as_ref(), epoch) {
+        let audience_check = if by_route.contains(issuer.name.value.as_str()) {
+            AudienceCheck::ByRoute
+        } else {
+            AudienceCheck::WithClaims
+        };
+        match compile_one(issuer, audience_check, roots, proxy.as_ref(), epoch) {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
             Err(fault) => {
                 faults.extend(
@@ -172,6 +180,7 @@ fn duplicate_issuers(
 
 fn compile_one(
     issuer: &config::Issuer,
+    audience_check: AudienceCheck,
     roots: &RootCertificates,
     proxy: Option<&Arc<EgressProxy>>,
     epoch: &Epoch,
@@ -180,13 +189,14 @@ fn compile_one(
     let templates = tenants::templates(issuer)?;
     let server = AuthorizationServer::new(issuer, roots, proxy)?;
     if let Some(templates) = templates {
-        return compile_with_tenants(issuer, &name, templates, &server, epoch);
+        let expectation = expectation(issuer, audience_check, &name)?;
+        return compile_with_tenants(issuer, expectation, templates, &server, epoch);
     }
     let keys = match &issuer.keys {
         Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
         None => None,
     };
-    let expectation = expectation(issuer, &name)?;
+    let expectation = expectation(issuer, audience_check, &name)?;
     let introspection = match &issuer.introspection {
         Some(asked) => {
             let introspection =
@@ -201,7 +211,7 @@ fn compile_one(
 
 fn compile_with_tenants(
     issuer: &config::Issuer,
-    name: &Arc<str>,
+    expectation: Expectation,
     templates: TenantTemplates,
     server: &AuthorizationServer,
     epoch: &Epoch,
@@ -236,11 +246,7 @@ fn compile_with_tenants(
             return Err(Box::new(secret.fault(message)));
         }
     };
-    let settings = settings(
-        issuer,
-        expectation(issuer, name)?,
-        Tenancy::Template(templates),
-    );
+    let settings = settings(issuer, expectation, Tenancy::Template(templates));
     let settings = Arc::new(settings);
     let (max, cooldown) = (issuer.max_tenants, issuer.unknown_key_cooldown);
     let tenants = Tenants::new(Arc::clone(&settings), keys, max, cooldown);
@@ -380,7 +386,11 @@ fn claim_rules(issuer: &config::Issuer) -> Result<Vec<ClaimRule>, Box<Fault>> {
         .map_or(Ok(rules), |fault| Err(Box::new(fault)))
 }
 
-fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, Box<Fault>> {
+fn expectation(
+    issuer: &config::Issuer,
+    audience_check: AudienceCheck,
+    name: &Arc<str>,
+) -> Result<Expectation, Box<Fault>> {
     Ok(Expectation {
         issuer_name: Arc::clone(name),
         issuers: texts(&issuer.issuer),
@@ -391,12 +401,17 @@ fn expectation(issuer: &config::Issuer, name: &Arc<str>) -> Result<Expectation, 
                 names: texts(names),
                 required: issuer.audience_required,
             },
+            config::Audience::OfResources => ExpectedAudience::OneOf {
+                names: Vec::new(),
+                required: true,
+            },
         },
         required_claims: texts(&issuer.required_claims),
         scope_claims: claims::scope_claims(issuer)?,
         claim_rules: claim_rules(issuer)?,
         tenant: None,
-        audience_claims: claims::references(&issuer.audience_claims)?,
+        audience_claims: claims::references(&issuer.audience_claims)?.into(),
+        audience_check,
         expiry_unit: issuer.expiry_unit,
         expiry_required: true,
         accept_unbounded_expiry: issuer.accept_unbounded_expiry,

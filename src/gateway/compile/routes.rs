@@ -8,8 +8,8 @@ use http::{HeaderName, HeaderValue};
 use super::claims::RuleParameters;
 use super::paths::{self, paths, segments_to_strip};
 use super::{
-    claims, cors, fixed_response, host_pattern, request_headers, response_headers, tenants,
-    token_sources,
+    claims, cors, fixed_response, host_pattern, request_headers, resources, response_headers,
+    tenants, token_sources,
 };
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::fixed_response::FixedResponse;
@@ -20,6 +20,7 @@ use crate::policy::claim_rules::ClaimRules;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
+use crate::policy::resource::Resource;
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
 use crate::policy::token_sources::TokenSources;
@@ -29,6 +30,7 @@ use crate::values::ForwardToken;
 /// Compiles all routes. There is no table if one is faulty.
 pub(super) fn compile(
     config: &Config,
+    resources: &[Arc<Resource>],
     unrouted_response: &ResponseRules,
     faults: &mut Vec<Fault>,
 ) -> (Option<RouteTable>, Vec<Forwarding>) {
@@ -72,6 +74,7 @@ pub(super) fn compile(
             }
         });
     }
+    resources::assign(&mut routes, resources, &sources, faults);
     if faults.len() > before {
         return (None, forwarding);
     }
@@ -281,6 +284,7 @@ fn compile_route(
         claims: rules,
         mcp: None,
         issuers,
+        resource: None,
         is_enforced,
     })
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::audience::JudgedAudience;
 use super::rule_set::{RuleOutcomes, RuleSet};
-use super::{ClaimRule, ParameterValues, UnmetRule};
+use super::{ClaimRule, ClaimsError, ParameterValues, UnmetRule};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::tenant::Tenant;
@@ -23,6 +24,7 @@ pub struct ActiveToken {
     pub(super) size: usize,
     pub(super) scopes: ScopeSet,
     pub(super) expires_at: Option<UnixTime>,
+    pub(super) audience: JudgedAudience,
     pub(super) outcomes: Option<RuleOutcomes>,
 }
 
@@ -37,6 +39,12 @@ impl ActiveToken {
     #[must_use]
     pub fn tenant(&self) -> Option<&Arc<Tenant>> {
         self.tenant.as_ref()
+    }
+
+    /// The same, to share it.
+    #[must_use]
+    pub fn shared_issuer_name(&self) -> &Arc<str> {
+        &self.issuer_name
     }
 
     /// `iss`
@@ -63,6 +71,26 @@ impl ActiveToken {
         &self.scopes
     }
 
+    /// Whether its audience is one that its issuer's table accepts.
+    #[must_use]
+    pub fn has_audience_of_issuer(&self) -> bool {
+        self.audience.is_of_issuer()
+    }
+
+    /// Checks whether its audience is one of these. It must have one.
+    ///
+    /// # Errors
+    /// [`ClaimsError::MissingAudience`] or [`ClaimsError::WrongAudience`].
+    pub fn check_audience(&self, names: &[String]) -> Result<(), ClaimsError> {
+        self.audience.check(&self.claims, names)
+    }
+
+    /// Reports that its audience is none of its issuer's.
+    #[must_use]
+    pub fn other_audience(&self) -> ClaimsError {
+        self.audience.refusal(&self.claims, &self.issuer_name)
+    }
+
     /// `exp` without leeway; `None` if the token does not expire, or does not say when.
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixTime> {
@@ -77,6 +105,15 @@ impl ActiveToken {
             (one, other) => one.or(other),
         };
         Self { expires_at, ..self }
+    }
+
+    /// The same token, also limited to the audience of a JWT whose signature nobody verified.
+    #[must_use]
+    pub fn limited_to_audience_of(self, unverified: &Self) -> Self {
+        let audience = self
+            .audience
+            .limited_to(&unverified.audience, &unverified.claims);
+        Self { audience, ..self }
     }
 
     /// Length in bytes of the JSON text that the claims came from: an estimate of their memory.

@@ -186,6 +186,7 @@ mod tests {
             claims: [("claim".to_owned(), claim.clone())].into_iter().collect(),
             size: 0,
             scopes: ScopeSet::empty(),
+            audience: Default::default(),
             expires_at: None,
             outcomes: None,
         }

@@ -41,7 +41,10 @@ impl ActiveToken {
             .map(|scope| allocated(scope.len()))
             .sum::<usize>();
         let scopes = scopes + allocated(self.scopes.iter().len() * size_of::<ScopePattern>());
-        allocated_arc::<Self>() + members(&self.claims) + scopes
+        let audience = self.audience.also().map_or(0, |audience| {
+            allocated(size_of::<Value>()) + owned_by(audience)
+        });
+        allocated_arc::<Self>() + members(&self.claims) + scopes + audience
     }
 }
 

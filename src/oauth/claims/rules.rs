@@ -4,9 +4,7 @@
 use serde_json::Value;
 
 use super::kinds::{FOREIGN_CLAIMS, ID_TOKEN_CLAIMS, KIND_CLAIMS};
-use super::{
-    ClaimRule, Claims, ClaimsError, Expectation, ExpectedAudience, NoParameters, UnmetRule,
-};
+use super::{ClaimRule, Claims, ClaimsError, Expectation, NoParameters, UnmetRule};
 use crate::oauth::{UnixTime, issuer_name};
 use crate::text::{alternatives, truncated};
 
@@ -51,7 +49,7 @@ impl Rule {
             Self::Kind => claims.check_kind(expected),
             Self::TokenType => claims.check_token_type(expected),
             Self::Issuer => claims.check_issuer(expected),
-            Self::Audience => claims.check_audience(expected),
+            Self::Audience => claims.check_audience_with_claims(expected),
             Self::Expiry => claims.expiry(expected, now).map(|_| ()),
             Self::NotBefore => claims.check_not_before(expected, now),
             Self::IssuedAt => claims.check_issued_at(expected, now),
@@ -127,45 +125,6 @@ impl Claims {
                 })
             }
         }
-    }
-
-    fn check_audience(&self, expected: &Expectation) -> Result<(), ClaimsError> {
-        let ExpectedAudience::OneOf { names, required } = &expected.audience else {
-            return Ok(());
-        };
-        let is_ours = |audience: &str| names.iter().any(|name| name == audience);
-        let (claim, audience) = match self.audience(expected) {
-            None if *required => return Err(ClaimsError::MissingAudience),
-            None => return Ok(()),
-            Some(audience) => audience,
-        };
-        let fits = match audience {
-            Value::String(audience) => is_ours(audience),
-            // An array that holds anything but strings is malformed, so no element of it counts.
-            Value::Array(audiences) => {
-                audiences.iter().all(Value::is_string)
-                    && audiences.iter().filter_map(Value::as_str).any(is_ours)
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => false,
-        };
-        if fits {
-            return Ok(());
-        }
-        Err(ClaimsError::WrongAudience {
-            claim: claim.to_owned(),
-            expected: truncated(&one_of(names)),
-            found: excerpt(Some(audience)),
-        })
-    }
-
-    /// The claim that names the audience, and its value. `aud` takes precedence: another claim must
-    /// not help a token that was issued for somebody else.
-    pub(super) fn audience<'e>(&self, expected: &'e Expectation) -> Option<(&'e str, &Value)> {
-        if let Some(audience) = self.members.get("aud") {
-            return Some(("aud", audience));
-        }
-        let mut others = expected.audience_claims.iter();
-        others.find_map(|claim| Some((claim.as_str(), claim.find(&self.members)?)))
     }
 
     fn check_not_before(&self, expected: &Expectation, now: UnixTime) -> Result<(), ClaimsError> {

@@ -6,7 +6,7 @@ use http::Method;
 
 use super::*;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{Claims, Expectation, ExpectedAudience, ScopeClaims};
+use crate::oauth::claims::{AudienceCheck, Claims, Expectation, ExpectedAudience, ScopeClaims};
 use crate::oauth::scope::GrantedWildcards;
 use crate::policy::methods::Methods;
 use crate::policy::path::NormalPath;
@@ -27,7 +27,8 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         scope_claims: ScopeClaims::first_of(["scope"]),
         claim_rules: Vec::new(),
         tenant: None,
-        audience_claims: Vec::new(),
+        audience_claims: Default::default(),
+        audience_check: AudienceCheck::WithClaims,
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: false,
         accept_unbounded_expiry: false,
@@ -62,6 +63,7 @@ fn requiring(sets: &[&str]) -> Route {
         issuers: vec!["corp".into()],
         claims: Default::default(),
         mcp: None,
+        resource: None,
         is_enforced: true,
     }
 }

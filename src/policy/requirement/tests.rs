@@ -30,6 +30,7 @@ fn on<T>(path: &str, check: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
         issuers: Vec::new(),
         claims: Default::default(),
         mcp: None,
+        resource: None,
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("no overlap");

@@ -26,6 +26,7 @@ pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
         issuers: Vec::new(),
         claims: Default::default(),
         mcp: None,
+        resource: None,
         is_enforced: true,
     }
 }

@@ -100,7 +100,10 @@ impl Introspection {
             }
         };
         // The token's own `exp` limits it, whatever the server says.
-        let token = token.ending_by(local.expires_at());
+        let mut token = token.ending_by(local.expires_at());
+        if let LocalVerification::Unsigned { jwt: Some(jwt) } = &local {
+            token = token.limited_to_audience_of(jwt);
+        }
         if let LocalVerification::Signed { signer, .. } = local {
             signers.push(signer);
         }

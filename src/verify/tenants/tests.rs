@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::clock::Backoff;
 use crate::http_client::HttpClient;
-use crate::oauth::claims::{Expectation, ExpectedAudience, ScopeClaims};
+use crate::oauth::claims::{AudienceCheck, Expectation, ExpectedAudience, ScopeClaims};
 use crate::oauth::jose::Algorithm;
 use crate::oauth::scope::GrantedWildcards;
 use crate::oauth::tenant::TenantTemplate;
@@ -79,7 +79,8 @@ fn settings(server: &KeyServer, accepted: AcceptedTenants) -> Arc<IssuerSettings
             issuers: Vec::new(),
             issuer_required: true,
             audience: ExpectedAudience::Any,
-            audience_claims: Vec::new(),
+            audience_claims: Default::default(),
+            audience_check: AudienceCheck::WithClaims,
             required_claims: Vec::new(),
             scope_claims: ScopeClaims::first_of(["scope"]),
             claim_rules: Vec::new(),

@@ -10,6 +10,7 @@ mod preflights;
 mod presets;
 mod refusals;
 mod report;
+mod resources;
 mod routes;
 mod tenants;
 

@@ -16,6 +16,7 @@ mod malformed_requests;
 mod outlier;
 mod request_headers;
 mod requests;
+mod resources;
 mod response_headers;
 mod responses;
 mod retries;

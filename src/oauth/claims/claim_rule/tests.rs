@@ -281,6 +281,7 @@ fn token_remembers_outcomes_of_one_set_only() {
             claims: claims.as_object().expect("an object").clone(),
             size: 0,
             scopes: crate::oauth::scope::ScopeSet::empty(),
+            audience: Default::default(),
             expires_at: None,
             outcomes: None,
         }

@@ -99,11 +99,12 @@ fn other_claims_name_the_audience_only_without_aud() {
             names: vec!["api".to_owned(), "shop-client".to_owned()],
             required,
         },
-        audience_claims: vec![
+        audience_claims: [
             reference("aud"),
             reference("client_id"),
             reference("/act/aud"),
-        ],
+        ]
+        .into(),
         ..expectation()
     };
     let claims = |changed: Value| {

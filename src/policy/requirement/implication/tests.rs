@@ -152,6 +152,7 @@ fn is_met(
         issuers: Vec::new(),
         claims: Default::default(),
         mcp: None,
+        resource: None,
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("one route");

@@ -112,10 +112,13 @@ fn text(route: &Route, rewrite: UpstreamRewrite<'_>) -> String {
         claims,
         issuers,
         mcp,
+        resource,
         is_enforced,
     } = route;
-    let mut text =
-        format!("{requirement:?} {claims:?} {issuers:?} {mcp:?} {is_enforced} {methods:?}");
+    let resource = resource.as_ref().map(|resource| &resource.url);
+    let mut text = format!(
+        "{requirement:?} {claims:?} {issuers:?} {mcp:?} {resource:?} {is_enforced} {methods:?}"
+    );
     if text.contains('{') {
         let placeholders = path
             .segments
