@@ -120,6 +120,38 @@ fn ed25519_goes_by_its_name_of_rfc_9864_and_by_eddsa() {
     });
 }
 
+/// A key with a coordinate that begins with a zero byte, and the name and bytes of that coordinate.
+fn key_with_a_leading_zero() -> (Key, &'static str, Vec<u8>) {
+    let of = |key: &Key, member: &str| {
+        let jwk = key.jwk();
+        let text = jwk[member].as_str().expect("a coordinate");
+        URL_SAFE_NO_PAD.decode(text).expect("base64url")
+    };
+    // One key in 128 has one.
+    let mut keys = (0..100_000).map(|_| Key::es256("k"));
+    let found = keys.find_map(|key| {
+        let mut members = ["x", "y"].into_iter();
+        let member = members.find(|member| of(&key, member)[0] == 0)?;
+        let bytes = of(&key, member);
+        Some((key, member, bytes))
+    });
+    found.expect("a key")
+}
+
+#[test]
+fn coordinate_may_lack_its_leading_zeros_or_have_more() {
+    let (key, member, whole) = key_with_a_leading_zero();
+    let wider = [&[0][..], &whole].concat();
+    for bytes in [&whole[1..], &whole, &wider] {
+        let coordinate = json!({ member: URL_SAFE_NO_PAD.encode(bytes) });
+        let keys = json!({ "keys": [with(key.jwk(), coordinate)] });
+        let bed = Bed::start(keys, "");
+        bed.accepts(&key.token(&bed.claims()));
+        let forged = Key::es256("k").token(&bed.claims());
+        assert_eq!(bed.status(&forged), 401, "{} bytes", bytes.len());
+    }
+}
+
 #[test]
 fn es512_is_verified_where_the_file_lists_it() {
     let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");

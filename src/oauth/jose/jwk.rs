@@ -17,6 +17,8 @@ use crate::oauth::json::{JsonError, Strict};
 
 /// RFC 7518 §3.3 requires at least 2048 bits; aws-lc verifies at most 8192.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+/// Limit of the leading zero bytes that a coordinate may lack.
+const MAX_LEADING_ZEROS: usize = 4;
 
 /// A public key for verifying signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,7 +301,12 @@ impl KeyMaterial {
     }
 
     fn parse_ed25519(key: &Map<String, Value>) -> Result<Self, JwkError> {
-        Self::ed25519(coordinate(key, "x", 32)?)
+        // Not a number: all of its bytes count (RFC 8037 §2).
+        let x = bytes(key, "x")?;
+        if x.len() != 32 {
+            return Err(JwkError::BadMember { member: "x" });
+        }
+        Self::ed25519(x)
     }
 
     // A key of 32 bytes.
@@ -426,20 +433,21 @@ fn bytes(key: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, JwkE
     decode_base64url(string(key, member)?).ok_or(JwkError::BadMember { member })
 }
 
-// Coordinates have the full length of the field, with leading zeros (RFC 7518 §6.2.1.2, RFC 8037
-// §2).
+// A coordinate has the full length of the field, with leading zeros (RFC 7518 §6.2.1.2). Glewlwyd
+// writes it as a number instead, without leading zeros or with one too many. Half of all P-521
+// coordinates begin with a zero byte. More than a few missing bytes mean another curve.
 fn coordinate(
     key: &Map<String, Value>,
     member: &'static str,
     length: usize,
 ) -> Result<Vec<u8>, JwkError> {
-    bytes(key, member).and_then(|bytes| {
-        if bytes.len() == length {
-            Ok(bytes)
-        } else {
-            Err(JwkError::BadMember { member })
+    let number = unsigned(key, member)?;
+    match length.checked_sub(number.len()) {
+        Some(missing) if missing <= MAX_LEADING_ZEROS => {
+            Ok([&[0; MAX_LEADING_ZEROS][..missing], &number].concat())
         }
-    })
+        Some(_) | None => Err(JwkError::BadMember { member }),
+    }
 }
 
 // A leading zero byte violates RFC 7518 §2, but MobileFirst sends one. It must not count as size.

@@ -137,12 +137,13 @@ fn unusable_keys_are_refused() {
         (with(rsa(256), "e", json!("AQAAAAE")), number("e")),
         (with(rsa(256), "e", json!("AQAB==")), bad("e")),
         (with(rsa(256), "e", json!(65537)), bad("e")),
-        (ec("P-256", 31), bad("x")),
+        (ec("P-256", 27), bad("x")),
         (ec("P-256", 33), bad("x")),
         (ec("P-384", 32), bad("x")),
         (with(ec("P-256", 32), "y", base64url(&[0; 33])), bad("y")),
         (with(ec("P-256", 32), "y", json!(null)), bad("y")),
-        (ec("P-521", 65), bad("x")),
+        (ec("P-521", 61), bad("x")),
+        (ec("P-521", 67), bad("x")),
         (with(rsa(256), "d", json!(false)), JwkError::Private),
         (with(rsa(256), "key_ops", json!([null])), purpose("key_ops")),
         (ec("secp256k1", 32), unsupported("crv")),
@@ -205,6 +206,28 @@ fn points_of_small_order_are_refused_in_every_encoding() {
             let found = parse(&with(ed25519(), "x", base64url(&x))).err();
             assert_eq!(found, refused.then_some(JwkError::SmallOrder), "{x:x?}");
         }
+    }
+}
+
+#[test]
+fn coordinates_without_leading_zeros_or_with_more_are_the_same_key() {
+    for (curve, length) in [("P-256", 32), ("P-384", 48), ("P-521", 66)] {
+        for zeros in 0..=4 {
+            let number = vec![7; length - zeros];
+            let whole = [&vec![0; zeros], &*number].concat();
+            let wider = [&[0][..], &whole].concat();
+            let key = |x: &[u8]| parse(&with(ec(curve, length), "x", base64url(x)));
+            assert!(key(&whole).is_ok(), "{curve} {zeros}");
+            assert_eq!(key(&number), key(&whole), "{curve} {zeros}");
+            assert_eq!(key(&wider), key(&whole), "{curve} {zeros}");
+        }
+    }
+    // The bytes of an Ed25519 key are no number.
+    for length in [31, 33] {
+        let mut x = vec![7; length];
+        x[0] = 0;
+        let found = parse(&with(ed25519(), "x", base64url(&x))).err();
+        assert_eq!(found, Some(JwkError::BadMember { member: "x" }), "{length}");
     }
 }
 
