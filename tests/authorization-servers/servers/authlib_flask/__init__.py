@@ -8,6 +8,10 @@ from mission import Kind
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def _algorithm(name):
+    return lambda text: bed.replaced(text, "[issuers.authlib]\n", f'[issuers.authlib]\nalgorithms = ["{name}"]\n')
+
+
 class Server:
     title = "Authlib (PyPI)"
     process = "authlib"
@@ -15,7 +19,11 @@ class Server:
     can_rotate = True
     keeps_old_key = True
     kinds = [
-        Kind("jwt", "JWT", "authlib", lambda text: text, True, True, False),
+        Kind("RS256", "JWT, RS256", "authlib", _algorithm("RS256"), True, True, False),
+        Kind("ES384", "JWT, ES384", "authlib", _algorithm("ES384"), False, True, False),
+        Kind("ES512", "JWT, ES512", "authlib", _algorithm("ES512"), False, True, False),
+        Kind("EdDSA", "JWT, EdDSA", "authlib", _algorithm("EdDSA"), False, True, False),
+        Kind("Ed25519", "JWT, Ed25519", "authlib", _algorithm("Ed25519"), False, True, False),
         Kind("opaque", "opaque", "authlib", lambda text: text, True, False, True),
     ]
 
@@ -34,7 +42,7 @@ class Server:
         return True
 
     def _client(self, kind, client):
-        return (client if kind.has_keys else f"opaque-{client}"), "app-secret"
+        return f"{kind.name}-{client}", "app-secret"
 
     def token(self, kind, client, scope, api):
         name = client if api == bed.API else "foreign"

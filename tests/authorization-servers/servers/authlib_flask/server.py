@@ -1,6 +1,6 @@
 """An authorization server as one writes it with Authlib. It prints its address once it listens.
 
-Clients whose ID begins with `opaque-` get random tokens, the others JWTs (RFC 9068).
+The beginning of a client's ID is the format of its tokens: `opaque-`, or the algorithm of JWTs (RFC 9068).
 """
 
 import os
@@ -13,7 +13,8 @@ from authlib.oauth2.rfc7009 import RevocationEndpoint
 from authlib.oauth2.rfc7662 import IntrospectionEndpoint
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator
 from flask import Flask, jsonify
-from joserfc.jwk import KeySet, RSAKey
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
+from joserfc.jws import default_registry
 from werkzeug.serving import make_server
 
 API = "https://api.example.com"
@@ -93,7 +94,7 @@ class Revocation(RevocationEndpoint):
 
 class JwtGenerator(JWTBearerTokenGenerator):
     def get_jwks(self):
-        return KeySet(keys[-1:])
+        return KeySet(keys[self.alg][-1:])
 
     def get_audiences(self, client, user, scope):
         return client.api
@@ -103,30 +104,42 @@ def expires_in(client, grant_type):
     return client.lifetime
 
 
-def new_key():
-    keys.append(RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True))
+NEW_KEY = {
+    "RS256": lambda: RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True),
+    "ES384": lambda: ECKey.generate_key("P-384", {"use": "sig"}, auto_kid=True),
+    "ES512": lambda: ECKey.generate_key("P-521", {"use": "sig"}, auto_kid=True),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519", {"use": "sig"}, auto_kid=True),
+    "Ed25519": lambda: OKPKey.generate_key("Ed25519", {"use": "sig", "alg": "Ed25519"}, auto_kid=True),
+}
+# By default it signs with few of them.
+default_registry.allowed = list(NEW_KEY)
 
 
-def client_and_name(name, **more):
-    return [(name, Client(name, "app-secret", **more)), (f"opaque-{name}", Client(f"opaque-{name}", "app-secret", **more))]
+def add_keys():
+    for algorithm, new_key in NEW_KEY.items():
+        keys.setdefault(algorithm, []).append(new_key())
 
 
-clients = dict(client_and_name("app") + client_and_name("hasty", lifetime=2) + client_and_name("foreign", api=OTHER_API))
-clients["gateway"] = Client("gateway", os.environ["GATEWAY_SECRET"])
+clients = {"gateway": Client("gateway", os.environ["GATEWAY_SECRET"])}
+for form in ["opaque", *NEW_KEY]:
+    for name, more in [("app", {}), ("hasty", {"lifetime": 2}), ("foreign", {"api": OTHER_API})]:
+        clients[f"{form}-{name}"] = Client(f"{form}-{name}", "app-secret", **more)
 tokens = {}
-keys = []
-new_key()
+keys = {}
+add_keys()
 
 app = Flask(__name__)
 http = make_server("127.0.0.1", 0, app, threaded=True)
 address = f"http://127.0.0.1:{http.server_port}"
 
-jwt = JwtGenerator(issuer=address, alg="RS256", expires_generator=expires_in)
-opaque = BearerTokenGenerator(lambda client, grant_type, user, scope: os.urandom(24).hex(), expires_generator=expires_in)
+generators = {alg: JwtGenerator(issuer=address, alg=alg, expires_generator=expires_in) for alg in NEW_KEY}
+generators["opaque"] = BearerTokenGenerator(
+    lambda client, grant_type, user, scope: os.urandom(24).hex(), expires_generator=expires_in
+)
 
 
 def generator(client, **more):
-    return (opaque if client.client_id.startswith("opaque-") else jwt)(client=client, **more)
+    return generators[client.client_id.split("-")[0]](client=client, **more)
 
 
 def save_token(token, request):
@@ -157,12 +170,12 @@ def revoke():
 
 @app.get("/oauth/jwks")
 def jwks():
-    return jsonify(KeySet(keys).as_dict(private=False))
+    return jsonify(KeySet(sum(keys.values(), [])).as_dict(private=False))
 
 
 @app.post("/rotate")
 def rotate():
-    new_key()
+    add_keys()
     return ""
 
 

@@ -42,16 +42,39 @@ def _by_keys_alone(text):
     return re.sub(r"\[issuers\.glewlwyd\.introspection\]\n(.+\n)*", "", text)
 
 
+def _algorithm(plugin, name):
+    """The plugin of the server whose tokens have this algorithm, and a gateway that accepts no other."""
+
+    def edit(text):
+        text = bed.replaced(_by_keys_alone(text), "/api/oidc", f"/api/{plugin}")
+        return bed.replaced(text, "[issuers.glewlwyd]\n", f'[issuers.glewlwyd]\nalgorithms = ["{name}"]\n')
+
+    return edit
+
+
+# `jwt-type` and `jwt-key-size` of each plugin, and what openssl generates for it.
+RSA = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+PLUGINS = {
+    "oidc": ("rsa", "256", RSA),
+    "ps256": ("rsa-pss", "256", RSA),
+    "es256": ("ecdsa", "256", ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
+    "es512": ("ecdsa", "512", ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-521"]),
+    "eddsa": ("eddsa", "256", ["-algorithm", "ED25519"]),
+}
+
+
 class Server:
     title = "Glewlwyd (Debian)"
     process = "glewlwyd"
     # It issues no token without a scope.
     lesser_scope = "orders.write"
     can_rotate = True
-    # It has one key pair, or a JWK set that the administrator writes.
-    keeps_old_key = False
     kinds = [
-        Kind("jwt", "JWT", "glewlwyd", _by_keys_alone, True, True, False),
+        Kind("jwt", "JWT, RS256", "glewlwyd", _by_keys_alone, True, True, False),
+        Kind("ps256", "JWT, PS256", "glewlwyd", _algorithm("ps256", "PS256"), False, True, False),
+        Kind("es256", "JWT, ES256", "glewlwyd", _algorithm("es256", "ES256"), False, True, False),
+        Kind("es512", "JWT, ES512", "glewlwyd", _algorithm("es512", "ES512"), False, True, False),
+        Kind("eddsa", "JWT, EdDSA", "glewlwyd", _algorithm("eddsa", "EdDSA"), False, True, False),
         Kind("introspected", "JWT, introspected", "glewlwyd", lambda text: text, True, True, True),
     ]
 
@@ -107,11 +130,20 @@ class Server:
         for scope in [*SCOPES, "introspect"]:
             scheme = {"display_name": scope, "description": scope, "password_required": False, "scheme": {}}
             self._administrate("POST", "scope", {"name": scope, **scheme})
-        self.parameters = {
-            "iss": f"{self.url}/api/oidc",
-            "jwt-type": "rsa",
-            "jwt-key-size": "256",
-            **self._key_pair(),
+        self.parameters = {}
+        for plugin in PLUGINS:
+            self.parameters[plugin] = self._parameters(plugin)
+            self._administrate("POST", "mod/plugin/", self._plugin(plugin))
+        self._add_client("app", "app-secret", SCOPES)
+        self._add_client("gateway", bed.GATEWAY_SECRET, ["introspect"])
+
+    def _parameters(self, plugin):
+        kind, size, _ = PLUGINS[plugin]
+        return {
+            "iss": f"{self.url}/api/{plugin}",
+            "jwt-type": kind,
+            "jwt-key-size": size,
+            **self._key_pair(plugin),
             "access-token-duration": 3600,
             "refresh-token-duration": 3600,
             "code-duration": 600,
@@ -125,17 +157,14 @@ class Server:
             "introspection-revocation-allow-target-client": True,
             "introspection-revocation-auth-scope": ["introspect"],
         }
-        self._administrate("POST", "mod/plugin/", self._plugin())
-        self._add_client("app", "app-secret", SCOPES)
-        self._add_client("gateway", bed.GATEWAY_SECRET, ["introspect"])
 
     def _administrate(self, method, path, body):
         response = bed.call(method, f"{self.url}/api/{path}", body=body, headers=self.cookie)
         assert response.status == 200, f"expected 200 of {path}, but found {response}"
 
-    def _plugin(self, **changed):
-        parameters = {**self.parameters, **changed}
-        return {"module": "oidc", "name": "oidc", "display_name": "OpenID Connect", "parameters": parameters}
+    def _plugin(self, name, **changed):
+        parameters = {**self.parameters[name], **changed}
+        return {"module": "oidc", "name": name, "display_name": name, "parameters": parameters}
 
     def _add_client(self, client, secret, scopes):
         settings = {
@@ -152,30 +181,31 @@ class Server:
         }
         self._administrate("POST", "client/", settings)
 
-    def _key_pair(self):
-        new = [self.openssl, "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+    def _key_pair(self, plugin):
+        new = [self.openssl, "genpkey", *PLUGINS[plugin][2]]
         private = subprocess.run(new, check=True, capture_output=True, text=True).stdout
         public = [self.openssl, "pkey", "-pubout"]
         public = subprocess.run(public, input=private, check=True, capture_output=True, text=True).stdout
         return {"key": private, "cert": public}
 
-    def _change(self, **parameters):
-        """Changes the plugin as an administrator would, without a restart."""
-        self._administrate("PUT", "mod/plugin/oidc", self._plugin(**parameters))
-        self._administrate("PUT", "mod/plugin/oidc/reset", {})
+    def _change(self, plugin, **parameters):
+        """Changes a plugin as an administrator would, without a restart."""
+        self._administrate("PUT", f"mod/plugin/{plugin}", self._plugin(plugin, **parameters))
+        self._administrate("PUT", f"mod/plugin/{plugin}/reset", {})
 
     def has_audiences(self, _kind):
         return True
 
-    def token(self, _kind, client, scope, api):
+    def token(self, kind, client, scope, api):
+        plugin = kind.name if kind.name in PLUGINS else "oidc"
         if client == "hasty":
-            self._change(**{"access-token-duration": 2})
+            self._change(plugin, **{"access-token-duration": 2})
         try:
             form = {"scope": scope, "resource": api}
-            return bed.access_token(f"{self.url}/api/oidc/token", ("app", "app-secret"), form)
+            return bed.access_token(f"{self.url}/api/{plugin}/token", ("app", "app-secret"), form)
         finally:
             if client == "hasty":
-                self._change()
+                self._change(plugin)
 
     def revoke(self, _kind, token):
         form = {"scope": "introspect"}
@@ -185,8 +215,12 @@ class Server:
         assert response.status == 200, f"expected 200, but found {response}"
 
     def rotate(self):
-        self.parameters.update(self._key_pair())
-        self._change()
+        for plugin, parameters in self.parameters.items():
+            parameters.update(self._key_pair(plugin))
+            self._change(plugin)
+
+    # It has one key pair, or a JWK set that the administrator writes.
+    keeps_old_key = False
 
 
 def _find(folder, beginning):
