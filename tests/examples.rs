@@ -217,5 +217,11 @@ fn dockerfile_fits_the_repository_and_its_compiler() {
             "benches/{name}.rs"
         );
     }
+    // It also reads the manifest of every package of the workspace.
+    let members = values(&cargo, "members = ")[0].trim_matches(['[', ']']);
+    for member in members.split(", ").map(|member| member.trim_matches('"')) {
+        let copied = format!("COPY {member}/Cargo.toml {member}/");
+        assert!(dockerfile.lines().any(|line| line == copied), "{member}");
+    }
     assert!(dockerfile.contains("ENTRYPOINT [\"/usr/local/bin/scopegate\"]"));
 }
