@@ -149,9 +149,12 @@ class Bed:
         """How many preflights the gateway logged."""
         return sum(event.get("method") == "OPTIONS" for event in self.events_of_gateway())
 
+    def refusals(self, reason):
+        """How many requests the gateway refused for this reason."""
+        return sum(event.get("reason") == reason for event in self.events_of_gateway())
+
     def refused_origins(self):
-        """How many requests the gateway refused for their origin."""
-        return sum(event.get("reason") == "origin_not_allowed" for event in self.events_of_gateway())
+        return self.refusals("origin_not_allowed")
 
 
 def wait_until(claim, is_true):
@@ -362,6 +365,25 @@ def client_in_a_page_gets_a_token_by_code(bed):
     equal(response.get("status"), 200)
 
 
+def stream_within_the_limit(bed):
+    page = bed.page("app")
+    response = page.run("stream(200, options)", options={"url": bed.gateway + "/upload/large", **bearer(bed.token())})
+    equal(response.get("status"), 200)
+    seen = json.loads(response["text"])
+    equal((seen["size"], seen["headers"].get("content-length")), (200 * MEGABYTE, None))
+
+
+def stream_above_the_limit(bed):
+    page = bed.page("app")
+    refused = bed.refusals("body_too_large")
+    response = page.run("stream(200, options)", options={"url": bed.gateway + "/upload/small", **bearer(bed.token())})
+    equal(response.get("status"), 413)
+    wait_until("the gateway logs the limit", lambda: bed.refusals("body_too_large") == refused + 1)
+    # The upstream had a part of the body, and never its end.
+    wait_until("the upstream sees the request broken off", lambda: bed.upstream.aborted == 1)
+    equal(bed.requests(), [("POST", "/upload/small")], "at the upstream: ")
+
+
 def bearer(token):
     return {"headers": {"Authorization": f"Bearer {token}"}}
 
@@ -388,7 +410,16 @@ CASES = [
     ("a client in a page gets a token by code", client_in_a_page_gets_a_token_by_code, None),
     ("an upload of 200 MB passes a limit above it", upload_within_the_limit, "max_body_size"),
     ("an upload of 200 MB is refused by a limit below it", upload_above_the_limit, "max_body_size"),
+    ("a stream of 200 MB passes a limit above it", stream_within_the_limit, "max_body_size"),
+    ("a stream of 200 MB is cut off at a limit below it", stream_above_the_limit, "max_body_size"),
 ]
 
 # The pages are http. A gateway with https is another site, and this Chromium sends no cookies to other sites.
 HTTP_ONLY = [cookie_of_an_allowed_page, cookie_of_a_foreign_page, websocket_and_events_by_cookie]
+
+# Browsers stream the body of a request over HTTP/2 alone, which they use with TLS only.
+HTTPS_ONLY = [stream_within_the_limit, stream_above_the_limit]
+
+
+def is_for(scheme, case):
+    return case not in (HTTPS_ONLY if scheme == "http" else HTTP_ONLY)

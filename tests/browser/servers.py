@@ -43,6 +43,11 @@ function upload(megabytes, options) {
   const piece = new Uint8Array(1 << 20).fill(120);
   return ask(options.url, { ...options, method: 'POST', body: new Blob(Array(megabytes).fill(piece)) });
 }
+function stream(megabytes, options) {
+  const piece = new Uint8Array(1 << 20).fill(120);
+  const pull = controller => megabytes-- > 0 ? controller.enqueue(piece.slice()) : controller.close();
+  return ask(options.url, { ...options, method: 'POST', body: new ReadableStream({ pull }), duplex: 'half' });
+}
 """
 
 
