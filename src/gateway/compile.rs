@@ -132,6 +132,26 @@ fn request_log(written: &config::Log) -> RequestLog {
     }
 }
 
+/// The faults of a file, as `check` prints them.
+#[cfg(test)]
+fn report_of(toml: &str) -> Vec<String> {
+    let report = match config::parse("gateway.toml", toml) {
+        Ok((config, source)) => source.report(compile(&config).err().unwrap_or_default()),
+        Err(report) => report,
+    };
+    report.lines().collect()
+}
+
+/// As [`report_of`], without lines and remedies.
+#[cfg(test)]
+fn messages_of(toml: &str) -> Vec<String> {
+    let read = config::parse("gateway.toml", toml);
+    let (config, _) = read.unwrap_or_else(|report| panic!("{report}"));
+    let faults = compile(&config).err().unwrap_or_default();
+    let text = |fault: Fault| format!("{}: {}", fault.key, fault.message);
+    faults.into_iter().map(text).collect()
+}
+
 // The rules for responses to requests that belong to no route.
 fn unrouted_response(config: &Config, faults: &mut Vec<Fault>) -> ResponseRules {
     ResponseRules {

@@ -71,17 +71,13 @@ pub(super) fn origin_fault<T>(place: &Spanned<T>, origin: &str, error: &OriginEr
 
 #[cfg(test)]
 mod tests {
-    use crate::gateway::compile;
+    use super::super::report_of;
 
     fn faults(keys: &str) -> Vec<String> {
-        let toml = format!(
+        report_of(&format!(
             "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
              [[routes]]\npath = \"/\"\nupstream = \"up\"\n{keys}\n"
-        );
-        let (config, source) =
-            crate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        let faults = compile(&config).err().unwrap_or_default();
-        source.report(faults).lines().collect()
+        ))
     }
 
     #[test]

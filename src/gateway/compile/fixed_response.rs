@@ -65,20 +65,12 @@ fn is_bodiless(status: StatusCode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::gateway::compile;
+    use super::super::report_of;
 
     fn faults(keys: &str) -> Vec<String> {
-        let toml = format!(
+        report_of(&format!(
             "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n[[routes]]\npath = \"/a\"\npublic = true\n{keys}\n"
-        );
-        let (config, source) = match crate::config::parse("gateway.toml", &toml) {
-            Ok(parsed) => parsed,
-            Err(report) => return report.lines().collect(),
-        };
-        let faults = compile(&config).err();
-        faults
-            .map(|faults| source.report(faults).lines().collect())
-            .unwrap_or_default()
+        ))
     }
 
     /// Expects one fault with this text; none if it is empty.

@@ -146,17 +146,13 @@ fn parsed<T, E: ToString>(
 
 #[cfg(test)]
 mod tests {
-    use crate::gateway::compile;
+    use super::super::report_of;
 
     /// The faults of a file with these routes.
     fn faults(routes: &str) -> Vec<String> {
-        let toml = format!("[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{routes}");
-        let (config, source) =
-            crate::config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        compile(&config)
-            .err()
-            .map(|faults| source.report(faults).lines().collect())
-            .unwrap_or_default()
+        report_of(&format!(
+            "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n{routes}"
+        ))
     }
 
     fn of_route(keys: &str) -> Vec<String> {

@@ -83,22 +83,14 @@ fn refuse_handshakes(
 
 #[cfg(test)]
 mod tests {
-    use crate::config;
-    use crate::gateway::compile;
+    use super::super::messages_of;
 
     fn faults(route: &str) -> Vec<String> {
-        let toml = format!(
+        messages_of(&format!(
             "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
              [upstreams.grpc]\ntargets = \"http://127.0.0.1:1\"\nprotocol = \"http2\"\n\
              [[routes]]\npath = \"/a\"\n{route}"
-        );
-        let (config, _) =
-            config::parse("gateway.toml", &toml).unwrap_or_else(|report| panic!("{report}"));
-        let faults = compile(&config).err().unwrap_or_default();
-        faults
-            .into_iter()
-            .map(|fault| format!("{}: {}", fault.key, fault.message))
-            .collect()
+        ))
     }
 
     #[test]
