@@ -21,8 +21,6 @@ mod token_sources;
 mod typos;
 mod unused_keys;
 
-use std::collections::HashSet;
-
 use crate::config::{Admin, Config, Fault, Source};
 use crate::gateway::Snapshot;
 
@@ -61,23 +59,6 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     found.extend(unused_keys::weak_choices(config));
     found.extend(paths::weak_choices(config, snapshot));
     found.extend(resources::weak_choices(config, snapshot));
-    let used: HashSet<_> = config
-        .routes
-        .iter()
-        .filter_map(|route| route.upstream_name())
-        .collect();
-    for upstream in config
-        .upstreams
-        .iter()
-        .filter(|upstream| !used.contains(upstream.name.value.as_str()))
-    {
-        found.push(
-            upstream
-                .name
-                .fault("no route uses this upstream")
-                .with_help("remove it, or add a route that uses it"),
-        );
-    }
     found
 }
 

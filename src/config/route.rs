@@ -110,6 +110,12 @@ impl Route {
         &self.path[0]
     }
 
+    /// Whether it takes the tokens of the issuer with this name, if it takes any.
+    #[must_use]
+    pub fn takes_issuer(&self, name: &str) -> bool {
+        self.issuers.is_empty() || self.issuers.iter().any(|one| one.value == name)
+    }
+
     /// The name of its upstream; none if it responds itself.
     #[must_use]
     pub fn upstream_name(&self) -> Option<&str> {

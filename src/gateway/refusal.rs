@@ -23,8 +23,8 @@ use crate::upstream::headers::{ForbiddenConnectionOption, UnknownClient};
 use crate::upstream::{RequestBodyFault, UpstreamError};
 use crate::verify::VerifyError;
 
-/// RefusalDetail the gateway responds itself. `respond` alone decides what the client learns of it; the rest
-/// is for the operator.
+/// Why the gateway responds itself. `respond` alone decides what the client learns of it; the rest is
+/// for the operator.
 #[derive(Debug)]
 pub enum Refusal {
     /// Two servers might read the request in two ways.

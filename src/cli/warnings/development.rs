@@ -30,10 +30,7 @@ fn unobtainable_scope(route: &Route, development: &Development, config: &Config)
                 .iter()
                 .all(|one| one.value.table.is_none())
     };
-    let is_accepted = |issuer: &&Issuer| {
-        let mut names = route.issuers.iter();
-        route.issuers.is_empty() || names.any(|name| name.value == issuer.name.value)
-    };
+    let is_accepted = |issuer: &&Issuer| route.takes_issuer(&issuer.name.value);
     let accepted: Vec<_> = config.issuers.iter().filter(is_accepted).collect();
     if accepted.is_empty() || !accepted.iter().all(is_plain) {
         return None;

@@ -1,91 +1,18 @@
 //! Weak choices of an issuer: which tokens are accepted, and how they are verified.
 
 use crate::config::{
-    Access, Audience, Authentication, ClaimRule, ClaimTest, Discovery, Fault, Introspection,
-    Issuer, Route, SecretOrigin,
+    Access, Audience, Authentication, ClaimRule, ClaimTest, Discovery, Fault, Issuer, Route,
+    SecretOrigin,
 };
 
-#[expect(clippy::too_many_lines, reason = "one check after the other")]
 pub(super) fn weak_choices(issuer: &Issuer, routes: &[Route], in_development: bool) -> Vec<Fault> {
-    let mut found = Vec::new();
-    let names_recipient = issuer.claims.iter().any(is_about_the_recipient)
-        || each_route_names_the_recipient(issuer, routes);
-    if let Audience::Any(place) = &issuer.audience
-        && !names_recipient
-    {
-        let wildcards = if issuer.granted_wildcards {
-            ", and a * in their scopes counts here"
-        } else {
-            ""
-        };
-        let message =
-            format!("tokens that were issued for another API are accepted too{wildcards}");
-        found.push(
-            place
-                .fault(message)
-                .with_help("set audience to the value in tokens for this API, or add a rule over azp or client_id to claims of the issuer or of each of its routes"),
-        );
-    }
-    // The server that introspects a token knows its audience.
-    let is_introspected = issuer.introspects_jwts();
-    let is_judged = is_introspected || names_recipient;
-    if let (Audience::OneOf(names), false, false) =
-        (&issuer.audience, issuer.audience_required, is_judged)
-    {
-        let message = "audience_required = false: a token without aud is accepted, whichever API it was issued for";
-        found.extend(names.first().map(|name| {
-            name.fault(message)
-                .with_help("configure the issuer to set aud, or set audience_claims to the claim that names this API instead; then remove audience_required")
-        }));
-    }
+    let mut found = Vec::from_iter(any_recipient(issuer, routes));
+    // Trials on one machine need neither.
     if !in_development {
-        for secret in issuer
-            .secrets()
-            .filter(|secret| *secret.value.origin() == SecretOrigin::Bare)
-        {
-            let fault = secret
-                .fault("the secret is written in this file, so every reader of the file knows it");
-            found.push(fault.with_help("use { env = \"NAME\" } or { file = \"PATH\" }"));
-        }
-        for url in issuer
-            .written_endpoints()
-            .filter(|url| url.value.scheme() == "http")
-        {
-            found.push(
-                url.fault(
-                    "anybody on the network path can read and replace what is sent over http",
-                )
-                .with_help("use https"),
-            );
-        }
-        let is_discovered_over_http = match &issuer.discovery {
-            Discovery::Off => false,
-            Discovery::WellKnown => issuer
-                .issuer
-                .first()
-                .is_some_and(|iss| iss.value.starts_with("http://")),
-            Discovery::At(url) => url.scheme() == "http",
-        };
-        if is_discovered_over_http {
-            let fault = issuer
-                .name
-                .fault("anybody on the network path can replace metadata and keys that are fetched over http");
-            found.push(
-                fault.with_help("use an issuer with an https URL, or set jwks_uri or jwks_file"),
-            );
-        }
+        found.extend(written_secrets(issuer));
+        found.extend(plain_http(issuer));
     }
-    if let Some(Introspection {
-        authentication: Authentication::None(place),
-        ..
-    }) = &issuer.introspection
-    {
-        let fault =
-            place.fault("any client that reaches the introspection endpoint can introspect tokens");
-        found.push(fault.with_help(
-            "configure the server to authenticate clients, and set client_id and client_secret",
-        ));
-    }
+    found.extend(unauthenticated_introspection(issuer));
     if issuer.insecure_ignore_cnf {
         let fault = issuer.name.fault(
             "insecure_ignore_cnf: a token that is bound to one client is accepted from any client",
@@ -95,6 +22,87 @@ pub(super) fn weak_choices(issuer: &Issuer, routes: &[Route], in_development: bo
         ));
     }
     found
+}
+
+/// Tokens that may be meant for another API.
+fn any_recipient(issuer: &Issuer, routes: &[Route]) -> Option<Fault> {
+    let names_recipient = issuer.claims.iter().any(is_about_the_recipient)
+        || each_route_names_the_recipient(issuer, routes);
+    if names_recipient {
+        return None;
+    }
+    match &issuer.audience {
+        Audience::Any(place) => {
+            let wildcards = if issuer.granted_wildcards {
+                ", and a * in their scopes counts here"
+            } else {
+                ""
+            };
+            let message =
+                format!("tokens that were issued for another API are accepted too{wildcards}");
+            Some(place.fault(message).with_help(
+                "set audience to the value in tokens for this API, or add a rule over azp or client_id to claims of the issuer or of each of its routes",
+            ))
+        }
+        Audience::OfResources => None,
+        // The server that introspects a token knows its audience.
+        Audience::OneOf(_) if issuer.audience_required || issuer.introspects_jwts() => None,
+        Audience::OneOf(names) => Some(
+            names
+                .first()?
+                .fault("audience_required = false: a token without aud is accepted, whichever API it was issued for")
+                .with_help("configure the issuer to set aud, or set audience_claims to the claim that names this API instead; then remove audience_required"),
+        ),
+    }
+}
+
+fn written_secrets(issuer: &Issuer) -> impl Iterator<Item = Fault> {
+    let written = issuer
+        .secrets()
+        .filter(|secret| *secret.value.origin() == SecretOrigin::Bare);
+    written.map(|secret| {
+        secret
+            .fault("the secret is written in this file, so every reader of the file knows it")
+            .with_help("use { env = \"NAME\" } or { file = \"PATH\" }")
+    })
+}
+
+fn plain_http(issuer: &Issuer) -> Vec<Fault> {
+    let urls = issuer.written_endpoints();
+    let mut found: Vec<_> = urls
+        .filter(|url| url.value.scheme() == "http")
+        .map(|url| {
+            url.fault("anybody on the network path can read and replace what is sent over http")
+                .with_help("use https")
+        })
+        .collect();
+    let is_discovered_over_http = match &issuer.discovery {
+        Discovery::Off => false,
+        Discovery::WellKnown => issuer
+            .issuer
+            .first()
+            .is_some_and(|iss| iss.value.starts_with("http://")),
+        Discovery::At(url) => url.scheme() == "http",
+    };
+    if is_discovered_over_http {
+        let fault = issuer.name.fault(
+            "anybody on the network path can replace metadata and keys that are fetched over http",
+        );
+        found
+            .push(fault.with_help("use an issuer with an https URL, or set jwks_uri or jwks_file"));
+    }
+    found
+}
+
+fn unauthenticated_introspection(issuer: &Issuer) -> Option<Fault> {
+    let Authentication::None(place) = &issuer.introspection.as_ref()?.authentication else {
+        return None;
+    };
+    let fault =
+        place.fault("any client that reaches the introspection endpoint can introspect tokens");
+    Some(fault.with_help(
+        "configure the server to authenticate clients, and set client_id and client_secret",
+    ))
 }
 
 /// Claims that say which client or API a token was issued for.
@@ -115,9 +123,7 @@ fn is_about_the_recipient(rule: &ClaimRule) -> bool {
 // Whether every route that takes tokens of this issuer has such a rule, and enforces it.
 fn each_route_names_the_recipient(issuer: &Issuer, routes: &[Route]) -> bool {
     let takes_its_tokens = |route: &&Route| {
-        let mut named = route.issuers.iter();
-        let is_named = route.issuers.is_empty() || named.any(|one| one.value == issuer.name.value);
-        is_named && !matches!(route.access, Access::Public)
+        route.takes_issuer(&issuer.name.value) && !matches!(route.access, Access::Public)
     };
     let mut routes = routes.iter().filter(takes_its_tokens).peekable();
     routes.peek().is_some() && routes.all(names_the_recipient)

@@ -34,10 +34,7 @@ fn any_tenant(
     if issuer.claims.iter().any(|rule| restricts(rule, parameter)) {
         return None;
     }
-    let accepts = |route: &&Route| {
-        let mut names = route.issuers.iter();
-        route.issuers.is_empty() || names.any(|name| name.value == issuer.name.value)
-    };
+    let accepts = |route: &&Route| route.takes_issuer(&issuer.name.value);
     let is_open = |route: &&Route| {
         route.access != Access::Public
             && !route.claims.iter().any(|rule| restricts(rule, parameter))

@@ -1,12 +1,17 @@
-//! Keys that have no effect, because of what other keys say.
+//! Keys and tables that have no effect, because of what others say.
 
-use crate::config::{ClientNetwork, Config, Fault, Log, Spanned, Target, TargetAddress, Upstream};
+use std::collections::HashSet;
+
+use crate::config::{
+    ClientNetwork, Config, Fault, Log, Route, Spanned, Target, TargetAddress, Upstream,
+};
 use crate::values::{Keyword, LogLevel};
 
 pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     let mut found = fields_without_a_line(&config.log);
     found.extend(socket_without_listener(config));
     found.extend(config.upstreams.iter().flat_map(tls_without_https));
+    found.extend(unused_upstreams(config));
     found
 }
 
@@ -52,13 +57,39 @@ fn tls_without_https(upstream: &Upstream) -> Vec<Fault> {
         .collect()
 }
 
+fn unused_upstreams(config: &Config) -> impl Iterator<Item = Fault> {
+    let names = config.routes.iter().filter_map(Route::upstream_name);
+    let used: HashSet<_> = names.collect();
+    let upstreams = config.upstreams.iter().map(|upstream| &upstream.name);
+    let unused = upstreams.filter(move |name| !used.contains(name.value.as_str()));
+    unused.map(|name| {
+        name.fault("no route uses this upstream")
+            .with_help("remove it, or add a route that uses it")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use crate::cli::warnings::report_of;
 
-    /// The warnings about a file with these lines before a route.
+    /// The warnings about a file with these lines, but for unused upstreams.
     fn warnings(keys: &str) -> Vec<String> {
-        report_of(keys, super::weak_choices)
+        let mut found = report_of(keys, super::weak_choices);
+        found.retain(|line| !line.contains("no route uses"));
+        found
+    }
+
+    #[test]
+    fn upstream_that_no_route_uses_is_warned_of() {
+        let toml = "[upstreams.up]\ntargets = \"http://127.0.0.1:1\"\n\
+                    [upstreams.old]\ntargets = \"http://127.0.0.1:2\"\n\
+                    [[routes]]\npath = \"/a\"\nupstream = \"up\"\n";
+        assert_eq!(
+            report_of(toml, super::weak_choices),
+            [
+                "gateway.toml:3: upstreams.old: no route uses this upstream (remove it, or add a route that uses it)"
+            ]
+        );
     }
 
     #[test]

@@ -69,10 +69,7 @@ pub(super) fn parameters_of_route(
     route: &config::Route,
     issuers: &[config::Issuer],
 ) -> Vec<Arc<str>> {
-    let is_accepted = |issuer: &&config::Issuer| {
-        let mut names = route.issuers.iter();
-        route.issuers.is_empty() || names.any(|name| name.value == issuer.name.value)
-    };
+    let is_accepted = |issuer: &&config::Issuer| route.takes_issuer(&issuer.name.value);
     let mut parameters: Vec<_> = issuers
         .iter()
         .filter(is_accepted)
