@@ -8,6 +8,12 @@ from mission import Kind
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+def _with_rule(text):
+    """The clients that may call, as the page shows it."""
+    rule = 'claims = [{ claim = "client_id", one_of = ["app", "hasty"] }]'
+    return bed.replaced(text, "[issuers.django]\n", f"[issuers.django]\n{rule}\n")
+
+
 class Server:
     title = "django-oauth-toolkit (PyPI)"
     process = "django"
@@ -15,6 +21,7 @@ class Server:
     can_rotate = False
     kinds = [
         Kind("opaque", "opaque, without aud", "django", lambda text: text, True, False, True),
+        Kind("rule", "opaque, with a rule", "django", _with_rule, True, False, True),
         Kind("resource", "opaque, with aud", "django", lambda text: text, True, False, True),
     ]
 
@@ -31,13 +38,15 @@ class Server:
         self.url = processes.printed_address(self.process)
 
     def has_audiences(self, kind):
-        """It names an audience only if the client requests one."""
-        return kind.name == "resource"
+        """It names an audience only if the client requests one. A rule over the client takes its place."""
+        return kind.name != "opaque"
 
     def token(self, kind, client, scope, api):
         form = {} if scope is None else {"scope": scope}
-        if self.has_audiences(kind):
+        if kind.name == "resource":
             form["resource"] = api
+        elif api != bed.API:
+            client = "foreign"
         return bed.access_token(f"{self.url}/o/token/", (client, f"{client}-secret"), form)
 
     def revoke(self, _kind, token):

@@ -61,6 +61,7 @@ def add_client(client_id, secret):
 call_command("migrate", verbosity=0)
 add_client("app", "app-secret")
 add_client("hasty", "hasty-secret")
+add_client("foreign", "foreign-secret")
 add_client("gateway", os.environ["GATEWAY_SECRET"])
 server = make_server("127.0.0.1", 0, get_wsgi_application(), Server, Quiet)
 print(f"http://127.0.0.1:{server.server_port}", flush=True)
