@@ -26,6 +26,39 @@ upstream = \"up\"
 ";
 
 #[test]
+fn client_of_a_unix_socket_is_explained_only_where_there_is_one() {
+    let folder = TempDir::new().expect("a folder");
+    let with_networks = FILE.replace("public = true", "public = true\nallow_from = \"unix\"");
+    let with_socket = format!("[[listeners]]\naddress = \"unix:gate.sock\"\n{with_networks}");
+    let explain = |file: &str, url: &str| {
+        fs::write(folder.path().join("gateway.toml"), file).expect("a writable folder");
+        let mut command = command();
+        command.args(["explain", "GET", url, "--from", "unix"]);
+        run_in(command, folder.path())
+    };
+    assert!(explain(&with_socket, "/a").status.success());
+    for (file, url, found) in [
+        (&with_networks, "/a", "no listener is a Unix socket"),
+        (
+            &with_socket,
+            "https://api.test:8443/a",
+            "the URL is that of listeners[2].address",
+        ),
+        (
+            &with_socket,
+            "http://api.test:8080/a",
+            "the URL is that of listeners[3].address",
+        ),
+    ] {
+        let refused = explain(file, url);
+        assert_eq!(refused.status.code(), Some(2), "{url}");
+        let message = format!("--from: expected an address, because {found}, but found \"unix\"");
+        let printed = text(&refused.stderr);
+        assert!(printed.contains(&message), "{url}: {printed}");
+    }
+}
+
+#[test]
 fn request_to_a_listener_that_redirects_is_explained_without_a_route() {
     let folder = TempDir::new().expect("a folder");
     fs::write(folder.path().join("gateway.toml"), FILE).expect("a writable folder");
@@ -46,7 +79,6 @@ fn request_to_a_listener_that_redirects_is_explained_without_a_route() {
     let with_networks = FILE.replace("public = true", "public = true\nallow_from = \"unix\"");
     fs::write(folder.path().join("gateway.toml"), with_networks).expect("a writable folder");
     let url = "http://api.test:8080/a";
-    assert!(explain(&["GET", url, "--from", "unix"]).status.success());
     let refused = text(&explain(&["GET", url]).stdout);
     assert!(
         refused.contains("expected a client address in allow_from, but found 127.0.0.1"),
