@@ -47,8 +47,8 @@
 //!    the [`NormalPath`](policy::path::NormalPath), the route
 //!    ([`RouteTable::find`](policy::route_table::RouteTable::find)), the token
 //!    ([`bearer::extract`](oauth::bearer::extract), then
-//!    [`Verifier::verify`](verify::Verifier::verify)), the body where a route asks for it, and the
-//!    decision ([`decide`](policy::decision::decide)). A step continues, permits, replies or
+//!    [`Verifier::verify`](verify::Verifier::verify)), the message where an MCP server is behind the
+//!    route, and the decision ([`decide`](policy::decision::decide)). A step continues, permits, replies or
 //!    refuses. It writes what it learns into `Facts`.
 //! 3. **Prepare** (`gateway/prepare.rs`). Removes and sets headers, rewrites the target, and adds
 //!    claim headers. The result is `Prepared`.
@@ -75,6 +75,7 @@
 //! | Which checks does every request pass? | `gateway/judge.rs` | `STEPS` |
 //! | Where is the challenge of a 401 or 403 written? | `gateway/respond.rs` | `challenge` |
 //! | Where is a request header removed? | `upstream/headers.rs` | `rewrite_request` |
+//! | Which message to an MCP server is refused? | `policy/mcp/message.rs` | `Message::parse` |
 //! | Which endpoint gets a request? | `upstream/load_balancer.rs` | `LoadBalancer::select` |
 //! | Which idle HTTP/1.1 connection is used? | `upstream/endpoint/http1_pool.rs` | `Http1Pool::take` |
 //! | Is a failed attempt retried? | `upstream/retry.rs` | `Attempts::retry_after` |
@@ -174,6 +175,8 @@
 //! - **[KeyRing](verify::KeyRing)**: an issuer's keys over time, fetched again as they age.
 //! - **[Liveness](server::Liveness)**: whether every worker's event loop still runs.
 //! - **[NormalPath](policy::path::NormalPath)**: the one spelling of a path that is matched and forwarded.
+//! - **[operation](policy::mcp::Operation)**: what a request asks an MCP server to do: a method, and the
+//!   name of a tool, a prompt or a resource.
 //! - **[Permit](policy::decision::Permit)**: proof that a request was decided; forwarding consumes it.
 //! - **pool**: one worker's connections to one endpoint.
 //! - **[resource](policy::resource::Resource)**: a protected resource, whose URL is the audience of the routes below it.
@@ -242,6 +245,10 @@
 //! **The matched path is the forwarded path.** A path has one normal form or is refused:
 //! `matched_path_is_the_forwarded_path`. A path that an upstream may read as a stricter route's
 //! is refused too: `path_that_an_upstream_may_take_for_another_routes_is_refused`.
+//!
+//! **The message that was judged is the message that an MCP server gets.** A message has one reading
+//! or is refused: `mutated_message_that_is_accepted_has_one_reading`. The same bytes are forwarded:
+//! `message_is_forwarded_as_it_came_and_with_its_exact_length_however_it_is_split`.
 //!
 //! **The token cache holds facts, never decisions.** Every request is decided anew:
 //! `cve_2021_32701_cached_token_is_checked_against_each_routes_scope`. An entry ends with its token

@@ -388,13 +388,21 @@ fn labels_of(kind: &RequestKind) -> Labels {
     let status = kind
         .status
         .map_or_else(|| "none".to_owned(), |status| format!("{}xx", status / 100));
-    vec![
+    let mut labels = vec![
         ("route", kind.route.to_string()),
         ("method", kind.method.to_owned()),
         ("status", status),
         ("decision", kind.decision.to_owned()),
         ("reason", kind.reason.unwrap_or_default().to_owned()),
-    ]
+    ];
+    if let Some(operation) = &kind.operation {
+        labels.push(("mcp_method", operation.method.to_string()));
+        labels.push((
+            "mcp_name",
+            operation.name.as_deref().unwrap_or_default().to_owned(),
+        ));
+    }
+    labels
 }
 
 fn http_labels_of(kind: &RequestKind) -> Labels {

@@ -278,6 +278,15 @@ pub(super) fn join_or<T: ToString>(items: &[T], none: &str) -> String {
 
 /// What a route requires of a request's token.
 pub(super) fn requirement_text(route: &Route) -> String {
+    let operations = match route.mcp.as_ref().map(|mcp| mcp.rules.written().count()) {
+        None => "",
+        Some(0) => ", for any MCP operation",
+        Some(_) => ", and what tools requires for the MCP operation",
+    };
+    format!("{}{operations}", token_requirement_text(route))
+}
+
+fn token_requirement_text(route: &Route) -> String {
     let scopes = match &route.requirement {
         Requirement::Public => "nothing (public)".to_owned(),
         Requirement::Token { any_of } if any_of.is_empty() => "any valid token".to_owned(),

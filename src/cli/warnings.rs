@@ -10,6 +10,7 @@ mod development;
 mod header_rules;
 mod iss;
 mod issuers;
+mod mcp;
 mod no_effect;
 mod other_spellings;
 mod paths;
@@ -57,6 +58,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     found.extend(respond::weak_choices(config));
     found.extend(no_effect::weak_choices(config));
     found.extend(unused_keys::weak_choices(config));
+    found.extend(mcp::weak_choices(config, snapshot));
     found.extend(paths::weak_choices(config, snapshot));
     found.extend(resources::weak_choices(config, snapshot));
     found
@@ -66,6 +68,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
 pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let mut notes = paths::notes(config, snapshot);
     notes.extend(resources::notes(config, snapshot));
+    notes.extend(mcp::notes(config));
     notes
 }
 

@@ -33,6 +33,7 @@ mod introspection;
 mod issuer;
 mod listener;
 mod markdown;
+mod mcp;
 mod mismatch;
 mod names;
 mod owned_headers;
@@ -80,6 +81,7 @@ pub use http_proxy::HttpProxy;
 pub use introspection::{Authentication, ClientSecret, Introspection};
 pub use issuer::{AUDIENCE, Audience, Issuer};
 pub use listener::{Certificate, Listener, ListenerTls};
+pub use mcp::{Mcp, Tool};
 pub use names::did_you_mean;
 pub use owned_headers::{
     canonical_spelling, holds_credential, request_header_refusal, response_header_refusal,

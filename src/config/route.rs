@@ -13,6 +13,7 @@ use super::claim_rule::ClaimRule;
 use super::cors::{Cors, RouteCors};
 use super::declare::table;
 use super::header_rules::{RequestHeaders, ResponseHeaders};
+use super::mcp::{Mcp, Tool};
 use super::mismatch::{Mismatch, describe, expected};
 use super::names::{did_you_mean, quoted_list};
 use super::owned_headers::{HEADER_NAME, canonical_spelling, claim_header_refusal};
@@ -98,6 +99,12 @@ table! {
         /// The response of the route, instead of an upstream's. Without it, `upstream` is required.
         /// Example: `respond = { status = 503 }`
         pub respond: Option<Respond> = optional_table(Respond::read),
+        /// An MCP server behind the route.
+        pub mcp: Option<Mcp> = computed(mcp(table)),
+        /// Rules for operations of the MCP server. Without it, the scopes of the route suffice for
+        /// all of them.
+        /// Example: `tools = [{ method = "tools/call", name = "delete_*", scope = "tools.delete" }]`
+        pub tools: Vec<Tool> = tables(Tool::read),
         /// Headers that give the upstream claims of the token.
         pub claim_headers: Vec<ClaimHeader> = computed(claim_headers(table)),
     }
@@ -285,7 +292,7 @@ fn access(table: &mut Table<'_>) -> Access {
 }
 
 /// Keys about an upstream, which a route that responds itself excludes.
-const UPSTREAM_KEYS: [&str; 8] = [
+const UPSTREAM_KEYS: [&str; 10] = [
     "upstream",
     "strip_prefix",
     "rewrite",
@@ -294,6 +301,8 @@ const UPSTREAM_KEYS: [&str; 8] = [
     "close_at_expiry",
     "request_headers",
     "claim_headers",
+    "mcp",
+    "tools",
 ];
 
 fn upstream(table: &mut Table<'_>, declared: &Declarations) -> Option<Spanned<String>> {
@@ -322,6 +331,24 @@ fn upstream(table: &mut Table<'_>, declared: &Declarations) -> Option<Spanned<St
         table.push_unless_misspelt(&["upstream", "respond"], fault);
     }
     upstream
+}
+
+fn mcp(table: &mut Table<'_>) -> Option<Mcp> {
+    let key = key(
+        "mcp",
+        "The server behind the route speaks MCP. The gateway judges the operation that a request asks for. \
+         Without it, it judges no body. Example: `mcp = { body = \"verify\" }`",
+    );
+    let mcp = table.optional_table(key, Mcp::read);
+    table.rule(|| json!({"if": {"required": ["tools"]}, "then": {"required": ["mcp"]}}));
+    if table.has("tools") && !table.has("mcp") {
+        let message = "expected mcp beside tools, but found nothing";
+        let fault = table
+            .fault("tools", message)
+            .with_help("add mcp = {} to the route");
+        table.push_unless_misspelt(&["mcp"], fault);
+    }
+    mcp
 }
 
 fn rewrite(table: &mut Table<'_>) -> Option<Spanned<String>> {

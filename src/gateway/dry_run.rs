@@ -55,6 +55,8 @@ pub struct DryRunReport {
     pub issuer: Option<Arc<str>>,
     /// The access token, if it is active.
     pub token: Option<Arc<ActiveToken>>,
+    /// The index of the rule for the operation, if the request asks an MCP server for one.
+    pub operation: Option<usize>,
     /// Whether the gateway would respond itself, without a refusal.
     pub is_reply: bool,
     /// What would be sent to the upstream.
@@ -126,7 +128,6 @@ impl DryRun {
             client: &client,
             redirect: self.connection.origin.redirect.as_ref(),
         };
-
         let head = RequestHead::new(&parts, None);
         let mut facts = Facts::default();
         let trace = trace.as_deref();
@@ -143,7 +144,7 @@ impl DryRun {
             Ok(Judgement::Forward(judged)) => {
                 let request_id = request_id.as_ref();
                 let mut parts = parts.clone();
-                match prepare(judged, &mut parts, &context, request_id, trace) {
+                match prepare(judged, &mut parts, &body, &context, request_id, trace) {
                     Ok(prepared) => {
                         report.outgoing = Some(Outgoing::of(prepared, parts));
                         Response::default()
@@ -157,7 +158,8 @@ impl DryRun {
             Err(refusal) => {
                 report.refuse(&refusal);
                 let mut response = respond(&refusal, refusal_context);
-                UnreadBody::new(&parts, body, &self.ticker).set_connection(response.headers_mut());
+                let unread = UnreadBody::new(&parts, body.into_unread(), &self.ticker);
+                unread.set_connection(response.headers_mut());
                 response
             }
         };
@@ -187,6 +189,7 @@ impl DryRunReport {
             cause: None,
             issuer: None,
             token: facts.token.clone(),
+            operation: facts.operation,
             is_reply: false,
             outgoing: None,
         };

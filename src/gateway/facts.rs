@@ -9,7 +9,6 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::request::Parts;
 
 use super::refusal::Refusal;
@@ -46,8 +45,8 @@ pub(super) struct Facts<'h> {
     pub(super) token: Option<Arc<ActiveToken>>,
     /// The entry of the token cache that `token` comes from.
     pub(super) verified: Option<Arc<VerifiedToken>>,
-    /// The beginning of the request body, where the route asks for it.
-    pub(super) body: Option<Bytes>,
+    /// The index of the rule for the operation, if the request asks an MCP server for one.
+    pub(super) operation: Option<usize>,
     pub(super) decision: Decision,
 }
 
@@ -134,7 +133,7 @@ impl Drop for RecordedFacts<'_, '_> {
             .route
             .and_then(|route| self.worker.route_telemetry(route))
         {
-            record.route = Rc::clone(&route.requests);
+            record.route = Rc::clone(route.requests(facts.operation));
             record.names = Some(Rc::clone(&route.names));
         }
         record.token = facts.token.take();

@@ -164,7 +164,7 @@ impl Gate {
                     let forwarding = pin!(async {
                         let upstream = worker.upstream(&judged.permit);
                         let id = request_id.as_ref();
-                        let prepared = prepare(judged, &mut parts, &context, id, trace)?;
+                        let prepared = prepare(judged, &mut parts, &body, &context, id, trace)?;
                         if let Some(trace) = trace {
                             trace.sends();
                         }
@@ -195,11 +195,11 @@ impl Gate {
                 }
             }
             Ok(Judgement::Reply(response)) => {
-                let unread = UnreadBody::new(&parts, body, &self.ticker);
+                let unread = UnreadBody::new(&parts, body.into_unread(), &self.ticker);
                 reply(*response, unread, completion)
             }
             Err(refusal) => {
-                let unread = UnreadBody::new(&parts, body, &self.ticker);
+                let unread = UnreadBody::new(&parts, body.into_unread(), &self.ticker);
                 refuse(refusal, unread, refusal_context(), connection, completion)
             }
         };

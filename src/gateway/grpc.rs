@@ -91,6 +91,8 @@ fn code(refusal: &Refusal) -> u16 {
         | Refusal::BadAuthorization(_)
         | Refusal::TokenTooLarge { .. }
         | Refusal::BodyFault(RequestBodyFault::Broken)
+        // A call is no message of JSON-RPC.
+        | Refusal::Mcp(_)
         | Refusal::Panicked => INTERNAL,
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,

@@ -1,8 +1,8 @@
 //! Decides whether a request may pass, by a list of steps. Each continues, replies or refuses.
 //!
 //! 1. The steps run in the order of [`STEPS`], and what they learn goes into [`Facts`].
-//! 2. Only two of them wait: the one that verifies the token, and the one that reads the request
-//!    body for routes that ask for it. The others are plain functions: a future for each of them
+//! 2. Only two of them wait: the one that verifies the token, and the one that reads the message of
+//!    a request to an MCP server. The others are plain functions: a future for each of them
 //!    would make the state of every request larger.
 //! 3. A route in shadow mode forwards what it would refuse for lack of a good token. All other
 //!    refusals hold there as well.
@@ -10,12 +10,14 @@
 //!    of ours, and refuses the request.
 
 mod metadata;
+mod operation;
 mod preflight;
 mod redirect;
 
 pub use preflight::Preflight;
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -46,7 +48,7 @@ pub(super) struct RequestContext<'c> {
     pub(super) snapshot: &'c Arc<Snapshot>,
     /// What is cached of tokens.
     pub(super) connection_cache: &'c ConnectionCache,
-    pub(super) ticker: &'c Ticker,
+    pub(super) ticker: &'c Rc<Ticker>,
     /// The client by its connection: its address, and whether it is a trusted proxy.
     pub(super) client: &'c ClientInfo,
     /// Where the listener redirects every request; none if it serves routes.
@@ -68,8 +70,8 @@ pub(super) enum Step {
     Check(Check),
     /// Verifies the access token, if the route requires one.
     VerifyToken,
-    /// Reads the beginning of the request body, if the route asks for it.
-    ReadBody,
+    /// Finds the rule for the operation, if an MCP server is behind the route.
+    JudgeOperation,
 }
 
 /// A step that does not wait.
@@ -104,7 +106,7 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 10] = [
+pub(super) const STEPS: [Step; 11] = [
     Step::Check(redirect::redirect_to_https),
     Step::Check(admit),
     Step::Check(normalize_path),
@@ -112,8 +114,9 @@ pub(super) const STEPS: [Step; 10] = [
     Step::Check(preflight::answer_preflight),
     Step::Check(find_route),
     Step::Check(check_address),
+    Step::Check(operation::check_origin),
     Step::VerifyToken,
-    Step::ReadBody,
+    Step::JudgeOperation,
     Step::Check(decide),
 ];
 
@@ -133,7 +136,7 @@ pub(super) async fn judge<'h>(
         let flow = match step {
             Step::Check(check) => check(context, head, facts),
             Step::VerifyToken => verify_token(context, head, trace, facts).await,
-            Step::ReadBody => read_body(context, head, body, facts).await,
+            Step::JudgeOperation => judge_operation(context, head, body, facts).await,
         };
         match flow {
             Ok(Flow::Continue) => {}
@@ -151,9 +154,10 @@ pub(super) async fn judge<'h>(
                 return Ok(Judgement::Reply(response));
             }
             Err(mut refusal) => {
-                // RFC 9728: a client that comes without a usable token learns what to ask for.
+                // RFC 9728 and MCP: a client that comes without a usable token learns what to ask
+                // for.
                 if let Some(found) = &facts.found
-                    && found.route.resource.is_some()
+                    && (found.route.resource.is_some() || found.route.mcp.is_some())
                 {
                     refusal.name_scope(|| decision::needed_scope(found));
                 }
@@ -370,25 +374,20 @@ fn refuse_without_token(
     }
 }
 
-async fn read_body(
-    context: &RequestContext<'_>,
-    head: &RequestHead<'_>,
+// Boxed, so that other requests do not pay for the state of reading a body.
+async fn judge_operation<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
     body: &mut RequestBody,
-    facts: &mut Facts<'_>,
+    facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(route) = facts.route else {
+    let Some(found) = facts.found.as_ref() else {
+        return Err(Refusal::Panicked);
+    };
+    let Some(mcp) = found.route.mcp.as_deref() else {
         return Ok(Flow::Continue);
     };
-    let Some(limit) = context.snapshot.forwarding[route].body_read else {
-        return Ok(Flow::Continue);
-    };
-    apply_body_rules(context, route, head, body)?;
-    let beginning = body.peek(limit).await.map_err(|_| {
-        let progress = body.progress();
-        let fault = progress.and_then(|progress| progress.fault());
-        Refusal::BodyFault(fault.unwrap_or(RequestBodyFault::Broken))
-    })?;
-    facts.body = Some(beginning);
+    Box::pin(operation::judge_operation(mcp, context, head, body, facts)).await?;
     Ok(Flow::Continue)
 }
 
@@ -425,7 +424,10 @@ fn decide<'h>(
         return Err(Refusal::Panicked);
     };
     let token = facts.token.as_ref();
-    let permit = decision::decide(found, token.map(|token| &**token))
+    let rules = found.route.mcp.as_ref().zip(facts.operation);
+    let rule = rules.and_then(|(mcp, index)| mcp.rules.all().get(index));
+    let scope = rule.and_then(|rule| rule.scope.as_ref());
+    let permit = decision::decide_operation(found, scope, token.map(|token| &**token))
         .map_err(|denial| Refusal::from_denial(denial, token))?;
     facts.decision = if token.is_some() {
         Decision::Permitted

@@ -16,8 +16,8 @@ use crate::oauth::claims::InexactClaim;
 use crate::policy::decision::Permit;
 use crate::policy::token_sources::OfferedProtocols;
 use crate::telemetry::Trace;
-use crate::upstream::UpstreamSettings;
 use crate::upstream::headers::{self, AddedHeaders};
+use crate::upstream::{RequestBody, UpstreamSettings};
 
 /// What a request has for its upstream beside its rewritten head and its body. The head stays where it
 /// is: it is large, and every move of it is a copy.
@@ -46,6 +46,7 @@ pub(super) struct Prepared<'c> {
 pub(super) fn prepare<'c>(
     judged: Judged,
     parts: &mut Parts,
+    body: &RequestBody,
     context: &RequestContext<'c>,
     request_id: Option<&HeaderValue>,
     trace: Option<&Trace>,
@@ -53,7 +54,8 @@ pub(super) fn prepare<'c>(
     let snapshot = context.snapshot;
     let forwarding = &snapshot.forwarding[judged.permit.route()];
     let upstream = snapshot.upstreams[forwarding.upstream].settings();
-    let protocol = if parts.version == Version::HTTP_11 && upstream.supports_upgrade() {
+    let can_upgrade = upstream.supports_upgrade() && !forwarding.is_mcp;
+    let protocol = if parts.version == Version::HTTP_11 && can_upgrade {
         headers::requested_protocols(&parts.headers)
     } else {
         None
@@ -90,6 +92,9 @@ pub(super) fn prepare<'c>(
         parts.headers.insert(name, value.clone());
     }
     set_target(parts, judged.path.as_deref())?;
+    if forwarding.is_mcp {
+        set_length(parts, body);
+    }
     let is_upgrade = protocol.is_some();
     if let Some(protocol) = protocol {
         headers::set_upgrade(&mut parts.headers, protocol);
@@ -105,6 +110,16 @@ pub(super) fn prepare<'c>(
         token_end: token.and_then(|verified| verified.valid_until()),
         omitted,
     })
+}
+
+// What was read in chunks is sent as the one piece that was judged.
+fn set_length(parts: &mut Parts, body: &RequestBody) {
+    if let Some(length) = body.whole_length().filter(|length| *length > 0) {
+        parts.headers.remove(header::TRAILER);
+        parts
+            .headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
 }
 
 // Moves a token in a cookie or in the protocols of a WebSocket to `Authorization`. Returns the other

@@ -13,6 +13,7 @@ use crate::oauth::claims::ActiveToken;
 use crate::oauth::scope::ScopePattern;
 use crate::policy::claim_rules::UnmetClaim;
 use crate::policy::decision::Denial;
+use crate::policy::mcp::{McpError, McpFault};
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route_table::{HostRoutes, NoRoute};
@@ -91,6 +92,9 @@ pub enum Refusal {
     },
     /// The token does not meet a rule of the route over its claims.
     ClaimNotMet(UnmetClaim),
+    /// An MCP server may find another operation in the request than the one that was judged, or no
+    /// rule matches the operation.
+    Mcp(Box<McpFault>),
     /// The issuer's keys or introspection responses are unavailable.
     IssuerUnavailable {
         /// The issuer's name in gateway.toml.
@@ -124,6 +128,8 @@ pub enum OriginRule {
     Cors,
     /// The origins of a cookie that holds the token.
     Cookie,
+    /// `mcp.origins`, or the origin of the resource.
+    Mcp,
 }
 
 /// What makes a request ambiguous.
@@ -177,6 +183,15 @@ impl Refusal {
             Self::TokenTooLarge { .. } => "too_long",
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::ClaimNotMet(_) => "claim_not_met",
+            Self::Mcp(fault) => match fault.error {
+                McpError::MediaType(_) => "unsupported_media_type",
+                McpError::Message(_) | McpError::UnexpectedBody => "malformed_message",
+                McpError::Header(_) => "header_mismatch",
+                McpError::UnknownRevision(_) | McpError::RevisionWithoutHeaders(_) => {
+                    "unsupported_revision"
+                }
+                McpError::NoRule(_) => "operation_not_allowed",
+            },
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
             Self::Overloaded { .. } => "overloaded",
             Self::Conflict => "conflict",
@@ -207,6 +222,9 @@ impl Refusal {
             | Self::ClaimNotMet(_)
             | Self::IssuerUnavailable { .. }
             | Self::Overloaded { .. } => true,
+            // A request with a token must not fare worse than one without, whose operation is not
+            // looked at.
+            Self::Mcp(fault) => matches!(fault.error, McpError::NoRule(_)),
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
@@ -235,6 +253,7 @@ impl Refusal {
             | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
+            | Self::Mcp(_)
             | Self::IssuerUnavailable { .. }
             | Self::Overloaded { .. }
             | Self::Conflict
@@ -260,6 +279,7 @@ impl Refusal {
             | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
+            | Self::Mcp(_)
             | Self::Overloaded { .. }
             | Self::Conflict
             | Self::BodyFault(_)
@@ -312,14 +332,7 @@ impl Refusal {
                 ))
             }
             // An origin is no secret: it names a page, and never holds a path or a query.
-            Self::OriginNotAllowed { rule, found } => Some(match rule {
-                OriginRule::Cors => {
-                    format!("expected an origin that cors allows, but found {found}")
-                }
-                OriginRule::Cookie => {
-                    format!("{}; the Origin is {found}", TokenError::ForeignPage)
-                }
-            }),
+            Self::OriginNotAllowed { rule, found } => Some(rule.cause(found)),
             Self::AddressNotAllowed { found } => {
                 let found = match found {
                     Ok(address) => address.to_string(),
@@ -350,6 +363,7 @@ impl Refusal {
                 )
             }),
             Self::ClaimNotMet(unmet) => Some(unmet.to_string()),
+            Self::Mcp(fault) => Some(fault.to_string()),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound, .. } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server responded with 409".to_owned()),
@@ -359,6 +373,16 @@ impl Refusal {
             Self::NoToken { .. }
             | Self::BodyFault(RequestBodyFault::TimedOut | RequestBodyFault::Broken)
             | Self::Panicked => None,
+        }
+    }
+}
+
+impl OriginRule {
+    fn cause(self, found: &str) -> String {
+        match self {
+            Self::Cors => format!("expected an origin that cors allows, but found {found}"),
+            Self::Cookie => format!("{}; the Origin is {found}", TokenError::ForeignPage),
+            Self::Mcp => format!("expected an origin that mcp.origins lists, but found {found}"),
         }
     }
 }

@@ -15,6 +15,7 @@ use http::{Response, StatusCode};
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
 use crate::oauth::challenge::{Challenge, ErrorCode};
+use crate::policy::mcp::McpError;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
 const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
@@ -92,8 +93,9 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
     *response.status_mut() = problem.status;
     match context.protocol {
         ClientProtocol::Http => {
-            *response.body_mut() = Bytes::from_static(problem.body.as_bytes());
-            let media_type = HeaderValue::from_static("application/problem+json");
+            let (body, media_type) = body(refusal, &problem);
+            *response.body_mut() = body;
+            let media_type = HeaderValue::from_static(media_type);
             response
                 .headers_mut()
                 .insert(header::CONTENT_TYPE, media_type);
@@ -143,6 +145,7 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
         | Refusal::TokenTooLarge { .. }
         | Refusal::InsufficientScope { .. }
         | Refusal::ClaimNotMet(_)
+        | Refusal::Mcp(_)
         | Refusal::Upstream(
             UpstreamError::Connect { .. }
             | UpstreamError::ConnectTimedOut { .. }
@@ -237,6 +240,7 @@ fn problem(refusal: &Refusal) -> Problem {
                 "The access token is valid, but may not be used for this."
             )
         }
+        Refusal::Mcp(fault) => mcp_problem(&fault.error),
         Refusal::IssuerUnavailable { .. } => {
             problem!(
                 503,
@@ -319,6 +323,39 @@ fn problem(refusal: &Refusal) -> Problem {
     }
 }
 
+fn mcp_problem(error: &McpError) -> Problem {
+    match error {
+        McpError::MediaType(_) => problem!(
+            415,
+            "Unsupported Media Type",
+            "Expected Content-Type: application/json in UTF-8, and no Content-Encoding."
+        ),
+        McpError::NoRule(_) => {
+            problem!(403, "Forbidden", "This operation may not be used here.")
+        }
+        McpError::Message(_)
+        | McpError::UnexpectedBody
+        | McpError::Header(_)
+        | McpError::UnknownRevision(_)
+        | McpError::RevisionWithoutHeaders(_) => problem!(
+            400,
+            "Bad Request",
+            "The message is malformed, or differs from the headers that mirror it."
+        ),
+    }
+}
+
+// Problem details. Clients of MCP look for an error of JSON-RPC instead.
+fn body(refusal: &Refusal, problem: &Problem) -> (Bytes, &'static str) {
+    if let Refusal::Mcp(fault) = refusal
+        && let Some(response) = fault.response()
+    {
+        return (Bytes::from(response), "application/json");
+    }
+    let problem = Bytes::from_static(problem.body.as_bytes());
+    (problem, "application/problem+json")
+}
+
 fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderValue> {
     let (error, description, scope) = match refusal {
         Refusal::NoToken { scope, .. } => (None, None, scope.as_deref()),
@@ -347,6 +384,7 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::AddressNotAllowed { .. }
         | Refusal::TokenTooLarge { .. }
         | Refusal::ClaimNotMet(_)
+        | Refusal::Mcp(_)
         | Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Conflict

@@ -113,8 +113,9 @@ pub struct Forwarding {
     pub max_body_size: Option<BodyLimit>,
     /// Replaces the response timeout of the upstream.
     pub response_timeout: Option<Duration>,
-    /// How many bytes of the request body the rules see. No key of gateway.toml sets it yet.
-    pub body_read: Option<usize>,
+    /// Whether an MCP server is behind the route. It gets no other protocol, in which messages would
+    /// not be judged.
+    pub is_mcp: bool,
     /// Headers that no client may send here, in place of [`Snapshot::reserved`].
     pub reserved: Option<Arc<ReservedHeaders>>,
     /// Whether `Authorization` is forwarded only with a verified token, because another route gives

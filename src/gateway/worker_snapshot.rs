@@ -6,7 +6,9 @@ use std::sync::Arc;
 use super::snapshot::Snapshot;
 use crate::clock::Ticker;
 use crate::policy::decision::Permit;
-use crate::telemetry::{RouteNames, RouteRequests, WorkerTelemetry};
+use crate::policy::mcp::OperationRule;
+use crate::policy::route::Route;
+use crate::telemetry::{RouteNames, RouteRequests, SeriesName, WorkerTelemetry};
 use crate::upstream::Upstream;
 
 /// The active snapshot, with this worker's own connections to the upstreams.
@@ -19,8 +21,19 @@ pub(super) struct WorkerSnapshot {
 
 /// The metrics and log names of one route.
 pub(super) struct RouteTelemetry {
-    pub(super) requests: Rc<RouteRequests>,
+    requests: Rc<RouteRequests>,
+    /// By the index of the rule of an MCP route.
+    operations: Box<[Rc<RouteRequests>]>,
     pub(super) names: Rc<RouteNames>,
+}
+
+impl RouteTelemetry {
+    /// The metrics of its requests for this operation, or for none.
+    pub(super) fn requests(&self, operation: Option<usize>) -> &Rc<RouteRequests> {
+        operation
+            .and_then(|index| self.operations.get(index))
+            .unwrap_or(&self.requests)
+    }
 }
 
 impl WorkerSnapshot {
@@ -41,27 +54,30 @@ impl WorkerSnapshot {
                 )
         });
         let upstreams = upstreams.collect();
-        let requests = telemetry.set_routes(
-            snapshot
-                .forwarding
-                .iter()
-                .map(|forwarding| &forwarding.label),
-        );
-        let routes = snapshot
-            .forwarding
-            .iter()
-            .zip(requests)
-            .map(|(forwarding, requests)| {
-                let upstream = snapshot
-                    .upstreams
-                    .get(forwarding.upstream)
-                    .map_or("", |upstream| &*upstream.settings().name);
-                let names = Rc::new(RouteNames {
-                    host: forwarding.host.clone(),
-                    upstream: upstream.into(),
-                });
-                RouteTelemetry { requests, names }
+        let forwarding = snapshot.forwarding.iter().zip(snapshot.routes.routes());
+        let names = forwarding.clone().flat_map(|(forwarding, route)| {
+            let of_rules = rules(route).map(|rule| SeriesName {
+                route: Arc::clone(&forwarding.label),
+                operation: Some(Arc::clone(&rule.label)),
             });
+            std::iter::once(SeriesName::of_route(&forwarding.label)).chain(of_rules)
+        });
+        let mut requests = telemetry.set_routes(names).into_iter();
+        let routes = forwarding.filter_map(|(forwarding, route)| {
+            let upstream = snapshot
+                .upstreams
+                .get(forwarding.upstream)
+                .map_or("", |upstream| &*upstream.settings().name);
+            let names = Rc::new(RouteNames {
+                host: forwarding.host.clone(),
+                upstream: upstream.into(),
+            });
+            Some(RouteTelemetry {
+                requests: requests.next()?,
+                operations: requests.by_ref().take(rules(route).count()).collect(),
+                names,
+            })
+        });
         let routes = routes.collect();
         Self {
             snapshot,
@@ -83,4 +99,8 @@ impl WorkerSnapshot {
     pub(super) fn route_telemetry(&self, route: usize) -> Option<&RouteTelemetry> {
         self.routes.get(route)
     }
+}
+
+fn rules(route: &Route) -> impl Iterator<Item = &OperationRule> {
+    route.mcp.iter().flat_map(|mcp| mcp.rules.all())
 }

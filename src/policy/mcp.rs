@@ -102,7 +102,7 @@ impl McpPolicy {
                 Err(error) => Err(McpFault::without_id(error)),
             };
         }
-        media_type::check(headers).map_err(|error| McpFault::without_id(error.into()))?;
+        check_head(method, headers)?;
         let message = Message::parse(body).map_err(|error| McpFault::without_id(error.into()))?;
         let judge = || {
             let mirrored = MirroredHeaders::parse(headers)?;
@@ -139,6 +139,17 @@ impl McpPolicy {
             .find(operation)
             .ok_or_else(|| McpError::NoRule(operation.describe()))
     }
+}
+
+/// Checks what can be checked of a message before its body is read.
+///
+/// # Errors
+/// It is not labelled as JSON in UTF-8.
+pub fn check_head(method: &Method, headers: &HeaderMap) -> Result<(), McpFault> {
+    if is_without_message(method) {
+        return Ok(());
+    }
+    media_type::check(headers).map_err(|error| McpFault::without_id(error.into()))
 }
 
 /// Whether requests of this method have no message: `GET` opens a stream, and `DELETE` ends a

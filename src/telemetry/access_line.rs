@@ -17,6 +17,10 @@ pub(super) fn write(line: &mut Line<'_>, record: &Record, duration: Duration) {
     line.optional(name!("host"), names.and_then(|names| names.host.as_deref()));
     line.optional(name!("route"), record.route_label());
     line.optional(name!("path"), record.path.as_deref());
+    if let Some(operation) = record.route.operation() {
+        line.text(name!("mcp_method"), &operation.method);
+        line.optional(name!("mcp_name"), operation.name.as_deref());
+    }
     if let Some(status) = record.status {
         line.number(name!("status"), status.as_u16().into());
     }

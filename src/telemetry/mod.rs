@@ -37,7 +37,7 @@ pub use log::Log;
 pub use outcome::Outcome;
 pub use panics::{log_panics, panicked_requests};
 pub use record::{Record, RefusalDetail, RouteNames};
-pub use requests::{RequestKind, RouteRequests};
+pub use requests::{RequestKind, RouteRequests, SeriesName};
 pub use sink::Sink;
 pub use spans::{Collector, CollectorError, SpanExportTask, Spans};
 pub use throttle::Throttle;
@@ -190,7 +190,7 @@ impl Telemetry {
             tokens: Arc::clone(&tokens),
         };
         lock(&self.workers).push(metrics);
-        let unrouted = RouteRequests::new(&"".into(), requests.series_list());
+        let unrouted = RouteRequests::new(SeriesName::of_route(&"".into()), requests.series_list());
         Rc::new(WorkerTelemetry {
             access: self.access.as_ref().map(AccessLog::worker),
             spans: self.spans.clone(),
@@ -247,11 +247,8 @@ impl Telemetry {
 impl WorkerTelemetry {
     /// The counters of these routes, in their order. The series of other routes are dropped.
     #[must_use]
-    pub fn set_routes<'r>(
-        &self,
-        labels: impl Iterator<Item = &'r Arc<str>>,
-    ) -> Vec<Rc<RouteRequests>> {
-        self.requests.set_routes(labels)
+    pub fn set_routes(&self, names: impl Iterator<Item = SeriesName>) -> Vec<Rc<RouteRequests>> {
+        self.requests.set_routes(names)
     }
 
     /// The token cache stats of this worker.

@@ -1,6 +1,6 @@
 //! Counts requests and their durations by kind.
 //!
-//! 1. A series is identified by route, method, status and outcome. All are closed sets; an unknown method
+//! 1. A series is identified by route, operation, method, status and outcome. All are closed sets; an unknown method
 //!    counts as `_OTHER`.
 //! 2. A series begins with its first request. Each worker has its own series, and searches the few of the
 //!    route.
@@ -17,6 +17,7 @@ use http::Method;
 use super::labels::method_label;
 use super::metrics::{Histogram, HistogramSnapshot};
 use super::outcome::Outcome;
+use crate::policy::mcp::OperationLabel;
 use crate::sync::lock;
 
 /// The labels of a series.
@@ -32,12 +33,14 @@ pub struct RequestKind {
     pub decision: &'static str,
     /// Why, if it was not permitted.
     pub reason: Option<&'static str>,
+    /// The patterns of the operation, if the request asked an MCP server for one.
+    pub operation: Option<Arc<OperationLabel>>,
 }
 
 /// The requests of one kind, of one worker.
 #[derive(Debug)]
 struct RouteSeries {
-    route: Arc<str>,
+    name: SeriesName,
     method: &'static str,
     status: Option<u16>,
     outcome: Outcome,
@@ -52,13 +55,22 @@ pub(super) struct WorkerSeries(Mutex<Vec<Arc<RouteSeries>>>);
 #[derive(Debug, Default)]
 pub(super) struct WorkerRequests {
     series_list: Arc<WorkerSeries>,
-    routes: RefCell<HashMap<Arc<str>, Rc<RouteRequests>>>,
+    routes: RefCell<HashMap<SeriesName, Rc<RouteRequests>>>,
 }
 
-/// The requests of one route, of one worker.
+/// What series are about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SeriesName {
+    /// The route's pattern; empty for none.
+    pub route: Arc<str>,
+    /// The patterns of an operation of an MCP server; none for other requests.
+    pub operation: Option<Arc<OperationLabel>>,
+}
+
+/// The requests of one route, or of one of its operations, of one worker.
 #[derive(Debug)]
 pub struct RouteRequests {
-    route: Arc<str>,
+    name: SeriesName,
     series_list: Arc<WorkerSeries>,
     series: RefCell<Vec<Arc<RouteSeries>>>,
 }
@@ -68,36 +80,47 @@ impl WorkerRequests {
         &self.series_list
     }
 
-    /// The counters of these routes. The series of other routes are dropped.
-    pub(super) fn set_routes<'r>(
+    /// The counters of these names. The series of others are dropped.
+    pub(super) fn set_routes(
         &self,
-        labels: impl Iterator<Item = &'r Arc<str>>,
+        names: impl Iterator<Item = SeriesName>,
     ) -> Vec<Rc<RouteRequests>> {
         let mut known = self.routes.borrow_mut();
         let mut kept = HashMap::new();
-        let routes = labels
-            .map(|label| {
-                let route = kept.entry(Arc::clone(label)).or_insert_with(|| {
+        let routes = names
+            .map(|name| {
+                let route = kept.entry(name).or_insert_with_key(|name| {
                     known
-                        .remove(label)
-                        .unwrap_or_else(|| RouteRequests::new(label, &self.series_list))
+                        .remove(name)
+                        .unwrap_or_else(|| RouteRequests::new(name.clone(), &self.series_list))
                 });
                 Rc::clone(route)
             })
             .collect();
         if !known.is_empty() {
             self.series_list
-                .retain(|route| route.is_empty() || kept.contains_key(route));
+                .retain(|name| name.route.is_empty() || kept.contains_key(name));
         }
         *known = kept;
         routes
     }
 }
 
-impl RouteRequests {
-    pub(super) fn new(route: &Arc<str>, series_list: &Arc<WorkerSeries>) -> Rc<Self> {
-        Rc::new(Self {
+impl SeriesName {
+    /// Requests of a route that are for no operation.
+    #[must_use]
+    pub fn of_route(route: &Arc<str>) -> Self {
+        Self {
             route: Arc::clone(route),
+            operation: None,
+        }
+    }
+}
+
+impl RouteRequests {
+    pub(super) fn new(name: SeriesName, series_list: &Arc<WorkerSeries>) -> Rc<Self> {
+        Rc::new(Self {
+            name,
             series_list: Arc::clone(series_list),
             series: RefCell::default(),
         })
@@ -106,7 +129,13 @@ impl RouteRequests {
     /// The route's pattern; empty for none.
     #[must_use]
     pub fn route(&self) -> &Arc<str> {
-        &self.route
+        &self.name.route
+    }
+
+    /// The patterns of the operation; none for other requests.
+    #[must_use]
+    pub fn operation(&self) -> Option<&OperationLabel> {
+        self.name.operation.as_deref()
     }
 
     pub(super) fn count(
@@ -128,7 +157,7 @@ impl RouteRequests {
         let durations = Histogram::default();
         durations.count(duration);
         let series = Arc::new(RouteSeries {
-            route: Arc::clone(&self.route),
+            name: self.name.clone(),
             method,
             status,
             outcome,
@@ -144,14 +173,15 @@ impl WorkerSeries {
         lock(&self.0).push(Arc::clone(series));
     }
 
-    fn retain(&self, is_kept: impl Fn(&str) -> bool) {
-        lock(&self.0).retain(|series| is_kept(&series.route));
+    fn retain(&self, is_kept: impl Fn(&SeriesName) -> bool) {
+        lock(&self.0).retain(|series| is_kept(&series.name));
     }
 
     pub(super) fn read_into(&self, all: &mut BTreeMap<RequestKind, HistogramSnapshot>) {
         for series in lock(&self.0).iter() {
             let kind = RequestKind {
-                route: Arc::clone(&series.route),
+                route: Arc::clone(&series.name.route),
+                operation: series.name.operation.clone(),
                 method: series.method,
                 status: series.status,
                 decision: series.outcome.decision(),
@@ -184,7 +214,7 @@ mod tests {
     fn unchanged_route_keeps_its_counts_and_a_removed_one_is_not_reported() {
         let requests = WorkerRequests::default();
         let labels: [Arc<str>; 2] = ["/a".into(), "/b".into()];
-        let routes = requests.set_routes(labels.iter());
+        let routes = requests.set_routes(labels.iter().map(SeriesName::of_route));
         let count = |route: &RouteRequests| {
             route.count(
                 &Method::GET,
@@ -195,7 +225,7 @@ mod tests {
         };
         count(&routes[0]);
         count(&routes[1]);
-        let routes = requests.set_routes(labels[1..].iter());
+        let routes = requests.set_routes(labels[1..].iter().map(SeriesName::of_route));
         count(&routes[0]);
         assert_eq!(
             read(requests.series_list()),
@@ -206,7 +236,7 @@ mod tests {
     #[test]
     fn unknown_methods_share_one_label() {
         let requests = WorkerRequests::default();
-        let routes = requests.set_routes([Arc::from("/a")].iter());
+        let routes = requests.set_routes([Arc::from("/a")].iter().map(SeriesName::of_route));
         for method in ["BREW", "PROPFIND", "get"] {
             let method = Method::from_bytes(method.as_bytes()).expect("a method");
             routes[0].count(&method, None, Outcome::Undecided, Duration::ZERO);

@@ -143,36 +143,71 @@ impl RequestBody {
         }
     }
 
-    /// Reads up to `limit` bytes ahead. They remain part of the body.
+    /// Reads it to its end, before `deadline`. What was read remains the body, in one frame and without
+    /// trailers: an upstream that merged them into the headers would change what was judged.
     ///
     /// # Errors
-    /// The body broke off or stalled: see [`RequestBodyProgress::fault`].
-    pub async fn peek(&mut self, limit: usize) -> io::Result<Bytes> {
-        let mut peeked = Peeked::default();
-        let mut beginning = BytesMut::new();
-        while beginning.len() < limit && !peeked.is_whole {
-            match poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await {
-                Some(frame) => {
-                    let frame = frame?;
-                    if let Some(data) = frame.data_ref() {
-                        let room = limit - beginning.len();
-                        beginning.extend_from_slice(&data[..room.min(data.len())]);
-                    }
-                    peeked.frames.push_back(frame);
-                }
-                None => peeked.is_whole = true,
+    /// The body broke off, stalled or is too long: see [`RequestBodyProgress::fault`].
+    pub async fn read_whole(&mut self, deadline: &Deadline) -> io::Result<Bytes> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = poll_fn(|context| self.poll_frame_before(deadline, context)).await {
+            if let Ok(data) = frame?.into_data() {
+                whole.extend_from_slice(&data);
             }
         }
+        let whole = whole.freeze();
         if let Some(watched) = &mut self.0 {
-            watched.peeked = Some(Box::new(peeked));
+            let frames = (!whole.is_empty()).then(|| Frame::data(whole.clone()));
+            watched.peeked = Some(Box::new(Peeked {
+                frames: frames.into_iter().collect(),
+                is_whole: true,
+            }));
         }
-        Ok(beginning.freeze())
+        Ok(whole)
+    }
+
+    // Asks for the time even if there is a frame: a client may send empty ones without end.
+    fn poll_frame_before(
+        &mut self,
+        deadline: &Deadline,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        if deadline.poll_passed(context).is_ready() {
+            if let Some(watched) = &self.0 {
+                watched.progress.fault.set(Some(RequestBodyFault::TimedOut));
+            }
+            return Poll::Ready(Some(Err(stalled())));
+        }
+        Pin::new(self).poll_frame(context)
+    }
+
+    /// What was not read of it.
+    #[must_use]
+    pub fn into_unread(mut self) -> Self {
+        if let Some(peeked) = self.0.as_mut().and_then(|watched| watched.peeked.as_mut()) {
+            peeked.frames.clear();
+        }
+        self
+    }
+
+    /// Its length, if it was read whole.
+    #[must_use]
+    pub fn whole_length(&self) -> Option<u64> {
+        let peeked = self.0.as_ref()?.peeked.as_ref()?;
+        peeked.is_whole.then(|| peeked.length())
     }
 
     /// Its progress; `None` for a request without a body.
     #[must_use]
     pub fn progress(&self) -> Option<Rc<RequestBodyProgress>> {
         self.0.as_ref().map(|watched| Rc::clone(&watched.progress))
+    }
+}
+
+impl Peeked {
+    fn length(&self) -> u64 {
+        let data = self.frames.iter().filter_map(Frame::data_ref);
+        data.map(|data| data.len() as u64).sum()
     }
 }
 
@@ -269,10 +304,7 @@ impl Body for RequestBody {
             Poll::Pending => {
                 ready!(progress.poll_idle(context));
                 progress.fault.set(Some(RequestBodyFault::TimedOut));
-                Poll::Ready(Some(Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the request body stalled",
-                ))))
+                Poll::Ready(Some(Err(stalled())))
             }
             Poll::Ready(frame) => {
                 if progress.is_waiting.replace(false) {
@@ -302,7 +334,9 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         self.0.as_ref().is_none_or(|watched| {
             let peeked = watched.peeked.as_ref();
-            peeked.is_none_or(|peeked| peeked.frames.is_empty()) && watched.incoming.is_end_stream()
+            let is_read = peeked.is_some_and(|peeked| peeked.is_whole);
+            peeked.is_none_or(|peeked| peeked.frames.is_empty())
+                && (is_read || watched.incoming.is_end_stream())
         })
     }
 
@@ -312,15 +346,21 @@ impl Body for RequestBody {
         };
         let mut hint = watched.incoming.size_hint();
         if let Some(peeked) = &watched.peeked {
-            let peeked = peeked.frames.iter().filter_map(Frame::data_ref);
-            let peeked: u64 = peeked.map(|data| data.len() as u64).sum();
-            if let Some(upper) = hint.upper() {
-                hint.set_upper(upper + peeked);
+            let length = peeked.length();
+            if peeked.is_whole {
+                return SizeHint::with_exact(length);
             }
-            hint.set_lower(hint.lower() + peeked);
+            if let Some(upper) = hint.upper() {
+                hint.set_upper(upper + length);
+            }
+            hint.set_lower(hint.lower() + length);
         }
         hint
     }
+}
+
+fn stalled() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the request body stalled")
 }
 
 impl From<BodyTooLarge> for io::Error {

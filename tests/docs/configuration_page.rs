@@ -59,6 +59,9 @@ fn file_with(section: &str, key: &str, example: &str) -> String {
     if section == "routes.respond" || key == "respond" {
         table_at(&mut file, "routes").remove("upstream");
     }
+    if section == "routes.tools" {
+        table_at(&mut file, "routes").extend(parse("mcp = {}"));
+    }
     if key == "proxy_protocol" {
         table_at(&mut file, "server").extend(parse("trusted_proxies = \"10.0.0.0/8\""));
     }
@@ -80,7 +83,7 @@ fn table_at<'t>(file: &'t mut toml::Table, path: &str) -> &'t mut toml::Table {
     path.split('.').fold(file, |table, name| {
         let new = toml::Value::Table(toml::Table::new());
         let value = table.entry(name).or_insert(match name {
-            "listeners" | "certificates" | "clients" | "claims" | "resources" => {
+            "listeners" | "certificates" | "clients" | "claims" | "tools" | "resources" => {
                 toml::Value::Array(vec![new])
             }
             _ => new,
@@ -112,6 +115,9 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("issuers.corp.claims" | "routes.claims", "") => "",
         ("issuers.corp.claims" | "routes.claims", _) => "claim = \"azp\"",
         ("routes.respond", _) => "status = 503",
+        ("routes", "tools") => "mcp = {}",
+        ("routes.tools", "method") => "",
+        ("routes.tools", _) => "method = \"tools/call\"",
         ("upstreams.orders.health", _) => "path = \"/healthz\"",
         ("issuers.corp", "validation") => INTROSPECTION,
         ("issuers.corp", "tenants") => "issuer = \"https://id.example.com/{tenant}\"",

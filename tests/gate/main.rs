@@ -33,6 +33,7 @@ mod keys;
 mod limits_of_verification;
 mod listeners;
 mod lookalikes;
+mod mcp;
 mod nested_scopes;
 mod order;
 mod panics;

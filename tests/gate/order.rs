@@ -60,3 +60,46 @@ fn first_check_that_fails_determines_the_response() {
     }
     assert_eq!(test_bed.hits(), 1);
 }
+
+#[test]
+fn message_of_an_mcp_route_is_judged_between_its_token_and_its_scope() {
+    let test_bed = TestBed::routes(
+        "[[routes]]\npath = \"/mcp\"\nmethods = [\"POST\"]\nscope = \"mcp\"\nallow_from = \"127.0.0.0/8\"\nupstream = \"up\"\n\
+         mcp = { origins = [\"https://app.example.com\"] }\nclaims = [{ claim = \"scope\", matches = \"*tools\" }]\n\
+         tools = [{ method = \"tools/call\", scope = \"tools\" }]\n",
+    );
+    let with = |scope: &str| format!("Authorization: Bearer {}\r\n", test_bed.token(scope));
+    let foreign = "Origin: https://evil.test\r\nAuthorization: Bearer x\r\n";
+    let listed = "Origin: https://app.example.com\r\nAuthorization: Bearer x\r\n";
+    let mismatch = format!("{}Mcp-Method: ping\r\n", with("other"));
+    let message = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"}}"#);
+    for (lines, message, status, detail) in [
+        (foreign, "[]".to_owned(), 403, "Pages of this origin"),
+        (listed, "[]".to_owned(), 401, "is expired"),
+        (&*with("other"), "[]".to_owned(), 400, "-32600"),
+        (&*mismatch, message("prompts/list"), 400, "-32020"),
+        (
+            &*with("other"),
+            message("prompts/list"),
+            403,
+            "This operation",
+        ),
+        (&*with("other"), message("tools/call"), 403, "lacks scope"),
+        (
+            &*with("tools mcp"),
+            message("tools/call"),
+            403,
+            "valid, but",
+        ),
+        (&*with("mcp tools"), message("tools/call"), 200, "hello"),
+    ] {
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: {}\r\n{lines}\r\n{message}",
+            message.len()
+        );
+        let response = send(test_bed.address, request);
+        assert_eq!(response.status, status, "{message} {detail}");
+        assert!(response.text().contains(detail), "{message} {detail}");
+    }
+    assert_eq!(test_bed.hits(), 1);
+}

@@ -20,6 +20,10 @@ pub(in crate::cli) struct Arguments {
     /// A header of the request, such as 'X-Tenant: acme'; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     pub(super) headers: Vec<HeaderFrom>,
+    /// The body of the request, such as a message for an MCP server; @FILE reads a file, and -
+    /// standard input. Without a header for it, its Content-Type is application/json
+    #[arg(long, value_name = "BODY", allow_hyphen_values = true)]
+    pub(super) body: Option<TextFrom>,
     /// The address of the client's connection, or "unix" for a Unix socket
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub(super) from: ClientAddress,

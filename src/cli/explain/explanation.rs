@@ -19,7 +19,8 @@ use crate::oauth::claims::{ClaimCheck, Claims};
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::tenant::Tenant;
 use crate::policy::claim_rules::RequestParameters;
-use crate::policy::requirement::Requirement;
+use crate::policy::mcp::RuleSource;
+use crate::policy::requirement::{Requirement, ScopeRequirement};
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
 use crate::policy::token_sources::{DecodedToken, TokenError};
 use crate::telemetry::Outcome;
@@ -57,6 +58,8 @@ pub(super) struct Explanation {
     pub(super) response_checks: Vec<ClaimCheck>,
     /// The required sets of scopes, of which one suffices.
     pub(super) sets: Vec<Vec<ScopeFinding>>,
+    /// The operation that the request asks an MCP server for.
+    pub(super) operation: Option<OperationFinding>,
     /// The rules of the route over claims, which must all be met.
     pub(super) rules: Vec<RuleFinding>,
     /// The granted scopes, if known.
@@ -138,6 +141,18 @@ pub(super) struct ScopeFinding {
     pub(super) met_by: Option<String>,
 }
 
+/// The rule of `tools` that matches a request.
+pub(super) struct OperationFinding {
+    /// The pattern of its method.
+    pub(super) method: String,
+    /// The pattern of its name.
+    pub(super) name: Option<String>,
+    /// Where it is written; none if the operation needs no rule.
+    pub(super) place: Option<String>,
+    /// What it requires beside the scopes of the route.
+    pub(super) scopes: Vec<ScopeFinding>,
+}
+
 pub(super) struct RuleFinding {
     pub(super) claim: String,
     pub(super) operator: &'static str,
@@ -165,18 +180,9 @@ impl Explanation {
     // The verdict and its cause. The route and the token follow in `explain_request`.
     fn outcome(sample: &SampleRequest, result: &DryRunResult, config: &Config) -> Self {
         let report = result.report.as_ref();
-        let (is_shadowed, reason) = match report.map(|report| report.outcome) {
-            Some(Outcome::Refused(reason)) => (false, Some(reason)),
-            Some(Outcome::Shadowed(reason)) => (true, Some(reason)),
-            Some(
-                Outcome::Permitted
-                | Outcome::Public
-                | Outcome::Undecided
-                | Outcome::Replied
-                | Outcome::Broken(_),
-            )
-            | None => (false, None),
-        };
+        let outcome = report.map(|report| report.outcome);
+        let is_shadowed = matches!(outcome, Some(Outcome::Shadowed(_)));
+        let reason = outcome.and_then(reason_of);
         let sent = sent(result, config);
         // The keys or the introspection response may be missing only because of --offline. Then
         // the gateway may well decide otherwise.
@@ -201,7 +207,7 @@ impl Explanation {
             {
                 Some(START_DEVELOPMENT_SERVER.to_owned())
             }
-            (Some(_) | None, _) => None,
+            (Some(_) | None, _) => missing_message(sample, reason),
         };
         Self {
             verdict,
@@ -218,6 +224,7 @@ impl Explanation {
             issuer_settings: None,
             response_checks: Vec::new(),
             sets: Vec::new(),
+            operation: None,
             rules: Vec::new(),
             granted: None,
             head: matches!(verdict, Verdict::Refused | Verdict::Replied)
@@ -303,6 +310,11 @@ impl Explanation {
             granted = granted.or_else(|| examined.granted.clone());
         }
         self.sets = sets(found, granted.as_ref());
+        let operation = result.report.as_ref().and_then(|report| report.operation);
+        self.operation = operation.and_then(|index| {
+            let (written, _) = result.snapshot.declaration(found.index, config);
+            operation_finding(index, found, written, granted.as_ref(), source)
+        });
         let claims = active.map(|token| Claims::from_token(token));
         let claims = claims.as_ref().or(match &self.token {
             TokenFinding::Examined(examined) => examined.claims.as_ref(),
@@ -389,6 +401,17 @@ impl RouteSummary {
     }
 }
 
+fn reason_of(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Refused(reason) | Outcome::Shadowed(reason) => Some(reason),
+        Outcome::Permitted
+        | Outcome::Public
+        | Outcome::Undecided
+        | Outcome::Replied
+        | Outcome::Broken(_) => None,
+    }
+}
+
 fn sent(result: &DryRunResult, config: &Config) -> Option<ForwardedSummary> {
     let outgoing = result.report.as_ref()?.outgoing.as_ref()?;
     let received = &result.request.as_ref()?.headers;
@@ -434,20 +457,54 @@ fn sets(found: &MatchedRoute<'_, '_>, granted: Option<&ScopeSet>) -> Vec<Vec<Sco
         Requirement::Public => return Vec::new(),
         Requirement::Token { any_of } => any_of,
     };
-    let nothing = ScopeSet::empty();
-    let each = |set: &crate::policy::requirement::ScopeRequirement| {
-        let scopes = set
-            .check_each(granted.unwrap_or(&nothing), &found.parameters)
-            .into_iter();
-        scopes
-            .map(|scope| ScopeFinding {
-                written: scope.written,
-                filled: scope.filled.map_err(|unusable| unusable.to_string()),
-                met_by: scope.met_by.map(str::to_owned),
-            })
-            .collect()
-    };
+    let each = |set: &ScopeRequirement| scope_findings(set, found, granted);
     any_of.iter().map(each).collect()
+}
+
+fn scope_findings(
+    set: &ScopeRequirement,
+    found: &MatchedRoute<'_, '_>,
+    granted: Option<&ScopeSet>,
+) -> Vec<ScopeFinding> {
+    let nothing = ScopeSet::empty();
+    set.check_each(granted.unwrap_or(&nothing), &found.parameters)
+        .into_iter()
+        .map(|scope| ScopeFinding {
+            written: scope.written,
+            filled: scope.filled.map_err(|unusable| unusable.to_string()),
+            met_by: scope.met_by.map(str::to_owned),
+        })
+        .collect()
+}
+
+fn operation_finding(
+    index: usize,
+    found: &MatchedRoute<'_, '_>,
+    written: &config::Route,
+    granted: Option<&ScopeSet>,
+    source: &Source,
+) -> Option<OperationFinding> {
+    let rule = found.route.mcp.as_ref()?.rules.all().get(index)?;
+    let tool = match rule.source {
+        RuleSource::File(index) => written.tools.get(index),
+        RuleSource::Default => None,
+    };
+    let scopes = rule.scope.as_ref();
+    Some(OperationFinding {
+        method: rule.label.method.to_string(),
+        name: rule.label.name.as_ref().map(ToString::to_string),
+        place: tool.and_then(|tool| Some(source.location(tool.method.first()?))),
+        scopes: scopes.map_or_else(Vec::new, |scopes| scope_findings(scopes, found, granted)),
+    })
+}
+
+// A request to an MCP server without its message says nothing about any operation.
+fn missing_message(sample: &SampleRequest, reason: Option<&str>) -> Option<String> {
+    let is_missing = sample.body.is_none()
+        && reason.is_some_and(|reason| {
+            ["malformed_message", "unsupported_media_type"].contains(&reason)
+        });
+    is_missing.then(|| "give the message that the client sends with --body @FILE".to_owned())
 }
 
 fn rules(

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::cors::CorsFinding;
 use super::explanation::{
-    Explanation, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
+    Explanation, OperationFinding, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
 };
 use super::issuer_settings::IssuerSettings;
 use super::unread;
@@ -51,6 +51,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "scope_claims_not_read": unread.map_or_else(|| json!([]), scope_claims_not_read),
         "claims_of_answer": checks(&explanation.response_checks),
         "required_scopes": explanation.sets.iter().map(|set| set.iter().map(scope).collect()).collect::<Vec<Vec<_>>>(),
+        "operation": explanation.operation.as_ref().map(operation),
         "required_claims": explanation.rules.iter().map(rule).collect::<Vec<_>>(),
         "granted_scopes": explanation.granted,
         "answer": explanation.head.as_ref().map(|head| json!({ "status": status(head), "head": head })),
@@ -227,6 +228,15 @@ fn scope(scope: &ScopeFinding) -> Value {
         "scope": scope.filled.as_ref().ok(),
         "unusable": scope.filled.as_ref().err(),
         "met_by": scope.met_by,
+    })
+}
+
+fn operation(operation: &OperationFinding) -> Value {
+    json!({
+        "mcp_method": operation.method,
+        "mcp_name": operation.name,
+        "place": operation.place,
+        "required_scopes": operation.scopes.iter().map(scope).collect::<Vec<_>>(),
     })
 }
 

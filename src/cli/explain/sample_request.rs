@@ -26,6 +26,7 @@ pub(super) struct SampleRequest {
     pub(super) listener: Option<usize>,
     /// With `Host`.
     pub(super) headers: HeaderMap,
+    pub(super) body: Option<Zeroizing<Vec<u8>>>,
     pub(super) offline: bool,
     /// The address that the client has connected from.
     pub(super) from: ClientAddress,
@@ -83,12 +84,14 @@ impl SampleRequest {
             value.set_sensitive(true);
             headers.append(header::AUTHORIZATION, value);
         }
+        let body = body(arguments, &mut headers)?;
         Ok(Self {
             method,
             target,
             is_tls,
             listener,
             headers,
+            body,
             offline: arguments.offline,
             from: arguments.from,
         })
@@ -112,6 +115,7 @@ impl SampleRequest {
             head.extend_from_slice(b"\r\n");
         }
         head.extend_from_slice(b"\r\n");
+        head.extend_from_slice(self.body.as_deref().map_or(&[], Vec::as_slice));
         head
     }
 
@@ -125,6 +129,22 @@ impl SampleRequest {
     pub(super) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
     }
+}
+
+// The body, and the headers that describe it.
+fn body(
+    arguments: &Arguments,
+    headers: &mut HeaderMap,
+) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+    let Some(body) = &arguments.body else {
+        return Ok(None);
+    };
+    let body = body.read("--body", "a body")?;
+    let json = HeaderValue::from_static("application/json");
+    headers.entry(header::CONTENT_TYPE).or_insert(json);
+    let length = HeaderValue::from(body.len());
+    headers.entry(header::CONTENT_LENGTH).or_insert(length);
+    Ok(Some(body))
 }
 
 /// A URL, split but not normalized: the gateway normalizes or refuses it.

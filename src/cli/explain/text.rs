@@ -49,6 +49,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
     report.lines("cors", explanation.cors.iter().flat_map(CorsFinding::lines));
     report.token(explanation);
     report.checks("response", &explanation.response_checks);
+    report.operation(explanation);
     report.scopes(explanation);
     report.rules(&explanation.rules);
     report.end(explanation);
@@ -213,6 +214,18 @@ impl TextReport {
         }
     }
 
+    // By its patterns, as the log names it.
+    fn operation(&mut self, explanation: &Explanation) {
+        let Some(operation) = &explanation.operation else {
+            return;
+        };
+        let name = operation.name.as_ref();
+        let name = name.map_or_else(String::new, |name| format!(" of {name}"));
+        let place = operation.place.as_deref();
+        let place = place.unwrap_or("no rule is needed, the scopes of the route suffice");
+        self.line("mcp", format!("{}{name} ({place})", operation.method));
+    }
+
     fn scopes(&mut self, explanation: &Explanation) {
         for (index, set) in explanation.sets.iter().enumerate() {
             for (position, scope) in set.iter().enumerate() {
@@ -224,11 +237,18 @@ impl TextReport {
                 self.line(about, format_scope(scope, explanation.granted.is_some()));
             }
         }
-        if let Some(granted) = explanation
-            .granted
-            .as_ref()
-            .filter(|_| !explanation.sets.is_empty())
-        {
+        let of_operation = explanation.operation.iter();
+        let of_operation: Vec<_> = of_operation.flat_map(|found| &found.scopes).collect();
+        for (position, scope) in of_operation.iter().enumerate() {
+            let about = match (explanation.sets.is_empty(), position) {
+                (true, 0) => "scopes",
+                (false, 0) => "    and",
+                _ => "",
+            };
+            self.line(about, format_scope(scope, explanation.granted.is_some()));
+        }
+        let has_scopes = !explanation.sets.is_empty() || !of_operation.is_empty();
+        if let Some(granted) = explanation.granted.as_ref().filter(|_| has_scopes) {
             let granted = if granted.is_empty() {
                 "nothing".to_owned()
             } else {

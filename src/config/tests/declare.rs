@@ -114,6 +114,8 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[routes.request_headers]`",
             "`[routes.response_headers]`",
             "`[routes.respond]`",
+            "`[routes.mcp]`",
+            "`[[routes.tools]]`",
             "`[[resources]]`",
         ]
     );

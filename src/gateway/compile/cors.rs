@@ -7,6 +7,7 @@ use http::HeaderValue;
 use super::header_name;
 use crate::config::{self, Fault, RouteCors, Spanned};
 use crate::policy::cors::{AllowedHeaders, CorsPolicy, OriginError, OriginList, joined};
+use crate::policy::mcp;
 
 /// Compiles a table; none where there is none, or where it is faulty.
 pub(super) fn compile(
@@ -45,11 +46,38 @@ pub(super) fn of_route(
     inherited: Option<&Arc<CorsPolicy>>,
     faults: &mut Vec<Fault>,
 ) -> Option<Arc<CorsPolicy>> {
-    match &written.cors {
+    let policy = match &written.cors {
         RouteCors::Inherited => inherited.cloned(),
         RouteCors::Off => None,
         RouteCors::Own(own) => compile(Some(own), faults),
+    }?;
+    Some(if written.mcp.is_some() {
+        Arc::new(with_mcp_headers(&policy))
+    } else {
+        policy
+    })
+}
+
+// Without them, no page could speak to the server.
+fn with_mcp_headers(policy: &CorsPolicy) -> CorsPolicy {
+    let mut policy = policy.clone();
+    if let AllowedHeaders::Listed(listed) = &mut policy.headers {
+        *listed = with_names(Some(listed), &mcp::HEADERS);
     }
+    policy.expose = Some(with_names(policy.expose.as_ref(), &mcp::RESPONSE_HEADERS));
+    policy
+}
+
+fn with_names(listed: Option<&HeaderValue>, further: &[&str]) -> HeaderValue {
+    let listed = listed.and_then(|listed| listed.to_str().ok());
+    let listed = listed.unwrap_or_default().split(',').map(str::trim);
+    let mut names: Vec<_> = listed.filter(|name| !name.is_empty()).collect();
+    for name in further {
+        if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    joined(&names)
 }
 
 /// The fault of an origin that cannot be listed at `place`.

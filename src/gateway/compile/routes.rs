@@ -7,8 +7,9 @@ use http::{HeaderName, HeaderValue};
 
 use super::claims::RuleParameters;
 use super::paths::{self, paths, segments_to_strip};
+use super::scopes::scope_requirement;
 use super::{
-    claims, cors, fixed_response, host_pattern, request_headers, resources, response_headers,
+    claims, cors, fixed_response, host_pattern, mcp, request_headers, resources, response_headers,
     tenants, token_sources,
 };
 use crate::config::{self, Access, Config, Fault, Spanned};
@@ -19,7 +20,7 @@ use crate::gateway::snapshot::{Declaration, Forwarding, NO_UPSTREAM};
 use crate::policy::claim_rules::ClaimRules;
 use crate::policy::methods::Methods;
 use crate::policy::pattern::RoutePattern;
-use crate::policy::requirement::{Requirement, ScopeRequirement, ScopeRequirementError};
+use crate::policy::requirement::Requirement;
 use crate::policy::resource::Resource;
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
@@ -75,6 +76,7 @@ pub(super) fn compile(
         });
     }
     resources::assign(&mut routes, resources, &sources, faults);
+    mcp::accept_pages_of_resources(&mut routes, &sources);
     if faults.len() > before {
         return (None, forwarding);
     }
@@ -270,6 +272,7 @@ fn compile_route(
     let (rules, unusable) = claims::rules(&written.claims, &parameters);
     faults.extend(unusable);
     let rules = ClaimRules::new(rules, &path, tenants);
+    let mcp = mcp::compile(written, &path, config, faults);
     let issuers = written
         .issuers
         .iter()
@@ -282,7 +285,7 @@ fn compile_route(
         methods: methods?,
         requirement,
         claims: rules,
-        mcp: None,
+        mcp,
         issuers,
         resource: None,
         is_enforced,
@@ -326,7 +329,7 @@ fn compile_forwarding(
         close_at_expiry: written.close_at_expiry,
         max_body_size: body_limit(written, config),
         response_timeout: written.response_timeout,
-        body_read: None,
+        is_mcp: written.mcp.is_some(),
         reserved: None,
         forwards_verified_only: false,
         set_headers: shared.set_headers.clone(),
@@ -340,41 +343,16 @@ fn compile_forwarding(
 }
 
 fn body_limit(written: &config::Route, config: &Config) -> Option<BodyLimit> {
-    let limit = written.max_body_size.unwrap_or(config.server.max_body_size);
+    let of_server = config.server.max_body_size.bytes();
+    let of_route = match written.max_body_size {
+        Some(limit) => Some(limit.bytes()?),
+        None => mcp::message_limit(written)
+            .filter(|limit| of_server.is_none_or(|of_server| *limit < of_server)),
+    };
     Some(BodyLimit {
-        bytes: limit.bytes()?,
-        is_of_route: written.max_body_size.is_some(),
+        bytes: of_route.or(of_server)?,
+        is_of_route: of_route.is_some(),
     })
-}
-
-fn scope_requirement(
-    set: &Spanned<String>,
-    path: &RoutePattern,
-) -> Result<ScopeRequirement, Box<Fault>> {
-    let hint = |error: &ScopeRequirementError| match error {
-        ScopeRequirementError::UnknownParameter { name, .. } => {
-            let names: Vec<_> = path
-                .parameters()
-                .map(|name| format!("{{{name}}}"))
-                .collect();
-            let near = config::did_you_mean(name, path.parameters());
-            near.or_else(|| {
-                Some(format!("the path has {}", names.join(", "))).filter(|_| !names.is_empty())
-            })
-        }
-        ScopeRequirementError::NotAScopeToken { .. }
-        | ScopeRequirementError::NoScope
-        | ScopeRequirementError::LoneWildcard(_)
-        | ScopeRequirementError::Braces(_)
-        | ScopeRequirementError::Rest(_) => None,
-    };
-    let refuse = |error: ScopeRequirementError| {
-        Box::new(Fault {
-            help: hint(&error),
-            ..set.fault(error.to_string())
-        })
-    };
-    ScopeRequirement::parse(&set.value, path).map_err(refuse)
 }
 
 fn or_fault<T>(faults: &mut Vec<Fault>, outcome: Result<T, Box<Fault>>) -> Option<T> {

@@ -32,19 +32,17 @@ upstream = \"up\"
 struct Verdict {
     judgement: Result<Judgement, Refusal>,
     outcome: Outcome,
-    /// What the body step read.
-    body_read: Option<Bytes>,
+    /// The length of the body, if it was read whole.
+    body_read: Option<u64>,
     /// The body that would have been forwarded; none if it broke off.
     forwarded: Option<Bytes>,
 }
 
-fn snapshot(body_read: Option<usize>) -> Arc<Snapshot> {
-    let (config, _) = config::parse("gateway.toml", PUBLIC_ROUTE).expect("a good file");
-    let mut snapshot = compile(&config).expect("a good file");
-    for forwarding in &mut snapshot.forwarding {
-        forwarding.body_read = body_read;
-    }
-    Arc::new(snapshot)
+/// The public route, with further keys.
+fn snapshot(keys: &str) -> Arc<Snapshot> {
+    let text = format!("{PUBLIC_ROUTE}{keys}\n");
+    let (config, _) = config::parse("gateway.toml", &text).expect("a good file");
+    Arc::new(compile(&config).expect("a good file"))
 }
 
 /// Judges a request that arrives over HTTP/1.1 by these steps.
@@ -101,7 +99,7 @@ async fn judge_one(
     Verdict {
         judgement,
         outcome: facts.outcome(),
-        body_read: facts.body.take(),
+        body_read: body.whole_length(),
         forwarded: body.collect().await.ok().map(|body| body.to_bytes()),
     }
 }
@@ -124,7 +122,7 @@ fn step_can_reply_before_the_route_is_known() {
         Step::Check(find_route),
     ];
     let request = "OPTIONS /nowhere HTTP/1.1\r\nHost: api.test\r\n\r\n";
-    let judged = run(&steps, &snapshot(None), request);
+    let judged = run(&steps, &snapshot(""), request);
     let Ok(Judgement::Reply(response)) = judged.judgement else {
         panic!("expected a reply")
     };
@@ -132,33 +130,44 @@ fn step_can_reply_before_the_route_is_known() {
     assert_eq!(judged.outcome, Outcome::Replied);
 }
 
-const UPLOAD: &str =
-    "POST /public HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\n0123456789";
+const MESSAGE: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add"}}"#;
+
+fn upload() -> String {
+    format!(
+        "POST /public HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{MESSAGE}",
+        MESSAGE.len()
+    )
+}
 
 #[test]
 fn body_that_a_route_asks_for_is_read_before_the_rules_and_forwarded_whole() {
-    for (limit, expected) in [(4, "0123"), (10, "0123456789"), (99, "0123456789")] {
-        let judged = run(&STEPS, &snapshot(Some(limit)), UPLOAD);
+    let limit = format!("mcp = {{}}\nmax_body_size = \"{}B\"", MESSAGE.len());
+    for keys in ["mcp = {}", &limit] {
+        let judged = run(&STEPS, &snapshot(keys), &upload());
         assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
-        assert_eq!(judged.body_read.as_deref(), Some(expected.as_bytes()));
+        assert_eq!(judged.body_read, Some(MESSAGE.len() as u64));
         let forwarded = judged.forwarded.expect("a whole body");
-        assert_eq!(forwarded, "0123456789", "limit {limit}");
+        assert_eq!(forwarded, MESSAGE, "{keys}");
     }
 }
 
 #[test]
 fn body_is_not_read_unless_a_route_asks_for_it() {
-    let judged = run(&STEPS, &snapshot(None), UPLOAD);
-    assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
-    assert_eq!(judged.body_read, None);
-    assert_eq!(judged.forwarded.expect("a whole body"), "0123456789");
+    for keys in ["", "mcp = { body = \"trust\" }"] {
+        let headers = "MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: ping\r\nHost";
+        let upload = upload().replacen("Host", headers, 1);
+        let judged = run(&STEPS, &snapshot(keys), &upload);
+        assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
+        assert_eq!(judged.body_read, None);
+        assert_eq!(judged.forwarded.expect("a whole body"), MESSAGE);
+    }
 }
 
 #[test]
 fn body_that_breaks_off_refuses_the_request() {
-    let broken =
-        "POST /public HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n";
-    let judged = run(&STEPS, &snapshot(Some(4)), broken);
+    let broken = "POST /public HTTP/1.1\r\nHost: api.test\r\nContent-Type: application/json\r\n\
+                  Transfer-Encoding: chunked\r\n\r\nx\r\n";
+    let judged = run(&STEPS, &snapshot("mcp = {}"), broken);
     assert!(matches!(
         judged.judgement,
         Err(Refusal::BodyFault(RequestBodyFault::Broken))
@@ -169,11 +178,11 @@ fn body_that_breaks_off_refuses_the_request() {
 fn steps_that_decide_nothing_let_nothing_pass() {
     let request = "GET /public HTTP/1.1\r\nHost: api.test\r\n\r\n";
     for steps in [&[][..], &STEPS[..6], &STEPS[2..], &STEPS[6..]] {
-        let judged = run(steps, &snapshot(None), request);
+        let judged = run(steps, &snapshot(""), request);
         assert!(matches!(judged.judgement, Err(Refusal::Panicked)));
         assert_eq!(judged.outcome, Outcome::Undecided);
     }
-    let judged = run(&STEPS, &snapshot(None), request);
+    let judged = run(&STEPS, &snapshot(""), request);
     assert!(matches!(judged.judgement, Ok(Judgement::Forward(_))));
     assert_eq!(judged.outcome, Outcome::Public);
 }

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::oauth::wildcard;
+use crate::oauth::{scope, wildcard};
 use crate::policy::requirement::{ScopeRequirement, SharedParameters};
 use crate::text::truncated;
 
@@ -84,7 +84,7 @@ pub struct OperationRule {
 }
 
 /// The patterns of an operation.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OperationLabel {
     /// The pattern of the method. `*` stands for one or more characters.
     pub method: Box<str>,
@@ -148,6 +148,12 @@ impl OperationRules {
         Self(self.0.iter().map(moved).collect())
     }
 
+    /// Those of the file.
+    pub fn written(&self) -> impl Iterator<Item = &OperationRule> {
+        let rules = self.0.iter();
+        rules.filter(|rule| matches!(rule.source, RuleSource::File(_)))
+    }
+
     /// All of them, in the order in which they are tried.
     #[must_use]
     pub fn all(&self) -> &[OperationRule] {
@@ -163,6 +169,17 @@ impl OperationLabel {
             (Some(_), None) => false,
         };
         has_name && wildcard::fits(&self.method, operation.method)
+    }
+
+    /// Whether every operation that matches `other` matches this as well.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let covers_name = match (&self.name, &other.name) {
+            (None, _) => true,
+            (Some(wider), Some(narrower)) => scope::covers(wider, narrower),
+            (Some(_), None) => false,
+        };
+        covers_name && scope::covers(&self.method, &other.method)
     }
 
     /// Whether any operation can match: only some methods have names.

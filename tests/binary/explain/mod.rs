@@ -5,6 +5,7 @@ mod authorization_servers;
 mod claim_rules;
 mod header_rules;
 mod listeners;
+mod mcp;
 mod page;
 mod preflights;
 mod presets;

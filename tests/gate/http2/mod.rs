@@ -13,6 +13,7 @@ mod frames;
 mod identity;
 mod limits;
 mod malformed_requests;
+mod mcp;
 mod outlier;
 mod request_headers;
 mod requests;
