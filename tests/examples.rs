@@ -18,7 +18,7 @@ fn every_example_and_the_shipped_file_compile() {
         })
         .collect();
     assert!(files.len() > 1, "no examples");
-    files.push(root().join("gateway.toml"));
+    files.extend(["gateway.toml", "examples/mcp/gateway.toml"].map(|file| root().join(file)));
     for file in files {
         let text = fs::read_to_string(&file).expect("a readable file");
         let name = file.display().to_string();
