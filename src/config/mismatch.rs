@@ -2,6 +2,8 @@
 
 use toml::de::DeValue;
 
+use super::names::meant;
+
 /// Why a value is refused.
 #[derive(Debug)]
 pub(super) struct Mismatch {
@@ -41,6 +43,14 @@ impl Mismatch {
             ..self
         }
     }
+}
+
+/// A table of one of the `forms` of a value, with a member that none of them has.
+pub(super) fn unknown_member(forms: &str, name: &str, known: &[&str]) -> Mismatch {
+    let proposal = meant(name, known).map(|meant| format!("did you mean {meant:?}?"));
+    expected(forms)
+        .but_found(format!("a table with {name:?}"))
+        .or_help(proposal)
 }
 
 /// A value for a message: long strings are truncated; lists, tables and dates only named.

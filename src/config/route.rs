@@ -14,7 +14,7 @@ use super::cors::{Cors, RouteCors};
 use super::declare::table;
 use super::header_rules::{RequestHeaders, ResponseHeaders};
 use super::mcp::{Mcp, Tool};
-use super::mismatch::{Mismatch, describe, expected};
+use super::mismatch::{Mismatch, describe, expected, unknown_member};
 use super::names::{did_you_mean, quoted_list};
 use super::owned_headers::{HEADER_NAME, canonical_spelling, claim_header_refusal};
 use super::read::Table;
@@ -485,7 +485,7 @@ fn read_claim(value: &DeValue<'_>) -> Result<(String, ClaimFormat), Mismatch> {
                 )
             }
             "format" => format = claim_format(value.get_ref())?,
-            other => return Err(expected(CLAIM_FORMS).but_found(format!("a table with {other:?}"))),
+            other => return Err(unknown_member(CLAIM_FORMS, other, &["claim", "format"])),
         }
     }
     let claim = claim.ok_or_else(|| expected(CLAIM_FORMS).but_found("a table without a claim"))?;

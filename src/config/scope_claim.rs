@@ -3,7 +3,7 @@
 use serde_json::json;
 use toml::de::DeValue;
 
-use super::mismatch::{Mismatch, describe, expected};
+use super::mismatch::{Mismatch, describe, expected, unknown_member};
 use super::reference::Description;
 use super::scalars::read_text;
 use super::value_type::{ValueType, value_type};
@@ -70,7 +70,13 @@ fn read(value: &DeValue<'_>) -> Result<ScopeClaim, Mismatch> {
             "claim" => claim = Some(read_text(value).map_err(|_| wrong("claim"))?),
             "prefix" => prefix = read_prefix(value)?,
             "wildcards" => wildcards = value.as_bool().ok_or_else(|| wrong("wildcards"))?,
-            other => return Err(expected(FORMS).but_found(format!("a table with {other:?}"))),
+            other => {
+                return Err(unknown_member(
+                    FORMS,
+                    other,
+                    &["claim", "prefix", "wildcards"],
+                ));
+            }
         }
     }
     let claim = claim.ok_or_else(|| expected(FORMS).but_found("a table without a claim"))?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 use toml::de::DeValue;
 
-use super::mismatch::{Mismatch, expected};
+use super::mismatch::{Mismatch, expected, unknown_member};
 use super::reference::Description;
 use super::scalars::read_text;
 use super::value_type::{ValueType, value_type};
@@ -72,7 +72,7 @@ fn read(value: &DeValue<'_>) -> Result<TokenSource, Mismatch> {
                     .but_found("a table with \"query\"")
                     .with_help(QUERY));
             }
-            other => return Err(expected(FORMS).but_found(format!("a table with {other:?}"))),
+            other => return Err(unknown_member(FORMS, other, &["cookie", "origins"])),
         }
     }
     let name = cookie.ok_or_else(|| expected(FORMS).but_found("a table without a cookie"))?;

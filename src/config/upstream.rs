@@ -13,7 +13,7 @@ use super::addresses::{host_name, origin, path};
 use super::declare::table;
 use super::hints;
 use super::listener::Certificate;
-use super::mismatch::{Mismatch, describe, expected};
+use super::mismatch::{Mismatch, describe, expected, unknown_member};
 use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::keyword;
@@ -220,9 +220,7 @@ fn read_target(value: &DeValue<'_>, folder: &Path) -> Result<Target, Mismatch> {
         match key.get_ref().as_ref() {
             "url" => address = Some(member(value.get_ref(), "url", target_address(folder))?),
             "weight" => weight = member(value.get_ref(), "weight", self::weight())?,
-            other => {
-                return Err(expected(TARGET_FORMS).but_found(format!("a table with {other:?}")));
-            }
+            other => return Err(unknown_member(TARGET_FORMS, other, &["url", "weight"])),
         }
     }
     address

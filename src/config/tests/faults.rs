@@ -76,6 +76,10 @@ const ROUTE_KEYS: &[(&str, &str)] = &[
         "9: routes[0].token_from: expected \"header\", \"websocket_protocol\" or { cookie = \"NAME\", origins = [\"ORIGIN\"] }, but found a table without a cookie",
     ),
     (
+        "token_from = { cookie = \"at\", orgins = \"https://a.test\" }",
+        "9: routes[0].token_from: expected \"header\", \"websocket_protocol\" or { cookie = \"NAME\", origins = [\"ORIGIN\"] }, but found a table with \"orgins\" (did you mean \"origins\"?)",
+    ),
+    (
         "allow_from = []",
         "9: routes[0].allow_from: expected at least one element, but found an empty list (add one; without the key, all clients may use it)",
     ),

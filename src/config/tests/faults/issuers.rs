@@ -270,7 +270,7 @@ fn scope_claim_is_a_name_a_pointer_or_a_whole_table() {
         ),
         (
             "{ claim = \"a\", wildcard = true }",
-            format!("{forms}, but found a table with \"wildcard\""),
+            format!("{forms}, but found a table with \"wildcard\" (did you mean \"wildcards\"?)"),
         ),
         (
             "{ claim = \"a\", wildcards = \"no\" }",

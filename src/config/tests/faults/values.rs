@@ -145,7 +145,7 @@ const INVALID_VALUES: &[(&str, &str)] = &[
     ),
     (
         "[upstreams.push]\ntargets = { url = \"http://10.0.0.7\", wieght = 3 }",
-        "gateway.toml:2: upstreams.push.targets: expected the URL of a server or { url = \"URL\", weight = NUMBER }, but found a table with \"wieght\"",
+        "gateway.toml:2: upstreams.push.targets: expected the URL of a server or { url = \"URL\", weight = NUMBER }, but found a table with \"wieght\" (did you mean \"weight\"?)",
     ),
     (
         "[upstreams.push]\ntargets = { url = \"http://user:hunter2@10.0.0.7\" }",
