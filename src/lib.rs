@@ -189,6 +189,7 @@
 //! - **[RuleSet](oauth::claims::RuleSet)**: rules over claims whose outcomes verified tokens remember.
 //! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
 //! - **[Snapshot](gateway::Snapshot)**: the compiled configuration: immutable, replaced as a whole.
+//! - **[step-up](policy::step_up::StepUp)**: how recently and by which means the user of a token must have signed in.
 //! - **[span](telemetry::Spans)**: one request in a distributed trace (OpenTelemetry).
 //! - **[tenant](oauth::tenant::Tenant)**: one of several issuers of an authorization server, which differ in one segment of their URL.
 //! - **[TimeoutStream](transport::TimeoutStream)**: a connection that enforces the timeouts of its state.

@@ -259,7 +259,8 @@ fn is_open(route: &Route) -> bool {
     match &route.requirement {
         Requirement::Public => true,
         Requirement::Token { any_of } => {
-            any_of.is_empty() && route.claims.is_empty() || !route.is_enforced
+            let asks_for_more = !route.claims.is_empty() || route.step_up.is_some();
+            any_of.is_empty() && !asks_for_more || !route.is_enforced
         }
     }
 }
@@ -296,9 +297,13 @@ fn token_requirement_text(route: &Route) -> String {
             .collect::<Vec<_>>()
             .join(" | "),
     };
-    let rules: Vec<_> = route.claims.iter().map(ToString::to_string).collect();
-    if rules.is_empty() {
-        return scopes;
+    let mut text = scopes;
+    if let Some(step_up) = &route.step_up {
+        text += &format!(", signed in by {step_up}");
     }
-    format!("{scopes}, with {}", rules.join(", "))
+    let rules: Vec<_> = route.claims.iter().map(ToString::to_string).collect();
+    if !rules.is_empty() {
+        text += &format!(", with {}", rules.join(", "));
+    }
+    text
 }

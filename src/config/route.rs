@@ -22,6 +22,7 @@ use super::reference::{Description, forbidden, key};
 use super::report::Spanned;
 use super::respond::Respond;
 use super::scalars::{boolean, keyword, read_keyword, read_text, text};
+use super::step_up::StepUp;
 use super::token_source::{TokenSource, token_source};
 use super::units::{DAY, MILLISECOND, SizeLimit, duration, size_limit};
 use super::value_type::{ValueType, value_type};
@@ -57,6 +58,10 @@ table! {
         /// challenge. Without it, there are none.
         /// Example: `claims = [{ claim = "azp", one_of = ["web", "cli"] }]`
         pub claims: Vec<ClaimRule> = tables(ClaimRule::read),
+        /// How the user of the token must have signed in (RFC 9470). Otherwise, the response is 401
+        /// `insufficient_user_authentication`. Without it, any sign-in is sufficient.
+        /// Example: `step_up = { acr = ["phr"], max_age = "5m" }`
+        pub step_up: Option<StepUp> = optional_table(StepUp::read),
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, those of all issuers are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
@@ -243,10 +248,11 @@ impl DeclaredNames {
 }
 
 /// Keys about tokens, which a public route excludes.
-const TOKEN_KEYS: [&str; 6] = [
+const TOKEN_KEYS: [&str; 7] = [
     "scope",
     "any_scope",
     "claims",
+    "step_up",
     "issuers",
     "enforce",
     "token_from",
@@ -255,7 +261,7 @@ const TOKEN_KEYS: [&str; 6] = [
 fn access(table: &mut Table<'_>) -> Access {
     let public = key(
         "public",
-        "Whether requests need no token. Excludes `scope`, `any_scope`, `claims`, `issuers`, `enforce` and `token_from`. \
+        "Whether requests need no token. Excludes `scope`, `any_scope`, `claims`, `step_up`, `issuers`, `enforce` and `token_from`. \
          Example: `public = true`",
     );
     let scope = key(

@@ -95,7 +95,9 @@ fn code(refusal: &Refusal) -> u16 {
         | Refusal::Mcp(_)
         | Refusal::Panicked => INTERNAL,
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
-        Refusal::NoToken { .. } | Refusal::InvalidToken { .. } => UNAUTHENTICATED,
+        Refusal::NoToken { .. } | Refusal::InvalidToken { .. } | Refusal::StepUp(_) => {
+            UNAUTHENTICATED
+        }
         Refusal::InsufficientScope { .. }
         | Refusal::ClaimNotMet(_)
         | Refusal::OriginNotAllowed { .. }

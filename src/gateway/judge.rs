@@ -416,7 +416,7 @@ fn apply_body_rules(
 }
 
 fn decide<'h>(
-    _: &RequestContext<'h>,
+    context: &RequestContext<'h>,
     _: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
@@ -427,7 +427,8 @@ fn decide<'h>(
     let rules = found.route.mcp.as_ref().zip(facts.operation);
     let rule = rules.and_then(|(mcp, index)| mcp.rules.all().get(index));
     let scope = rule.and_then(|rule| rule.scope.as_ref());
-    let permit = decision::decide_operation(found, scope, token.map(|token| &**token))
+    let now = context.ticker.wall();
+    let permit = decision::decide_operation(found, scope, token.map(|token| &**token), now)
         .map_err(|denial| Refusal::from_denial(denial, token))?;
     facts.decision = if token.is_some() {
         Decision::Permitted

@@ -17,6 +17,7 @@ use crate::policy::mcp::{McpError, McpFault};
 use crate::policy::path::PathError;
 use crate::policy::requirement::UnusableParameter;
 use crate::policy::route_table::{HostRoutes, NoRoute};
+use crate::policy::step_up::UnmetStepUp;
 use crate::policy::token_sources::TokenError;
 use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
@@ -83,6 +84,8 @@ pub enum Refusal {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The user of the token must sign in again (RFC 9470).
+    StepUp(Box<UnmetStepUp>),
     /// The token lacks scope.
     InsufficientScope {
         /// The scope that the request needs.
@@ -181,6 +184,7 @@ impl Refusal {
             Self::BadAuthorization(_) => "bad_authorization",
             Self::InvalidToken { reason, .. } => reason,
             Self::TokenTooLarge { .. } => "too_long",
+            Self::StepUp(_) => "insufficient_user_authentication",
             Self::InsufficientScope { .. } => "insufficient_scope",
             Self::ClaimNotMet(_) => "claim_not_met",
             Self::Mcp(fault) => match fault.error {
@@ -218,6 +222,7 @@ impl Refusal {
             Self::NoToken { .. }
             | Self::InvalidToken { .. }
             | Self::TokenTooLarge { .. }
+            | Self::StepUp(_)
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
             | Self::IssuerUnavailable { .. }
@@ -244,6 +249,8 @@ impl Refusal {
         match self {
             Self::NoToken { scope, .. } => *scope = needed(),
             Self::InvalidToken { scope, .. } => *scope = needed().map(String::into_boxed_str),
+            // That of the operation, if the token lacks it.
+            Self::StepUp(unmet) => unmet.scope = unmet.scope.take().or_else(needed),
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
             | Self::MethodNotAllowed { .. }
@@ -277,6 +284,7 @@ impl Refusal {
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
             | Self::TokenTooLarge { .. }
+            | Self::StepUp(_)
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
             | Self::Mcp(_)
@@ -333,17 +341,7 @@ impl Refusal {
             }
             // An origin is no secret: it names a page, and never holds a path or a query.
             Self::OriginNotAllowed { rule, found } => Some(rule.cause(found)),
-            Self::AddressNotAllowed { found } => {
-                let found = match found {
-                    Ok(address) => address.to_string(),
-                    Err(UnknownClient { proxy }) => {
-                        format!("no address in the X-Forwarded-For of {proxy}")
-                    }
-                };
-                Some(format!(
-                    "expected a client address in allow_from, but found {found}"
-                ))
-            }
+            Self::AddressNotAllowed { found } => Some(address_not_allowed(found)),
             // A missing header has no cause beyond the reason.
             Self::NoToken {
                 error: error @ TokenError::Header(BearerError::OtherScheme),
@@ -354,6 +352,7 @@ impl Refusal {
             Self::TokenTooLarge { size, limit } => Some(format!(
                 "expected a token of at most {limit} bytes (max_token_size), but found {size} bytes"
             )),
+            Self::StepUp(unmet) => Some(unmet.to_string()),
             Self::InsufficientScope { needed, token } => Some(if token.scopes().is_empty() {
                 format!("expected {needed:?}, but found no scope (see scope_claims)")
             } else {
@@ -385,6 +384,16 @@ impl OriginRule {
             Self::Mcp => format!("expected an origin that mcp.origins lists, but found {found}"),
         }
     }
+}
+
+fn address_not_allowed(found: &Result<ClientAddress, UnknownClient>) -> String {
+    let found = match found {
+        Ok(address) => address.to_string(),
+        Err(UnknownClient { proxy }) => {
+            format!("no address in the X-Forwarded-For of {proxy}")
+        }
+    };
+    format!("expected a client address in allow_from, but found {found}")
 }
 
 // A host is short and of few characters. A path is left out: it may hold a secret.
@@ -487,6 +496,7 @@ impl Refusal {
                 issuer: token.map(|token| Arc::clone(token.shared_issuer_name())),
                 scope: None,
             },
+            Denial::StepUp(unmet) => Self::StepUp(unmet),
             Denial::InsufficientScope { needed } => match token {
                 Some(token) => Self::InsufficientScope {
                     needed,

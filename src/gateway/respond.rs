@@ -143,6 +143,7 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
         | Refusal::BadAuthorization(_)
         | Refusal::InvalidToken { .. }
         | Refusal::TokenTooLarge { .. }
+        | Refusal::StepUp(_)
         | Refusal::InsufficientScope { .. }
         | Refusal::ClaimNotMet(_)
         | Refusal::Mcp(_)
@@ -224,6 +225,13 @@ fn problem(refusal: &Refusal) -> Problem {
                 431,
                 "Request Header Fields Too Large",
                 "The access token is larger than this gateway accepts."
+            )
+        }
+        Refusal::StepUp(_) => {
+            problem!(
+                401,
+                "Unauthorized",
+                "The user must sign in again, as the WWW-Authenticate header says."
             )
         }
         Refusal::InsufficientScope { .. } => {
@@ -369,6 +377,14 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
             Some(*reason),
             scope.as_deref(),
         ),
+        Refusal::StepUp(unmet) => {
+            let description = "the user must sign in again, or in another way";
+            (
+                Some(ErrorCode::InsufficientUserAuthentication),
+                Some(description),
+                unmet.scope.as_deref(),
+            )
+        }
         Refusal::InsufficientScope { needed, .. } => {
             let description = "the access token does not grant the scope that this request needs";
             (
@@ -392,10 +408,17 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::Upstream(_)
         | Refusal::Panicked => return None,
     };
+    let step_up = if let Refusal::StepUp(unmet) = refusal {
+        Some(unmet)
+    } else {
+        None
+    };
     let challenge = Challenge {
         realm: context.settings.realm.as_deref(),
         error,
         description: description.filter(|_| context.settings.describe),
+        acr_values: step_up.and_then(|unmet| unmet.acr_values.as_deref()),
+        max_age: step_up.and_then(|unmet| unmet.max_age.as_deref()),
         scope,
         resource_metadata: context.resource_metadata,
     };

@@ -1,7 +1,7 @@
-//! The `WWW-Authenticate` header of a refusal (RFC 6750 §3, RFC 9728 §5.1).
+//! The `WWW-Authenticate` header of a refusal (RFC 6750 §3, RFC 9470 §3, RFC 9728 §5.1).
 //!
-//! 1. Each attribute occurs at most once, in the order realm, error, error_description, scope,
-//!    resource_metadata.
+//! 1. Each attribute occurs at most once, in the order realm, error, error_description, acr_values,
+//!    max_age, scope, resource_metadata.
 //! 2. A request without credentials gets no error code (RFC 6750 §3.1).
 //! 3. No text can break out of its quotes: forbidden characters are replaced. So a client's input
 //!    cannot become another attribute or header.
@@ -17,6 +17,10 @@ pub struct Challenge<'a> {
     pub realm: Option<&'a str>,
     /// An explanation for the client's developer (`error_description`).
     pub description: Option<&'a str>,
+    /// The accepted values of `acr`, separated by spaces (RFC 9470 §3).
+    pub acr_values: Option<&'a str>,
+    /// How many seconds ago the user may have signed in at most (RFC 9470 §3).
+    pub max_age: Option<&'a str>,
     /// The scopes that the request needs, separated by spaces.
     pub scope: Option<&'a str>,
     /// The URL of the protected resource's metadata (RFC 9728 §5.1).
@@ -32,6 +36,8 @@ pub enum ErrorCode {
     InvalidToken,
     /// The access token lacks a scope: status 403.
     InsufficientScope,
+    /// The user of the access token must sign in again (RFC 9470 §3): status 401.
+    InsufficientUserAuthentication,
 }
 
 impl ErrorCode {
@@ -42,6 +48,7 @@ impl ErrorCode {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
         }
     }
 }
@@ -54,6 +61,8 @@ impl Challenge<'_> {
             ("realm", self.realm),
             ("error", self.error.map(ErrorCode::as_str)),
             ("error_description", self.description),
+            ("acr_values", self.acr_values),
+            ("max_age", self.max_age),
             ("scope", self.scope),
             ("resource_metadata", self.resource_metadata),
         ];
@@ -121,12 +130,15 @@ mod tests {
             error: Some(ErrorCode::InsufficientScope),
             realm: Some("orders"),
             description: Some("too little"),
+            acr_values: Some("phr phrh"),
+            max_age: Some("300"),
             scope: Some("a b"),
             resource_metadata: Some("https://api.example.com/.well-known/oauth-protected-resource"),
         };
         assert_eq!(
             full.to_header_value(),
-            "Bearer realm=\"orders\", error=\"insufficient_scope\", error_description=\"too little\", scope=\"a b\", \
+            "Bearer realm=\"orders\", error=\"insufficient_scope\", error_description=\"too little\", acr_values=\"phr phrh\", \
+             max_age=\"300\", scope=\"a b\", \
              resource_metadata=\"https://api.example.com/.well-known/oauth-protected-resource\""
         );
     }

@@ -188,6 +188,7 @@ impl Claims {
             scopes,
             expires_at,
             audience,
+            leeway: expected.leeway,
             outcomes: None,
         })
     }
@@ -216,17 +217,12 @@ impl Claims {
         let Some(value) = self.members.get(claim) else {
             return Ok(None);
         };
-        let number = match value.as_i64() {
-            Some(whole) => Some(whole),
-            None if value.is_f64() => value.as_f64().and_then(whole_number),
-            None => None,
-        };
-        match number {
-            Some(number) if number >= 0 => Ok(Some(UnixTime::from_seconds(match unit {
+        match numeric_date(value) {
+            Some(number) => Ok(Some(UnixTime::from_seconds(match unit {
                 ExpiryUnit::Seconds => number,
                 ExpiryUnit::Milliseconds => number / 1000,
             }))),
-            Some(_) | None => Err(ClaimsError::NotANumericDate { claim }),
+            None => Err(ClaimsError::NotANumericDate { claim }),
         }
     }
 
@@ -243,6 +239,16 @@ impl std::fmt::Debug for Claims {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Claims").finish_non_exhaustive()
     }
+}
+
+/// A number from 0 to 2^63 - 1, without its fraction.
+fn numeric_date(value: &Value) -> Option<i64> {
+    let number = match value.as_i64() {
+        Some(whole) => Some(whole),
+        None if value.is_f64() => value.as_f64().and_then(whole_number),
+        None => None,
+    };
+    number.filter(|number| *number >= 0)
 }
 
 // The bound is 2^63, the first whole number beyond an `i64`. Each smaller `f64` fits after

@@ -6,6 +6,8 @@ use super::claim_rules::UnmetClaim;
 use super::requirement::{Requirement, ScopeRequirement, UnusableParameter};
 use super::route::Route;
 use super::route_table::MatchedRoute;
+use super::step_up::UnmetStepUp;
+use crate::oauth::UnixTime;
 use crate::oauth::claims::ActiveToken;
 
 /// Proof that a request may be forwarded; forwarding consumes it.
@@ -42,6 +44,9 @@ pub enum Denial {
         /// For the operator.
         detail: String,
     },
+    /// The user of the token must sign in again: 401 `insufficient_user_authentication`.
+    #[error(transparent)]
+    StepUp(Box<UnmetStepUp>),
     /// The token lacks a scope: 403 `insufficient_scope`.
     #[error("expected a token that grants {needed:?}, but found one that grants less")]
     InsufficientScope {
@@ -60,8 +65,12 @@ pub enum Denial {
 ///
 /// # Errors
 /// See [`Denial`].
-pub fn decide(found: &MatchedRoute<'_, '_>, token: Option<&ActiveToken>) -> Result<Permit, Denial> {
-    decide_operation(found, None, token)
+pub fn decide(
+    found: &MatchedRoute<'_, '_>,
+    token: Option<&ActiveToken>,
+    now: UnixTime,
+) -> Result<Permit, Denial> {
+    decide_operation(found, None, token, now)
 }
 
 /// Decides whether a request for an operation may pass, which requires these scopes in addition to
@@ -73,6 +82,7 @@ pub fn decide_operation(
     found: &MatchedRoute<'_, '_>,
     operation: Option<&ScopeRequirement>,
     token: Option<&ActiveToken>,
+    now: UnixTime,
 ) -> Result<Permit, Denial> {
     let any_of = match &found.route.requirement {
         Requirement::Public => return Ok(Permit { route: found.index }),
@@ -90,10 +100,20 @@ pub fn decide_operation(
     if let Some(scopes) = operation {
         is_met &= scopes.is_met_by(token.scopes(), &found.parameters)?;
     }
-    if !is_met {
-        return Err(Denial::InsufficientScope {
-            needed: needed_by_operation(found, any_of.first(), operation)?,
-        });
+    let needed = if is_met {
+        None
+    } else {
+        Some(needed_by_operation(found, any_of.first(), operation)?)
+    };
+    // Before the scope: a new token must meet both, so one 401 names both (RFC 9470 §3).
+    if let Some(step_up) = &found.route.step_up
+        && let Err(mut unmet) = step_up.check(token, now)
+    {
+        unmet.scope = needed;
+        return Err(Denial::StepUp(unmet));
+    }
+    if let Some(needed) = needed {
+        return Err(Denial::InsufficientScope { needed });
     }
     match found.route.claims.first_unmet(token, &found.parameters) {
         Some(unmet) => Err(Denial::ClaimNotMet(unmet)),

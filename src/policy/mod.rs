@@ -19,5 +19,6 @@ pub mod rewrite;
 pub mod route;
 pub mod route_table;
 mod skeleton;
+pub mod step_up;
 pub mod token_sources;
 mod tree;

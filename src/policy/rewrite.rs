@@ -193,6 +193,7 @@ mod tests {
             claims: Default::default(),
             mcp: None,
             resource: None,
+            step_up: None,
             is_enforced: true,
         }])
         .expect("no overlap");

@@ -9,6 +9,7 @@ use super::methods::Methods;
 use super::pattern::RoutePattern;
 use super::requirement::{Requirement, SharedParameters};
 use super::resource::Resource;
+use super::step_up::StepUp;
 
 /// Which requests match, and what a token must grant.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub struct Route {
     /// The resource that it belongs to. Its tokens must be issued for that resource; otherwise for
     /// an audience of their issuer.
     pub resource: Option<Arc<Resource>>,
+    /// How the user of a token must have signed in.
+    pub step_up: Option<Box<StepUp>>,
     /// Whether it refuses requests without a sufficient token. If not, it only records what it
     /// would refuse (shadow mode).
     pub is_enforced: bool,
@@ -57,6 +60,7 @@ impl Route {
             issuers,
             mcp,
             resource,
+            step_up,
             is_enforced,
         } = other;
         // Its operations are checked even without a token, and in shadow mode with one.
@@ -75,8 +79,13 @@ impl Route {
         };
         self.is_enforced
             && self.resource == *resource
+            && implies_step_up(self.step_up.as_deref(), step_up.as_deref())
             && (issuers.is_empty() || accepts_ours())
             && self.requirement.implies(requirement, shared)
             && self.claims.imply(claims, shared)
     }
+}
+
+fn implies_step_up(one: Option<&StepUp>, other: Option<&StepUp>) -> bool {
+    other.is_none_or(|other| one.is_some_and(|one| one.implies(other)))
 }

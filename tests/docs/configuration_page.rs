@@ -118,6 +118,8 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("routes", "tools") => "mcp = {}",
         ("routes.tools", "method") => "",
         ("routes.tools", _) => "method = \"tools/call\"",
+        ("routes.step_up", "") => "acr = \"phr\"",
+        ("routes.step_up", _) => "",
         ("upstreams.orders.health", _) => "path = \"/healthz\"",
         ("issuers.corp", "validation") => INTROSPECTION,
         ("issuers.corp", "tenants") => "issuer = \"https://id.example.com/{tenant}\"",

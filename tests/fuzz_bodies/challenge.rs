@@ -17,6 +17,8 @@ pub(crate) fn check(input: &[u8]) {
         error,
         realm,
         description,
+        acr_values: None,
+        max_age: None,
         scope,
         resource_metadata,
     }

@@ -102,6 +102,7 @@ fn route(words: &[&str]) -> Option<Route> {
         claims: Default::default(),
         mcp: None,
         resource: None,
+        step_up: None,
         is_enforced: true,
     })
 }

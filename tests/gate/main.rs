@@ -60,6 +60,7 @@ mod server_tokens;
 mod servers;
 mod shadow;
 mod sse;
+mod step_up;
 mod tenants;
 mod tls;
 mod token_sources;

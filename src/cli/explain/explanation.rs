@@ -15,7 +15,7 @@ use super::sample_request::SampleRequest;
 use crate::config::{self, Config, KeySource, Source};
 use crate::gateway::{Preflight, RequestTarget, Snapshot};
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ClaimCheck, Claims};
+use crate::oauth::claims::{ActiveToken, ClaimCheck, Claims};
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::tenant::Tenant;
 use crate::policy::claim_rules::RequestParameters;
@@ -106,6 +106,18 @@ pub(super) struct RouteSummary {
     pub(super) parameters: Vec<(String, String)>,
     /// The resource that it belongs to.
     pub(super) resource: Option<ResourceSummary>,
+    /// What the token must say about the sign-in of its user.
+    pub(super) sign_in: Vec<SignInFinding>,
+}
+
+/// One part of `step_up`.
+pub(super) struct SignInFinding {
+    pub(super) key: &'static str,
+    pub(super) needed: String,
+    /// Why it is not met; none if it is, or if the token is not active.
+    pub(super) unmet: Option<String>,
+    /// Whether the token was judged.
+    pub(super) is_judged: bool,
 }
 
 /// A protected resource, whose tokens the route accepts.
@@ -297,6 +309,9 @@ impl Explanation {
         self.token = token(request, found, &result.snapshot, result.now);
         let active = result.report.as_ref();
         let active = active.and_then(|report| report.token.as_ref());
+        if let Some(route) = &mut self.route {
+            route.sign_in = sign_in(found, active.map(|token| &**token), result.now);
+        }
         let mut granted = active.map(|token| token.scopes().clone());
         if let TokenFinding::Examined(examined) = &self.token {
             let issuer = examined.issuer.as_ref().map(|issuer| &issuer.settings);
@@ -397,6 +412,7 @@ impl RouteSummary {
                 metadata_url: resource.metadata_url.to_string(),
                 audiences: resource.audiences.clone(),
             }),
+            sign_in: Vec::new(),
         }
     }
 }
@@ -444,6 +460,31 @@ fn token(
         }
         Err(error) => TokenFinding::None(error),
     }
+}
+
+fn sign_in(
+    found: &MatchedRoute<'_, '_>,
+    token: Option<&ActiveToken>,
+    now: UnixTime,
+) -> Vec<SignInFinding> {
+    let Some(step_up) = &found.route.step_up else {
+        return Vec::new();
+    };
+    let finding = |key, needed, unmet: Option<String>| SignInFinding {
+        key,
+        needed,
+        unmet,
+        is_judged: token.is_some(),
+    };
+    let acr = (!step_up.acr().is_empty()).then(|| {
+        let unmet = token.and_then(|token| step_up.unmet_acr(token));
+        finding("acr", step_up.acr().join(" or "), unmet)
+    });
+    let max_age = step_up.max_age().map(|age| {
+        let unmet = token.and_then(|token| step_up.unmet_age(token, now));
+        finding("auth_time", format!("within {} s", age.as_secs()), unmet)
+    });
+    acr.into_iter().chain(max_age).collect()
 }
 
 /// The audiences that the route accepts instead of its issuers'.

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::cors::CorsFinding;
 use super::explanation::{
-    Explanation, OperationFinding, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
+    Explanation, OperationFinding, RouteSummary, RuleFinding, ScopeFinding, SignInFinding,
+    TokenFinding, Verdict,
 };
 use super::issuer_settings::IssuerSettings;
 use super::unread;
@@ -108,6 +109,16 @@ fn route(summary: &RouteSummary) -> Value {
             "metadata_url": resource.metadata_url,
             "audiences": resource.audiences,
         })),
+        "sign_in": summary.sign_in.iter().map(sign_in).collect::<Vec<_>>(),
+    })
+}
+
+fn sign_in(finding: &SignInFinding) -> Value {
+    json!({
+        "claim": finding.key,
+        "needed": finding.needed,
+        "met": finding.is_judged.then_some(finding.unmet.is_none()),
+        "unmet": finding.unmet,
     })
 }
 

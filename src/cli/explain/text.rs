@@ -50,6 +50,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
     report.token(explanation);
     report.checks("response", &explanation.response_checks);
     report.operation(explanation);
+    report.sign_in(explanation.route.as_ref());
     report.scopes(explanation);
     report.rules(&explanation.rules);
     report.end(explanation);
@@ -256,6 +257,19 @@ impl TextReport {
             };
             self.line("", format!("granted: {granted}"));
         }
+    }
+
+    fn sign_in(&mut self, route: Option<&RouteSummary>) {
+        let findings = route.map(|route| &*route.sign_in).unwrap_or_default();
+        let lines = findings.iter().map(|finding| {
+            let (key, needed) = (finding.key, &finding.needed);
+            match (&finding.unmet, finding.is_judged) {
+                (Some(unmet), _) => format!("NO  {unmet}"),
+                (None, true) => format!("ok  {key}: {needed}"),
+                (None, false) => format!("--  {key}: {needed} is needed"),
+            }
+        });
+        self.lines("sign-in", lines);
     }
 
     // A value is not shown: it may name a person. `claims` has those of the token.

@@ -110,6 +110,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[upstreams.NAME.tls_client]`",
             "`[[routes]]`",
             "`[[routes.claims]]`",
+            "`[routes.step_up]`",
             "`[routes.cors]`",
             "`[routes.request_headers]`",
             "`[routes.response_headers]`",

@@ -60,6 +60,26 @@ fn listener_with_tls_has_a_certificate() {
 /// Keys of a route beside its path and its upstream.
 const ROUTE_KEYS: &[(&str, &str)] = &[
     (
+        "step_up = {}",
+        "9: routes[0].step_up.acr: expected acr or max_age, but found neither",
+    ),
+    (
+        "step_up = { acr = \"a b\" }",
+        "9: routes[0].step_up.acr: expected printable ASCII characters without spaces, quotes and backslashes, but found \"a b\" (did you mean [\"a\", \"b\"]?)",
+    ),
+    (
+        "step_up = { acr = [] }",
+        "9: routes[0].step_up.acr: expected at least one element, but found an empty list (add one; without the key, any value is accepted)",
+    ),
+    (
+        "step_up = { max_age = \"0s\" }",
+        "9: routes[0].step_up.max_age: expected a duration from \"1s\" to \"720h\", but found \"0s\"",
+    ),
+    (
+        "public = true\nstep_up = { acr = \"phr\" }",
+        "10: routes[0].step_up: expected only one of \"public\" and \"step_up\", but found both",
+    ),
+    (
         "public = true\ntoken_from = \"header\"",
         "10: routes[0].token_from: expected only one of \"public\" and \"token_from\", but found both",
     ),

@@ -24,6 +24,7 @@ use crate::policy::requirement::Requirement;
 use crate::policy::resource::Resource;
 use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
+use crate::policy::step_up::StepUp;
 use crate::policy::token_sources::TokenSources;
 use crate::upstream::BodyLimit;
 use crate::values::ForwardToken;
@@ -288,6 +289,7 @@ fn compile_route(
         mcp,
         issuers,
         resource: None,
+        step_up: step_up(written),
         is_enforced,
     })
 }
@@ -353,6 +355,12 @@ fn body_limit(written: &config::Route, config: &Config) -> Option<BodyLimit> {
         bytes: of_route.or(of_server)?,
         is_of_route: of_route.is_some(),
     })
+}
+
+fn step_up(written: &config::Route) -> Option<Box<StepUp>> {
+    let step_up = written.step_up.as_ref()?;
+    let acr = step_up.acr.iter().map(|acr| acr.value.as_str().into());
+    Some(Box::new(StepUp::new(acr.collect(), step_up.max_age)))
 }
 
 fn or_fault<T>(faults: &mut Vec<Fault>, outcome: Result<T, Box<Fault>>) -> Option<T> {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::audience::JudgedAudience;
 use super::rule_set::{RuleOutcomes, RuleSet};
-use super::{ClaimRule, ClaimsError, ParameterValues, UnmetRule};
+use super::{ClaimRule, ClaimsError, ParameterValues, UnmetRule, numeric_date};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::tenant::Tenant;
@@ -25,6 +26,7 @@ pub struct ActiveToken {
     pub(super) scopes: ScopeSet,
     pub(super) expires_at: Option<UnixTime>,
     pub(super) audience: JudgedAudience,
+    pub(super) leeway: Duration,
     pub(super) outcomes: Option<RuleOutcomes>,
 }
 
@@ -63,6 +65,25 @@ impl ActiveToken {
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
         self.text("client_id").or_else(|| self.text("azp"))
+    }
+
+    /// `acr`: how the user signed in (OpenID Connect Core §2, RFC 9470 §6).
+    #[must_use]
+    pub fn acr(&self) -> Option<&str> {
+        self.text("acr")
+    }
+
+    /// `auth_time`: when the user signed in, in seconds; none if it is no time.
+    #[must_use]
+    pub fn auth_time(&self) -> Option<UnixTime> {
+        let value = self.claims.get("auth_time")?;
+        numeric_date(value).map(UnixTime::from_seconds)
+    }
+
+    /// How far the issuer's clock may differ from ours.
+    #[must_use]
+    pub fn leeway(&self) -> Duration {
+        self.leeway
     }
 
     /// The scopes that the token grants.

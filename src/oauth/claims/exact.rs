@@ -187,6 +187,7 @@ mod tests {
             size: 0,
             scopes: ScopeSet::empty(),
             audience: Default::default(),
+            leeway: Default::default(),
             expires_at: None,
             outcomes: None,
         }

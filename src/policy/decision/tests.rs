@@ -64,6 +64,7 @@ fn requiring(sets: &[&str]) -> Route {
         claims: Default::default(),
         mcp: None,
         resource: None,
+        step_up: None,
         is_enforced: true,
     }
 }
@@ -76,7 +77,8 @@ fn on<T>(route: Route, path: &str, ask: impl FnOnce(&MatchedRoute<'_, '_>) -> T)
 
 fn decided(route: Route, path: &str, token: Option<ActiveToken>) -> Result<(), Denial> {
     on(route, path, |found| {
-        decide(found, token.as_ref()).map(|permit| assert_eq!(permit.route(), 0))
+        decide(found, token.as_ref(), UnixTime::from_seconds(0))
+            .map(|permit| assert_eq!(permit.route(), 0))
     })
 }
 
@@ -203,7 +205,7 @@ fn needed_scope_has_the_parameters_of_the_request() {
 #[test]
 fn permit_names_its_route() {
     let route = on(requiring(&["a"]), "/apps/x", |found| {
-        decide(found, Some(&token("corp", "a"))).map(|p| p.route())
+        decide(found, Some(&token("corp", "a")), UnixTime::from_seconds(0)).map(|p| p.route())
     });
     assert_eq!(route, Ok(0));
 }
@@ -224,17 +226,35 @@ fn operation_requires_its_own_scopes_beside_those_of_the_route() {
     ] {
         let token = token("corp", scopes);
         let decided = on(requiring(&["app.{app} mcp.use"]), "/apps/a", |found| {
-            decide_operation(found, Some(&operation), Some(&token)).map(drop)
+            decide_operation(
+                found,
+                Some(&operation),
+                Some(&token),
+                UnixTime::from_seconds(0),
+            )
+            .map(drop)
         });
         assert_eq!(decided, expected, "{scopes}");
     }
     let token = token("corp", "tools.a mcp.use");
     let decided = on(requiring(&[]), "/apps/a", |found| {
-        decide_operation(found, Some(&operation), Some(&token)).map(drop)
+        decide_operation(
+            found,
+            Some(&operation),
+            Some(&token),
+            UnixTime::from_seconds(0),
+        )
+        .map(drop)
     });
     assert_eq!(decided, Ok(()));
     let decided = on(requiring(&[]), "/apps/a*", |found| {
-        decide_operation(found, Some(&operation), Some(&token)).map(drop)
+        decide_operation(
+            found,
+            Some(&operation),
+            Some(&token),
+            UnixTime::from_seconds(0),
+        )
+        .map(drop)
     });
     assert!(matches!(decided, Err(Denial::UnusableParameter(_))));
 }

@@ -31,6 +31,7 @@ fn on<T>(path: &str, check: impl FnOnce(&Parameters<'_, '_>) -> T) -> T {
         claims: Default::default(),
         mcp: None,
         resource: None,
+        step_up: None,
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("no overlap");

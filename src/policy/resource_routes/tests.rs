@@ -25,6 +25,7 @@ fn route(hosts: &[&str], path: &str) -> Route {
         issuers: Vec::new(),
         mcp: None,
         resource: None,
+        step_up: None,
         is_enforced: true,
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn route(hosts: &str, path: &str, methods: &str) -> Route {
         claims: Default::default(),
         mcp: None,
         resource: None,
+        step_up: None,
         is_enforced: true,
     }
 }

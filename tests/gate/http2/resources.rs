@@ -59,3 +59,21 @@ fn grpc_client_gets_the_challenge_too() {
     let challenge = response.header("www-authenticate").unwrap_or_default();
     assert!(challenge.contains("resource_metadata="), "{challenge}");
 }
+
+#[test]
+fn step_up_is_the_same_over_http2_and_for_grpc() {
+    let routes = "[[routes]]\npath = \"/pay\"\nstep_up = { acr = \"phr\" }\nupstream = \"up\"\n";
+    let test_bed = TestBed::routes(routes);
+    let token = test_bed.token("");
+    let mut request = from("api.test", "POST", "/pay", Some(&token));
+    let expected = "Bearer error=\"insufficient_user_authentication\", acr_values=\"phr\"";
+    let response = client::ask(test_bed.address, request.clone(), b"", None);
+    assert_eq!(response.status, 401);
+    assert_eq!(response.header("www-authenticate"), Some(expected));
+    let content_type = http::HeaderValue::from_static("application/grpc");
+    request.headers_mut().insert("content-type", content_type);
+    let response = client::ask(test_bed.address, request, b"", None);
+    assert_eq!(response.header("grpc-status"), Some("16"));
+    assert_eq!(response.header("www-authenticate"), Some(expected));
+    assert_eq!(test_bed.hits(), 0);
+}

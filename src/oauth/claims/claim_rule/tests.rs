@@ -282,6 +282,7 @@ fn token_remembers_outcomes_of_one_set_only() {
             size: 0,
             scopes: crate::oauth::scope::ScopeSet::empty(),
             audience: Default::default(),
+            leeway: Default::default(),
             expires_at: None,
             outcomes: None,
         }

@@ -153,6 +153,7 @@ fn is_met(
         claims: Default::default(),
         mcp: None,
         resource: None,
+        step_up: None,
         is_enforced: true,
     };
     let table = RouteTable::build(vec![route]).expect("one route");

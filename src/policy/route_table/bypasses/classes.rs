@@ -113,11 +113,12 @@ fn text(route: &Route, rewrite: UpstreamRewrite<'_>) -> String {
         issuers,
         mcp,
         resource,
+        step_up,
         is_enforced,
     } = route;
     let resource = resource.as_ref().map(|resource| &resource.url);
     let mut text = format!(
-        "{requirement:?} {claims:?} {issuers:?} {mcp:?} {resource:?} {is_enforced} {methods:?}"
+        "{requirement:?} {claims:?} {issuers:?} {mcp:?} {resource:?} {step_up:?} {is_enforced} {methods:?}"
     );
     if text.contains('{') {
         let placeholders = path
