@@ -35,6 +35,8 @@ class Case:
     # Of HTTP/2, on each connection.
     streams: int = 4
     body: int = 0
+    # The body calls a tool of an MCP server.
+    calls_tool: bool = False
     closes: bool = False
     # Additional routes; each number has a process of its own.
     routes: int = 0
@@ -61,6 +63,9 @@ CASES = [
     Case("response-1m", "responses of 1 MiB", ALL, path="/files/1m"),
     Case("upload-1k", "requests of 1 KiB", ALL, path="/files/upload", body=1 << 10),
     Case("upload-1m", "requests of 1 MiB", ALL, path="/files/upload", body=1 << 20),
+    # What reading and judging a message costs is the difference between these two.
+    Case("call-1k", "MCP calls of 1 KiB, to a plain route", OURS, path="/tools", body=1 << 10, calls_tool=True),
+    Case("mcp-call-1k", "the same, to a route that judges them", OURS, path="/mcp", body=1 << 10, calls_tool=True),
     # Requests go to the middle route.
     *(
         Case(

@@ -19,12 +19,28 @@ class Failed(Exception):
     """A response is not the expected one."""
 
 
-def request(path, token=None, body=b"", close=False):
+# What a client of an MCP server sends with its calls (revision 2026-07-28).
+CALL_HEADERS = {
+    "Content-Type": "application/json",
+    "MCP-Protocol-Version": "2026-07-28",
+    "Mcp-Method": "tools/call",
+    "Mcp-Name": "add",
+}
+
+
+def tool_call(size):
+    """The body of a call, of this many bytes."""
+    call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"add","arguments":{"text":"TEXT"}}}'
+    return call.replace(b"TEXT", b"x" * (size - len(call) + len(b"TEXT")))
+
+
+def request(path, token=None, body=b"", close=False, headers=None):
     """An HTTP/1.1 request."""
     lines = [f"{'POST' if body else 'GET'} {path} HTTP/1.1", "Host: api.test", "Accept: */*"]
     lines += [f"Authorization: Bearer {token}"] if token else []
     lines += [f"Content-Length: {len(body)}"] if body else []
     lines += ["Connection: close"] if close else []
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 

@@ -27,8 +27,9 @@ impl MemberNames {
     pub(super) fn of(judged: &'static [&'static str]) -> Self {
         Self {
             judged,
-            folded: String::new(),
-            ends: Vec::new(),
+            // Enough for the objects of most messages.
+            folded: String::with_capacity(64),
+            ends: Vec::with_capacity(8),
         }
     }
 
