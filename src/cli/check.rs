@@ -298,6 +298,10 @@ fn token_requirement_text(route: &Route) -> String {
             .join(" | "),
     };
     let mut text = scopes;
+    let tenant = route.claims.tenants_in_path().next();
+    if let Some(tenant) = tenant.filter(|_| !route.requirement.is_public()) {
+        text += &format!(", of the tenant {{{tenant}}}");
+    }
     if let Some(step_up) = &route.step_up {
         text += &format!(", signed in by {step_up}");
     }

@@ -147,6 +147,12 @@ impl ClaimRules {
         self.rules.iter().map(|one| &one.rule)
     }
 
+    /// The parameters of the path that must be the tenant of the token.
+    pub fn tenants_in_path(&self) -> impl Iterator<Item = &str> {
+        let in_path = self.tenants.iter().filter(|(_, segment)| segment.is_some());
+        in_path.map(|(name, _)| &**name)
+    }
+
     /// Whether there is no rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -264,10 +270,10 @@ fn other_tenant(tenant: &Tenant, path: &Parameters<'_, '_>) -> Option<UnmetClaim
 // Equal texts are equal rules, but for the segments of their parameters.
 impl fmt::Debug for ClaimRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_path = self.tenants.iter().filter(|(_, segment)| segment.is_some());
+        let tenants = self.tenants_in_path();
         f.debug_list()
             .entries(self.iter())
-            .entries(in_path.map(|(name, _)| format!("{{{name}}} is the tenant")))
+            .entries(tenants.map(|name| format!("{{{name}}} is the tenant")))
             .finish()
     }
 }

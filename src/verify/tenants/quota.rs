@@ -97,6 +97,13 @@ mod tests {
         assert_eq!(take(99, 210), Err((false, Duration::from_secs(50))));
         assert_eq!(take(1, 259), Err((false, Duration::from_secs(1))));
         assert_eq!(take(99, 260), Ok(()));
-        assert_eq!(quota.0.len(), 1);
+        for number in 0..100_000 {
+            let at = start + Duration::from_secs(260);
+            let client = IpAddr::from(u32::to_be_bytes(number));
+            if quota.check(client, at).is_ok() {
+                quota.count(client, at);
+            }
+        }
+        assert_eq!(quota.0.len(), MAX_PER_ISSUER);
     }
 }

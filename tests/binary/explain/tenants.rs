@@ -110,6 +110,7 @@ fn text_names_the_tenant() {
     command.args(["explain", "GET", "/other/things", "--token", &token]);
     let report = text(&run_in(command, folder.path()).stdout);
     for line in [
+        "requires any valid token, of the tenant {tenant}\n".to_owned(),
         format!("issuer   corp: iss is \"{url}/acme\", of the tenant \"acme\"\n"),
         "rules    NO  {tenant} of the path is the tenant: not met, found another tenant\n".to_owned(),
         "Refused: claim_not_met\n  expected the tenant of the token as {tenant} of the path (see tenants), but found another\n"
