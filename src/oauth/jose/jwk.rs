@@ -441,6 +441,10 @@ fn coordinate(
     member: &'static str,
     length: usize,
 ) -> Result<Vec<u8>, JwkError> {
+    let bytes = bytes(key, member)?;
+    if bytes.len() == length {
+        return Ok(bytes);
+    }
     let number = unsigned(key, member)?;
     match length.checked_sub(number.len()) {
         Some(missing) if missing <= MAX_LEADING_ZEROS => {
