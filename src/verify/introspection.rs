@@ -123,10 +123,12 @@ pub(super) enum LocalVerification {
 }
 
 impl LocalVerification {
-    fn expires_at(&self) -> Option<UnixTime> {
+    /// What the token says of itself, if it is a JWT. A response may add to it, but not lift its
+    /// limits: its audience and its end.
+    fn jwt(&self) -> Option<&ActiveToken> {
         match self {
-            Self::Unsigned { jwt } => jwt.as_ref()?.expires_at(),
-            Self::Signed { token, .. } => token.expires_at(),
+            Self::Unsigned { jwt } => jwt.as_ref(),
+            Self::Signed { token, .. } => Some(token),
         }
     }
 }

@@ -103,7 +103,7 @@ enum NoTenant {
 }
 
 impl Tenants {
-    /// The tenants of the issuer with these settings. None has keys until [`start`](Self::start).
+    /// The tenants of the issuer with these settings. None has keys until `start`.
     #[must_use]
     pub fn new(
         settings: Arc<IssuerSettings>,

@@ -99,11 +99,13 @@ impl Introspection {
                 )
             }
         };
-        // The token's own `exp` limits it, whatever the server says.
-        let mut token = token.ending_by(local.expires_at());
-        if let LocalVerification::Unsigned { jwt: Some(jwt) } = &local {
-            token = token.limited_to_audience_of(jwt);
-        }
+        // The token's own `exp` and `aud` limit it, whatever the server says.
+        let token = match local.jwt() {
+            Some(jwt) => token
+                .ending_by(jwt.expires_at())
+                .limited_to_audience_of(jwt),
+            None => token,
+        };
         if let LocalVerification::Signed { signer, .. } = local {
             signers.push(signer);
         }

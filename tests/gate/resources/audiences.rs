@@ -215,25 +215,27 @@ fn introspected_jwt_must_not_name_another_audience_either() {
             "active": true, "aud": [ONE, "https://api.test"], "scope": "one.read two.read",
         }))
     });
-    let gateway = Gateway::start(&format!(
-        "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\naudience_required = false\n\
-         validation = \"introspection\"\n\
+    for validation in ["introspection", "jwks+introspection"] {
+        let gateway = Gateway::start(&format!(
+            "[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\naudience_required = false\n\
+         validation = \"{validation}\"\n\
          [issuers.corp.introspection]\nendpoint = \"http://{}/ask\"\nauthentication = \"none\"\n\
          [upstreams.up]\ntargets = \"http://{}\"\n{TWO}",
-        test_bed.issuer.url, server.address, test_bed.upstream.address
-    ));
-    for (audience, expected) in [
-        (Value::Null, [200, 401, 200]),
-        (json!([ONE, "https://api.test"]), [200, 401, 200]),
-        (json!(ONE), [200, 401, 401]),
-        (json!("https://api.test"), [401, 401, 200]),
-        (json!("https://other.test"), [401, 401, 401]),
-    ] {
-        let token = token_for(&test_bed, audience.clone());
-        for _ in 0..2 {
-            let found = ["/one", "/two/x", "/neither"]
-                .map(|path| harness::get(gateway.address, path, Some(&token)).status);
-            assert_eq!(found, expected, "{audience}");
+            test_bed.issuer.url, server.address, test_bed.upstream.address
+        ));
+        for (audience, expected) in [
+            (Value::Null, [200, 401, 200]),
+            (json!([ONE, "https://api.test"]), [200, 401, 200]),
+            (json!(ONE), [200, 401, 401]),
+            (json!("https://api.test"), [401, 401, 200]),
+            (json!("https://other.test"), [401, 401, 401]),
+        ] {
+            let token = token_for(&test_bed, audience.clone());
+            for _ in 0..2 {
+                let found = ["/one", "/two/x", "/neither"]
+                    .map(|path| harness::get(gateway.address, path, Some(&token)).status);
+                assert_eq!(found, expected, "{validation} {audience}");
+            }
         }
     }
 }
