@@ -4,8 +4,8 @@
 //! 2. Only two of them wait: the one that verifies the token, and the one that reads the message of
 //!    a request to an MCP server. The others are plain functions: a future for each of them
 //!    would make the state of every request larger.
-//! 3. A route in shadow mode forwards what it would refuse for lack of a good token. All other
-//!    refusals hold there as well.
+//! 3. A route in shadow mode forwards what it would refuse for lack of a good token, without looking
+//!    at the message of such a request. All other refusals hold there as well.
 //! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
 //!    of ours, and refuses the request.
 

@@ -68,6 +68,7 @@ impl McpPolicy {
         &'p self,
         method: &Method,
         headers: &HeaderMap,
+        has_body: bool,
     ) -> Result<Option<(usize, &'p OperationRule)>, McpFault> {
         let judge = || {
             let mirrored = MirroredHeaders::parse(headers)?;
@@ -75,6 +76,7 @@ impl McpPolicy {
                 return Err(McpError::RevisionWithoutHeaders(mirrored.revision));
             }
             if is_without_message(method) {
+                mirrored.expect_no_message(has_body)?;
                 return Ok(None);
             }
             let operation = mirrored.operation()?;
@@ -94,13 +96,9 @@ impl McpPolicy {
         body: &[u8],
     ) -> Result<Option<(usize, &'p OperationRule)>, McpFault> {
         if is_without_message(method) {
-            if !body.is_empty() {
-                return Err(McpFault::without_id(McpError::UnexpectedBody));
-            }
-            return match MirroredHeaders::parse(headers) {
-                Ok(_) => Ok(None),
-                Err(error) => Err(McpFault::without_id(error)),
-            };
+            let judged = MirroredHeaders::parse(headers)
+                .and_then(|mirrored| mirrored.expect_no_message(!body.is_empty()));
+            return judged.map(|()| None).map_err(McpFault::without_id);
         }
         check_head(method, headers)?;
         let message = Message::parse(body).map_err(|error| McpFault::without_id(error.into()))?;

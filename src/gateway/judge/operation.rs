@@ -1,5 +1,7 @@
 //! Judges the operation that a request asks an MCP server for.
 
+use http_body::Body as _;
+
 use super::{Flow, RequestContext, apply_body_rules};
 use crate::gateway::facts::{Facts, RequestHead};
 use crate::gateway::refusal::{OriginRule, Refusal};
@@ -36,7 +38,7 @@ pub(super) async fn judge_operation<'h>(
     let (method, headers) = (&head.parts.method, &head.parts.headers);
     let refuse = |fault: McpFault| Refusal::Mcp(Box::new(fault));
     let judged = match mcp.judged_by {
-        JudgedBy::Headers => mcp.judge_headers(method, headers),
+        JudgedBy::Headers => mcp.judge_headers(method, headers, !body.is_end_stream()),
         JudgedBy::Message => {
             check_head(method, headers).map_err(refuse)?;
             let message = read_message(context, head, body, facts).await?;

@@ -39,6 +39,7 @@ const REPEATED: &str = "expected one value, but found several";
 const MALFORMED: &str =
     "expected printable ASCII or =?base64?…?= with UTF-8 in it, but found something else";
 const MISSING: &str = "expected the header that this revision requires, but found none";
+const UNEXPECTED: &str = "expected none on a request without a message, but found one";
 const DIFFERENT: &str = "expected the value that the message has, but found another one";
 
 /// The mirrored headers of a request.
@@ -100,6 +101,19 @@ impl<'h> MirroredHeaders<'h> {
             message.name.as_deref(),
             is_required,
         )
+    }
+
+    /// Checks that a request whose method has no message asks for no operation in another way.
+    pub(super) fn expect_no_message(&self, has_body: bool) -> Result<(), McpError> {
+        if has_body {
+            Err(McpError::UnexpectedBody)
+        } else if self.method.is_some() {
+            Err(fault("Mcp-Method", UNEXPECTED))
+        } else if self.name.is_some() {
+            Err(fault("Mcp-Name", UNEXPECTED))
+        } else {
+            Ok(())
+        }
     }
 
     /// The operation that they name, where the message is not read.

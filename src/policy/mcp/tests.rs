@@ -110,7 +110,7 @@ fn methods_without_message_have_no_body() {
 fn headers_alone_are_judged_only_in_revisions_that_have_them() {
     let policy = policy(JudgedBy::Headers, &["tools/list", "tools/call"]);
     let judge = |method: Method, written: &[_]| {
-        let judged = policy.judge_headers(&method, &headers(written));
+        let judged = policy.judge_headers(&method, &headers(written), false);
         judged.map(|found| found.map(|(index, _)| index))
     };
     let call = ("mcp-method", "tools/call");

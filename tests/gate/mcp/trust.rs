@@ -70,6 +70,25 @@ fn missing_and_doubled_headers_are_a_header_mismatch() {
 }
 
 #[test]
+fn method_without_a_message_has_neither_a_body_nor_an_operation() {
+    let test_bed = test_bed();
+    for (path, method) in [("/trust", "DELETE"), ("/trust", "GET"), ("/mcp", "DELETE")] {
+        for (lines, body, expected) in [
+            ("", "", 200),
+            ("", "{}", 400),
+            ("Mcp-Method: tools/call\r\n", "", 400),
+            ("Mcp-Name: delete_all\r\n", "", 400),
+        ] {
+            let lines = format!("{NEW}{lines}");
+            let token = test_bed.token("mcp.use");
+            let request = post(path, &token, &lines, body).replacen("POST", method, 1);
+            let found = send(test_bed.address, request).status;
+            assert_eq!(found, expected, "{method} {path} {lines} {body}");
+        }
+    }
+}
+
+#[test]
 fn spelling_that_is_not_judged_does_not_reach_the_server() {
     let test_bed = test_bed();
     let lines = format!(
