@@ -1,6 +1,7 @@
-// The client of npm's @modelcontextprotocol/sdk. It knows the URL of the MCP server and nothing else.
+// The client of npm's @modelcontextprotocol/sdk, or of its successor @modelcontextprotocol/client. It knows the URL of the
+// MCP server and nothing else.
 //
-//     node client.mjs URL
+//     node client.mjs URL [client]
 //
 // Prints one line of JSON per event; ./run judges them. The SDK is loaded from the current folder.
 
@@ -8,10 +9,9 @@ import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
 const packages = createRequire(`${process.cwd()}/client.mjs`);
-const load = (path) => import(pathToFileURL(packages.resolve(`@modelcontextprotocol/sdk/${path}`)));
-const { Client } = await load("client/index.js");
-const { StreamableHTTPClientTransport } = await load("client/streamableHttp.js");
-const { UnauthorizedError } = await load("client/auth.js");
+const load = (name) => import(pathToFileURL(packages.resolve(`@modelcontextprotocol/${name}`)));
+const modules = process.argv[3] ? ["client"] : ["sdk/client/index.js", "sdk/client/streamableHttp.js", "sdk/client/auth.js"];
+const { Client, StreamableHTTPClientTransport, UnauthorizedError } = Object.assign({}, ...(await Promise.all(modules.map(load))));
 
 const url = new URL(process.argv[2]);
 const print = (event) => console.log(JSON.stringify(event));
@@ -51,7 +51,7 @@ class Application {
     });
     const target = new URL(pressed.headers.get("location"));
     print({ event: "redirected", state: target.searchParams.get("state"), iss: target.searchParams.get("iss") });
-    this.code = target.searchParams.get("code");
+    this.answer = [target.searchParams.get("code"), target.searchParams.get("iss")];
   }
 }
 
@@ -72,7 +72,7 @@ async function attempt(action) {
     if (!(error instanceof UnauthorizedError)) {
       throw error;
     }
-    await transport.finishAuth(application.code);
+    await transport.finishAuth(...application.answer);
     return await action();
   }
 }
