@@ -223,6 +223,10 @@ fn introspected_jwt_must_not_name_another_audience_either() {
          [upstreams.up]\ntargets = \"http://{}\"\n{TWO}",
             test_bed.issuer.url, server.address, test_bed.upstream.address
         ));
+        let token = token_for(&test_bed, Value::Null);
+        harness::eventually("the JWKS is fetched", || {
+            harness::get(gateway.address, "/one", Some(&token)).status == 200
+        });
         for (audience, expected) in [
             (Value::Null, [200, 401, 200]),
             (json!([ONE, "https://api.test"]), [200, 401, 200]),
