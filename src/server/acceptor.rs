@@ -9,32 +9,21 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::accepted::{Accepted, ListenerState};
 use super::clients::Clients;
 use super::closing::{close, close_unix};
-use super::connection::{ConnectionGuards, Identified, Origin, serve};
+use super::connection::Identified;
+use super::connection_balancer::ConnectionBalancer;
 use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::eviction::Evictors;
-use super::listen::Sharing;
-use super::tls::CurrentCertificates;
 use super::worker_state::WorkerState;
 use crate::client_limits::ClientAddress;
 use crate::clock::TICK;
-use crate::telemetry::Connections;
+use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::{ListeningSocket, Peer, accept_peer};
 
 /// How often an idle connection is evicted while a client waits for a permit.
 const EVICTION_INTERVAL: Duration = TICK;
-
-/// What the sockets of all workers at one address share.
-#[derive(Clone)]
-pub(super) struct ListenerState {
-    /// Its place among the listeners.
-    pub(super) index: usize,
-    /// Certificates for clients that speak TLS.
-    pub(super) certificates: Arc<CurrentCertificates>,
-    pub(super) sharing: Sharing,
-    pub(super) connections: Arc<Connections>,
-}
 
 /// Accepts the connections of one listener for one worker.
 pub(super) struct Acceptor {
@@ -43,6 +32,7 @@ pub(super) struct Acceptor {
     pub(super) limit: ConnectionLimit,
     pub(super) clients: Arc<Clients>,
     pub(super) evictors: Evictors,
+    pub(super) balancer: Rc<ConnectionBalancer>,
 }
 
 impl Acceptor {
@@ -73,10 +63,19 @@ impl Acceptor {
                 permit = self.permit() => Some(permit),
                 _ = &mut draining => None,
             };
-            let is_last = permit.is_none();
-            self.serve(socket, peer, permit, identified);
-            if is_last {
+            if permit.is_none() {
+                self.serve(socket, peer, permit, identified);
                 return;
+            }
+            match self.balancer.other_worker(self.worker.ticker.now()) {
+                None => self.serve(socket, peer, permit, identified),
+                Some(other) => {
+                    let accepted = self.accepted(socket, peer, permit, identified, other.count());
+                    // An error closes the connection.
+                    let _ = accepted
+                        .map_socket(TcpStream::into_std)
+                        .map(|accepted| other.hand_over(accepted));
+                }
             }
         }
     }
@@ -162,18 +161,26 @@ impl Acceptor {
         permit: Option<ConnectionPermit>,
         identified: Identified,
     ) {
-        let connections = Arc::clone(&self.listener.connections);
-        connections.accepted.count();
-        let guards = ConnectionGuards {
-            _permit: permit,
-            _gauge: connections.open.enter(),
-            connections,
-        };
-        let origin = Origin {
-            listener: self.listener.index,
-            tls: self.listener.certificates.current(),
+        let workload = self.balancer.count();
+        self.accepted(socket, peer, permit, identified, workload)
+            .serve(&self.worker);
+    }
+
+    fn accepted(
+        &self,
+        socket: TcpStream,
+        peer: Peer,
+        permit: Option<ConnectionPermit>,
+        identified: Identified,
+        workload: GaugeGuard,
+    ) -> Accepted<TcpStream> {
+        Accepted {
+            socket,
             peer,
-        };
-        serve(&self.worker, socket, identified, origin, guards);
+            identified,
+            listener: self.listener.clone(),
+            permit,
+            workload,
+        }
     }
 }

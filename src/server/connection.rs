@@ -225,6 +225,7 @@ struct OpenGuard {
 pub(super) struct ConnectionGuards {
     pub(super) _permit: Option<ConnectionPermit>,
     pub(super) _gauge: GaugeGuard,
+    pub(super) _workload: GaugeGuard,
     pub(super) connections: Arc<Connections>,
 }
 

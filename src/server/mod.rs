@@ -4,11 +4,13 @@
 //! connections to the upstreams. A Unix socket is shared by all workers. A request stays on the thread that accepted its connection.
 //! The locks that a request can meet are listed in the [crate's documentation](crate#locks).
 
+mod accepted;
 mod acceptor;
 mod bound_socket;
 mod clients;
 mod closing;
 mod connection;
+mod connection_balancer;
 mod connection_limit;
 mod descriptors;
 mod eviction;
@@ -44,8 +46,9 @@ pub use inherited::{InheritError, Inherited};
 pub use listen::{ListenError, Listeners, Sharing, listen, listen_or_inherit};
 pub use liveness::Liveness;
 
-use acceptor::ListenerState;
+use accepted::ListenerState;
 use clients::Clients;
+use connection_balancer::ConnectionBalancer;
 use connection_limit::ConnectionLimit;
 use eviction::Evictors;
 use socket_file::SocketFile;
@@ -209,12 +212,13 @@ impl Server {
         let (workers, socket_files) = listeners.into_workers();
         let liveness = Liveness::new(workers.len(), clock::now());
         let (evictors, evictions) = Evictors::new(workers.len());
+        let balancers = ConnectionBalancer::for_workers(workers.len(), clock::now());
         let clients = Clients::new();
         let workers = workers
             .into_iter()
-            .zip(evictions)
+            .zip(evictions.into_iter().zip(balancers))
             .enumerate()
-            .map(|(index, (sockets, evictions))| {
+            .map(|(index, (sockets, (evictions, (balancer, handed_over))))| {
                 let worker = Worker {
                     sockets: sockets
                         .into_iter()
@@ -228,6 +232,8 @@ impl Server {
                     clients: Arc::clone(&clients),
                     evictors: evictors.clone(),
                     evictions,
+                    balancer,
+                    handed_over,
                     heartbeat: liveness.heartbeat(index),
                     phase: phase.subscribe(),
                 };

@@ -9,9 +9,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::acceptor::{Acceptor, ListenerState};
+use super::accepted::ListenerState;
+use super::acceptor::Acceptor;
 use super::bound_socket::BoundSocket;
 use super::clients::Clients;
+use super::connection_balancer::{ConnectionBalancer, HandedOver, serve_handed_over};
 use super::connection_limit::ConnectionLimit;
 use super::eviction::{EvictionRequest, Evictors};
 use super::liveness::WorkerHeartbeat;
@@ -34,6 +36,9 @@ pub(super) struct Worker {
     pub(super) evictors: Evictors,
     /// Requests of all workers to evict a connection of this one.
     pub(super) evictions: UnboundedReceiver<EvictionRequest>,
+    pub(super) balancer: ConnectionBalancer,
+    /// Connections that other workers have accepted.
+    pub(super) handed_over: UnboundedReceiver<HandedOver>,
     pub(super) heartbeat: WorkerHeartbeat,
     pub(super) phase: watch::Receiver<Phase>,
 }
@@ -69,6 +74,8 @@ impl Worker {
             clients,
             evictors,
             evictions,
+            balancer,
+            handed_over,
             heartbeat,
             mut phase,
         } = self;
@@ -80,11 +87,7 @@ impl Worker {
             }
         };
         report(Ok(()));
-        let is_stopped = phase
-            .wait_for(|phase| *phase >= Phase::Serve)
-            .await
-            .is_err();
-        if is_stopped {
+        if !reaches_serve(&mut phase).await {
             return InFlight::default();
         }
         let ticker = Ticker::new(clock);
@@ -97,12 +100,11 @@ impl Worker {
         let heartbeat = Rc::new(heartbeat);
         spawn_ticker(&ticker, &gate, &heartbeat);
         let worker = Rc::new(WorkerState::new(gate, ticker, settings));
-        let evicting = Rc::clone(&worker);
-        tokio::task::spawn_local(async move {
-            evicting.connections.run(evictions, &evicting.ticker).await
-        });
+        spawn_evictions(&worker, evictions);
 
         let mut accepting = JoinSet::new();
+        accepting.spawn_local(serve_handed_over(Rc::clone(&worker), handed_over));
+        let balancer = Rc::new(balancer);
         for (socket, listener) in listeners {
             let acceptor = Acceptor {
                 listener,
@@ -110,9 +112,12 @@ impl Worker {
                 limit: limit.clone(),
                 clients: Arc::clone(&clients),
                 evictors: evictors.clone(),
+                balancer: Rc::clone(&balancer),
             };
             accepting.spawn_local(accept_until_drain(acceptor, socket, phase.clone()));
         }
+        // The accept loops hold the others: the last of them to end ends `serve_handed_over`.
+        drop(balancer);
         drain(&worker, &mut accepting, &mut phase).await;
         heartbeat.end();
         // Requests that are left end with the runtime.
@@ -163,6 +168,18 @@ fn with_runtime(
         .into_iter()
         .map(|(socket, listener)| Ok((socket.with_runtime()?, listener)))
         .collect()
+}
+
+// Whether all workers are ready. False if one is not, and the server gave up.
+async fn reaches_serve(phase: &mut watch::Receiver<Phase>) -> bool {
+    phase.wait_for(|phase| *phase >= Phase::Serve).await.is_ok()
+}
+
+fn spawn_evictions(worker: &Rc<WorkerState>, evictions: UnboundedReceiver<EvictionRequest>) {
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(
+        async move { worker.connections.run(evictions, &worker.ticker).await },
+    );
 }
 
 fn spawn_ticker(ticker: &Rc<Ticker>, gate: &Rc<Gate>, heartbeat: &Rc<WorkerHeartbeat>) {

@@ -15,6 +15,7 @@ mod certificates_as_keys;
 mod challenges;
 mod claim_rules;
 mod concurrency;
+mod connection_balancing;
 mod connection_limits;
 mod cors;
 mod egress_proxy;

@@ -42,7 +42,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it with a gateway.toml; `listen` and `workers` are added.
+    /// Starts it with a gateway.toml; `listen` is added, and one worker unless it says `workers`.
     pub fn start(toml: &str) -> Self {
         Self::start_altered(toml, |_| {})
     }
@@ -78,7 +78,7 @@ impl Gateway {
             .iter()
             .map(|listener| listener.address.value.clone())
             .collect();
-        let listeners = listen(&addresses, 1, false).expect("a free port");
+        let listeners = listen(&addresses, config.server.workers, false).expect("a free port");
         let bound = listeners.addresses().iter();
         let addresses: Vec<_> = bound.filter_map(ListenAddress::ip).collect();
         let admin_listener =
@@ -218,11 +218,13 @@ fn parsed(toml: &str, environment: Option<&Environment>) -> Result<(Config, Sour
     } else {
         "[server]\n"
     };
-    let toml = format!("{server}{toml}").replacen(
-        "[server]\n",
-        "[server]\nlisten = \"127.0.0.1:0\"\nworkers = 1\n",
-        1,
-    );
+    let workers = if toml.contains("\nworkers = ") {
+        ""
+    } else {
+        "workers = 1\n"
+    };
+    let added = format!("[server]\nlisten = \"127.0.0.1:0\"\n{workers}");
+    let toml = format!("{server}{toml}").replacen("[server]\n", &added, 1);
     match environment {
         Some(environment) => config::parse_with("gateway.toml", &toml, &|name| {
             environment.get(name).cloned()
