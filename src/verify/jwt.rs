@@ -6,19 +6,20 @@
 //! 3. A key that names its issuer verifies tokens with that `iss` only: Entra publishes the keys of all tenants together.
 //! 4. At most [`MAX_KEYS_TRIED`] keys are tried per token.
 //!
-//! `jsonwebtoken` only does the cryptography, and for ES512, which it lacks, `aws-lc-rs` itself. Its `decode` accepts claims of the wrong type, and its
-//! `from_jwk` ignores the use of a key.
+//! `jsonwebtoken` verifies with a shared secret, and signs. Its `decode` accepts claims of the wrong type, and its
+//! `from_jwk` ignores the use of a key. Public keys are parsed by [`PublicKey`].
+
+mod public_key;
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED, UnparsedPublicKey};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::{self, aws_lc};
 
 use crate::oauth::claims::Claims;
-use crate::oauth::jose::{Algorithm, CompactJws, Jwk, Jwks, KeyMaterial};
+use crate::oauth::jose::{Algorithm, CompactJws, Jwk, Jwks};
+
+use public_key::PublicKey;
 
 /// A signature costs up to a quarter of a millisecond to verify, and a forged token costs nothing to make.
 /// Some issuers publish a dozen keys and write no `kid` into their tokens.
@@ -58,7 +59,7 @@ pub enum Signer {
 #[derive(Debug)]
 struct PublishedKey {
     jwk: Arc<Jwk>,
-    prepared: DecodingKey,
+    public_key: PublicKey,
 }
 
 /// Why a signature is not accepted.
@@ -126,9 +127,8 @@ impl KeySet {
     /// Prepares the keys that an issuer publishes. HMAC among `allowed` has no effect: no published key fits it.
     #[must_use]
     pub fn new(jwks: &Jwks, allowed: &[Algorithm]) -> Self {
-        install_cryptography();
         let keys = jwks.keys.iter().map(|jwk| PublishedKey {
-            prepared: prepare(&jwk.material),
+            public_key: PublicKey::parse(jwk, allowed),
             jwk: Arc::new(jwk.clone()),
         });
         Self(Keys::Published {
@@ -178,7 +178,7 @@ impl KeySet {
             {
                 Err(SignatureError::AlgorithmNotAllowed)
             }
-            Keys::Shared { secret, .. } if is_signed_by(secret, token) => Ok(Signer::Shared),
+            Keys::Shared { secret, .. } if is_signed_with(secret, token) => Ok(Signer::Shared),
             Keys::Shared { .. } => Err(SignatureError::BadSignature),
             Keys::Published {
                 keys, named, bound, ..
@@ -238,7 +238,7 @@ impl KeySet {
 
 /// Makes aws-lc the cryptography of `jsonwebtoken` for this process. Idempotent.
 ///
-/// Every [`KeySet`] calls it. Code that signs tokens before there is one must call it itself.
+/// A [`KeySet`] with a shared secret calls it. Code that signs tokens must call it itself.
 pub fn install_cryptography() {
     // It fails if a provider is installed, which is this one.
     let _ = aws_lc::DEFAULT_PROVIDER.install_default();
@@ -289,7 +289,7 @@ fn try_keys<'k>(
 ) -> Option<Signer> {
     keys.filter(|key| key.jwk.fits(token.header().algorithm))
         .take(MAX_KEYS_TRIED)
-        .find(|key| is_signed_by(&key.prepared, token))
+        .find(|key| key.public_key.has_signed(token))
         .map(|key| Signer::Published(Arc::clone(&key.jwk)))
 }
 
@@ -306,47 +306,11 @@ fn none_of<'k>(
     }
 }
 
-// An error means an unusable key, such as a point that is not on its curve. It has signed nothing.
-fn is_signed_by(key: &DecodingKey, token: &CompactJws<'_>) -> bool {
-    is_signature_of(
-        token.signing_input().as_bytes(),
-        token.signature(),
-        key,
-        token.header().algorithm,
-    )
-}
-
-fn is_signature_of(
-    message: &[u8],
-    signature: &str,
-    key: &DecodingKey,
-    algorithm: Algorithm,
-) -> bool {
-    match to_jsonwebtoken(algorithm) {
-        Some(algorithm) => crypto::verify(signature, message, key, algorithm).unwrap_or(false),
-        None => is_es512_signature_of(message, signature, key),
-    }
-}
-
-#[cold]
-fn is_es512_signature_of(message: &[u8], signature: &str, key: &DecodingKey) -> bool {
-    let (Ok(point), Ok(signature)) = (key.try_get_as_bytes(), URL_SAFE_NO_PAD.decode(signature))
-    else {
-        return false;
-    };
-    UnparsedPublicKey::new(&ECDSA_P521_SHA512_FIXED, point)
-        .verify(message, &signature)
-        .is_ok()
-}
-
-fn prepare(material: &KeyMaterial) -> DecodingKey {
-    match material {
-        KeyMaterial::Rsa { modulus, exponent } => {
-            DecodingKey::from_rsa_raw_components(modulus, exponent)
-        }
-        KeyMaterial::Ec { point, .. } => DecodingKey::from_ec_der(point),
-        KeyMaterial::Ed25519 { x } => DecodingKey::from_ed_der(x),
-    }
+fn is_signed_with(secret: &DecodingKey, token: &CompactJws<'_>) -> bool {
+    to_jsonwebtoken(token.header().algorithm).is_some_and(|algorithm| {
+        let message = token.signing_input().as_bytes();
+        crypto::verify(token.signature(), message, secret, algorithm).unwrap_or(false)
+    })
 }
 
 /// `None` for ES512, which `jsonwebtoken` lacks.

