@@ -1,5 +1,6 @@
-"""What ./run and ./smuggling share: results, the built programs, and the SDK of npm."""
+"""What ./run and ./smuggling share: results, the built programs, and the packages of npm and PyPI."""
 
+import glob
 import os
 import shutil
 import subprocess
@@ -60,6 +61,44 @@ def sdk(installed):
         bed.installation([npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
         bed.mark(folder, *files)
     return node, folder
+
+
+def node_22(folder):
+    nodes = glob.glob(f"{folder}/node_modules/node-linux-*/bin/node")
+    if not nodes:
+        raise bed.Missing("npm has no node 22 for this machine")
+    return nodes[0]
+
+
+def python(installed):
+    """The Python with the packages of PyPI's mcp, and its folder."""
+    return _python(os.path.join(installed, "python"), "requirements.txt")
+
+
+def fastmcp(installed):
+    """Likewise with PyPI's fastmcp."""
+    return _python(os.path.join(installed, "fastmcp"), "fastmcp-requirements.txt")
+
+
+def _python(folder, requirements):
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    return bed.python_environment(folder, os.path.join(HERE, requirements)), folder
+
+
+# MCP servers by the names of their packages.
+SERVERS = ["rmcp", "typescript", "python", "fastmcp"]
+
+
+def server_command(name, programs, installed, port):
+    """The command that starts an MCP server. It prints its URL."""
+    if name == "rmcp":
+        return [f"{programs}/mcp-server-example", f"127.0.0.1:{port}"]
+    if name == "typescript":
+        node, folder = sdk(installed)
+        return ["sh", "-c", f'cd "{folder}" && exec "{node}" "{HERE}/typescript_server.mjs"']
+    interpreter, _ = {"python": python, "fastmcp": fastmcp}[name](installed)
+    package = {"python": "mcp", "fastmcp": "fastmcp"}[name]
+    return [interpreter, os.path.join(HERE, "python_server.py"), package, str(port)]
 
 
 def start_gateway(processes, program, ports, folder, addition=""):

@@ -1,14 +1,14 @@
 // The server of npm's @modelcontextprotocol/sdk, with Express, as the SDK's documentation shows it: without sessions.
 //
-//     node server.mjs
+//     node typescript_server.mjs
 //
-// Prints its URL. GET /seen tells which operations its parser found and which tools ran; ./smuggling judges them.
+// Prints its URL. GET /seen says which operations its parser found and which tools ran; ./smuggling judges them.
 // The SDK is loaded from the current folder.
 
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const packages = createRequire(`${process.cwd()}/server.mjs`);
+const packages = createRequire(`${process.cwd()}/typescript_server.mjs`);
 const load = (name) => import(pathToFileURL(packages.resolve(name)));
 const { McpServer } = await load("@modelcontextprotocol/sdk/server/mcp.js");
 const { StreamableHTTPServerTransport } = await load("@modelcontextprotocol/sdk/server/streamableHttp.js");
@@ -18,12 +18,15 @@ const operations = {};
 const tools = {};
 const count = (counts, name) => (counts[name] = (counts[name] ?? 0) + 1);
 
+const text = "Notes are kept in memory.";
+const texts = { read_note: text, delete_note: `deleted: ${text}`, rename_note: "renamed" };
+
 function notes() {
   const server = new McpServer({ name: "notes", version: "1" });
-  for (const name of ["read_note", "delete_note", "rename_note"]) {
+  for (const name of Object.keys(texts)) {
     server.registerTool(name, { description: name }, () => {
       count(tools, name);
-      return { content: [{ type: "text", text: name }] };
+      return { content: [{ type: "text", text: texts[name] }] };
     });
   }
   return server;
