@@ -61,24 +61,12 @@ pub enum Denial {
     UnusableParameter(#[from] UnusableParameter),
 }
 
-/// Decides whether a request may pass; `token` is `None` if the request has none.
+/// Decides whether a request may pass; `token` is `None` if the request has none. `operation` holds
+/// the scopes that it requires in addition to those of the route, if an MCP server is behind it.
 ///
 /// # Errors
 /// See [`Denial`].
 pub fn decide(
-    found: &MatchedRoute<'_, '_>,
-    token: Option<&ActiveToken>,
-    now: UnixTime,
-) -> Result<Permit, Denial> {
-    decide_operation(found, None, token, now)
-}
-
-/// Decides whether a request for an operation may pass, which requires these scopes in addition to
-/// those of the route.
-///
-/// # Errors
-/// See [`Denial`].
-pub fn decide_operation(
     found: &MatchedRoute<'_, '_>,
     operation: Option<&ScopeRequirement>,
     token: Option<&ActiveToken>,

@@ -77,7 +77,7 @@ fn on<T>(route: Route, path: &str, ask: impl FnOnce(&MatchedRoute<'_, '_>) -> T)
 
 fn decided(route: Route, path: &str, token: Option<ActiveToken>) -> Result<(), Denial> {
     on(route, path, |found| {
-        decide(found, token.as_ref(), UnixTime::from_seconds(0))
+        decide(found, None, token.as_ref(), UnixTime::from_seconds(0))
             .map(|permit| assert_eq!(permit.route(), 0))
     })
 }
@@ -205,7 +205,13 @@ fn needed_scope_has_the_parameters_of_the_request() {
 #[test]
 fn permit_names_its_route() {
     let route = on(requiring(&["a"]), "/apps/x", |found| {
-        decide(found, Some(&token("corp", "a")), UnixTime::from_seconds(0)).map(|p| p.route())
+        decide(
+            found,
+            None,
+            Some(&token("corp", "a")),
+            UnixTime::from_seconds(0),
+        )
+        .map(|p| p.route())
     });
     assert_eq!(route, Ok(0));
 }
@@ -214,6 +220,13 @@ fn permit_names_its_route() {
 fn operation_requires_its_own_scopes_beside_those_of_the_route() {
     let path = RoutePattern::parse("/apps/{app}").expect("a route's path");
     let operation = ScopeRequirement::parse("mcp.use tools.{app}", &path).expect("scopes");
+    let decided = |route: Route, path: &str, scopes: &str| {
+        on(route, path, |found| {
+            let token = token("corp", scopes);
+            let now = UnixTime::from_seconds(0);
+            decide(found, Some(&operation), Some(&token), now).map(drop)
+        })
+    };
     for (scopes, expected) in [
         ("mcp.use app.a tools.a", Ok(())),
         ("mcp.use app.a", insufficient("app.a mcp.use tools.a")),
@@ -224,37 +237,12 @@ fn operation_requires_its_own_scopes_beside_those_of_the_route() {
         ),
         ("", insufficient("app.a mcp.use tools.a")),
     ] {
-        let token = token("corp", scopes);
-        let decided = on(requiring(&["app.{app} mcp.use"]), "/apps/a", |found| {
-            decide_operation(
-                found,
-                Some(&operation),
-                Some(&token),
-                UnixTime::from_seconds(0),
-            )
-            .map(drop)
-        });
+        let decided = decided(requiring(&["app.{app} mcp.use"]), "/apps/a", scopes);
         assert_eq!(decided, expected, "{scopes}");
     }
-    let token = token("corp", "tools.a mcp.use");
-    let decided = on(requiring(&[]), "/apps/a", |found| {
-        decide_operation(
-            found,
-            Some(&operation),
-            Some(&token),
-            UnixTime::from_seconds(0),
-        )
-        .map(drop)
-    });
-    assert_eq!(decided, Ok(()));
-    let decided = on(requiring(&[]), "/apps/a*", |found| {
-        decide_operation(
-            found,
-            Some(&operation),
-            Some(&token),
-            UnixTime::from_seconds(0),
-        )
-        .map(drop)
-    });
+    let of_operation = "tools.a mcp.use";
+    let of_any_token = decided(requiring(&[]), "/apps/a", of_operation);
+    assert_eq!(of_any_token, Ok(()));
+    let decided = decided(requiring(&[]), "/apps/a*", of_operation);
     assert!(matches!(decided, Err(Denial::UnusableParameter(_))));
 }
