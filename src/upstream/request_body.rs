@@ -1,9 +1,9 @@
 //! The body of a request: each frame is forwarded as it arrives, within the idle timeout.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,14 +25,8 @@ struct Watched {
     incoming: IncomingBody,
     progress: Rc<RequestBodyProgress>,
     reserved: Arc<ReservedHeaders>,
-    peeked: Option<Box<Peeked>>,
-}
-
-/// What was read of a body before it is forwarded.
-#[derive(Default)]
-struct Peeked {
-    frames: VecDeque<Frame<Bytes>>,
-    is_whole: bool,
+    /// What remains of a body that was read whole before it is forwarded. Few are, so it is boxed.
+    whole: Option<Box<Bytes>>,
 }
 
 /// How much of a request body has arrived, and how it failed. The exchange and the response read
@@ -124,7 +118,7 @@ impl RequestBody {
             incoming,
             progress: Rc::new(progress),
             reserved: Arc::clone(reserved),
-            peeked: None,
+            whole: None,
         }))
     }
 
@@ -157,11 +151,7 @@ impl RequestBody {
         }
         let whole = whole.freeze();
         if let Some(watched) = &mut self.0 {
-            let frames = (!whole.is_empty()).then(|| Frame::data(whole.clone()));
-            watched.peeked = Some(Box::new(Peeked {
-                frames: frames.into_iter().collect(),
-                is_whole: true,
-            }));
+            watched.whole = Some(Box::new(whole.clone()));
         }
         Ok(whole)
     }
@@ -184,8 +174,8 @@ impl RequestBody {
     /// What was not read of it.
     #[must_use]
     pub fn into_unread(mut self) -> Self {
-        if let Some(peeked) = self.0.as_mut().and_then(|watched| watched.peeked.as_mut()) {
-            peeked.frames.clear();
+        if let Some(whole) = self.0.as_mut().and_then(|watched| watched.whole.as_mut()) {
+            whole.clear();
         }
         self
     }
@@ -193,21 +183,14 @@ impl RequestBody {
     /// Its length, if it was read whole.
     #[must_use]
     pub fn whole_length(&self) -> Option<u64> {
-        let peeked = self.0.as_ref()?.peeked.as_ref()?;
-        peeked.is_whole.then(|| peeked.length())
+        let whole = self.0.as_ref()?.whole.as_ref()?;
+        Some(whole.len() as u64)
     }
 
     /// Its progress; `None` for a request without a body.
     #[must_use]
     pub fn progress(&self) -> Option<Rc<RequestBodyProgress>> {
         self.0.as_ref().map(|watched| Rc::clone(&watched.progress))
-    }
-}
-
-impl Peeked {
-    fn length(&self) -> u64 {
-        let data = self.frames.iter().filter_map(Frame::data_ref);
-        data.map(|data| data.len() as u64).sum()
     }
 }
 
@@ -284,17 +267,14 @@ impl Body for RequestBody {
             incoming,
             progress,
             reserved,
-            peeked,
+            whole,
         }) = &mut self.get_mut().0
         else {
             return Poll::Ready(None);
         };
-        if let Some(peeked) = peeked {
-            let frame = peeked.frames.pop_front();
-            if frame.is_some() || peeked.is_whole {
-                // What the route reserves may have become known after they were read.
-                return Poll::Ready(frame.map(|frame| Ok(without_reserved(frame, reserved))));
-            }
+        if let Some(whole) = whole {
+            let data = mem::take(&mut **whole);
+            return Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))));
         }
         if let Some(RequestBodyFault::TooLarge(too_large)) = progress.fault.get() {
             return Poll::Ready(Some(Err(too_large.into())));
@@ -332,11 +312,9 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|watched| {
-            let peeked = watched.peeked.as_ref();
-            let is_read = peeked.is_some_and(|peeked| peeked.is_whole);
-            peeked.is_none_or(|peeked| peeked.frames.is_empty())
-                && (is_read || watched.incoming.is_end_stream())
+        self.0.as_ref().is_none_or(|watched| match &watched.whole {
+            Some(whole) => whole.is_empty(),
+            None => watched.incoming.is_end_stream(),
         })
     }
 
@@ -344,18 +322,10 @@ impl Body for RequestBody {
         let Some(watched) = &self.0 else {
             return SizeHint::with_exact(0);
         };
-        let mut hint = watched.incoming.size_hint();
-        if let Some(peeked) = &watched.peeked {
-            let length = peeked.length();
-            if peeked.is_whole {
-                return SizeHint::with_exact(length);
-            }
-            if let Some(upper) = hint.upper() {
-                hint.set_upper(upper + length);
-            }
-            hint.set_lower(hint.lower() + length);
+        match &watched.whole {
+            Some(whole) => SizeHint::with_exact(whole.len() as u64),
+            None => watched.incoming.size_hint(),
         }
-        hint
     }
 }
 
