@@ -1,5 +1,6 @@
 //! Which origins may use a route from a script of a page (Fetch standard, "CORS protocol").
 
+use http::Method;
 use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -218,6 +219,15 @@ impl AllowedHeaders {
         }
         Ok(Self::Listed(joined(&listed)))
     }
+}
+
+/// Whether a request asks, before another one, what a page of some origin may send (Fetch standard,
+/// "CORS-preflight request").
+#[must_use]
+pub fn is_preflight(method: &Method, request: &HeaderMap) -> bool {
+    *method == Method::OPTIONS
+        && request.contains_key(header::ORIGIN)
+        && request.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The origin of a request; none if it has none, or several.

@@ -42,11 +42,7 @@ impl CorsFinding {
         source: &Source,
     ) -> Option<Self> {
         let Some(preflight) = preflight else {
-            let is_preflight = request.method == http::Method::OPTIONS
-                && request.headers.contains_key(header::ORIGIN)
-                && request
-                    .headers
-                    .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+            let is_preflight = cors::is_preflight(&request.method, &request.headers);
             return is_preflight.then_some(Self::NoTable);
         };
         let own =

@@ -1,12 +1,13 @@
 //! Responds with the metadata of a resource, which needs no token (RFC 9728 §3).
 
 use http::Method;
-use http::header::{self, HeaderValue};
+use http::header::HeaderValue;
 
 use super::{Flow, RequestContext};
 use crate::gateway::facts::{Facts, RequestHead};
 use crate::gateway::refusal::Refusal;
 use crate::gateway::resource_metadata::{METHODS, respond_to_preflight};
+use crate::policy::cors;
 
 /// Responds before any route is found: a route that takes every path must not hide the metadata.
 pub(super) fn answer_metadata<'h>(
@@ -24,10 +25,7 @@ pub(super) fn answer_metadata<'h>(
         return Ok(Flow::Continue);
     };
     let (method, headers) = (&head.parts.method, &head.parts.headers);
-    let is_preflight = *method == Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let response = if is_preflight {
+    let response = if cors::is_preflight(method, headers) {
         respond_to_preflight()
     } else if matches!(*method, Method::GET | Method::HEAD) {
         document.respond(method, headers)

@@ -40,11 +40,11 @@ impl<'s> Preflight<'s> {
         host: &str,
         path: &NormalPath<'_>,
     ) -> Option<Self> {
-        let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
-        let method = Method::from_bytes(requested.as_bytes()).ok()?;
-        if parts.method != Method::OPTIONS || !parts.headers.contains_key(header::ORIGIN) {
+        if !cors::is_preflight(&parts.method, &parts.headers) {
             return None;
         }
+        let requested = parts.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD)?;
+        let method = Method::from_bytes(requested.as_bytes()).ok()?;
         let route = match snapshot.routes.find(host, path, &method) {
             Ok(MatchedRoute { index, .. }) | Err(NoRoute::MethodNotAllowed { of: index, .. }) => {
                 Some(index)
@@ -75,13 +75,7 @@ pub(super) fn answer_preflight<'h>(
 ) -> Result<Flow, Refusal> {
     let snapshot: &'h Snapshot = context.snapshot;
     let parts = head.parts;
-    if !snapshot.has_cors || parts.method != Method::OPTIONS {
-        return Ok(Flow::Continue);
-    }
-    if !parts
-        .headers
-        .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-    {
+    if !snapshot.has_cors || !cors::is_preflight(&parts.method, &parts.headers) {
         return Ok(Flow::Continue);
     }
     let (Some(host), Some(path)) = (facts.host, facts.path) else {

@@ -6,6 +6,8 @@
 use http::HeaderMap;
 use http::header::{self, HeaderValue};
 
+use crate::policy::cors::only_value;
+
 /// What is wrong with the labels of a body: 415.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MediaTypeError {
@@ -24,10 +26,9 @@ pub(super) fn check(headers: &HeaderMap) -> Result<(), MediaTypeError> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(MediaTypeError::Encoding);
     }
-    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    match (types.next().map(HeaderValue::to_str), types.next()) {
-        (Some(Ok(found)), None) if is_json(found) => Ok(()),
-        _ => Err(MediaTypeError::Type),
+    match only_value(headers, &header::CONTENT_TYPE).map(HeaderValue::to_str) {
+        Some(Ok(found)) if is_json(found) => Ok(()),
+        Some(_) | None => Err(MediaTypeError::Type),
     }
 }
 
