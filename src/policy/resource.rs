@@ -13,6 +13,8 @@ use crate::oauth::claims::{ActiveToken, ClaimsError};
 pub struct Resource {
     /// Its identifier.
     pub url: Box<str>,
+    /// Its scheme, host and port.
+    pub origin: Box<str>,
     /// The accepted audiences.
     pub audiences: Vec<String>,
     /// Where its metadata is (RFC 9728 §3.1).
@@ -65,6 +67,7 @@ impl Resource {
         let suffix = if path == "/" { "" } else { path };
         Ok(Self {
             url: identifier.into(),
+            origin: origin.into(),
             audiences,
             metadata_url: format!("{origin}{WELL_KNOWN}{suffix}").into(),
             host: normal_host(host)?.into(),

@@ -120,7 +120,8 @@ impl Tenants {
             quota_log: Throttle::new(QUOTA_LOG_INTERVAL),
             control_plane: OnceLock::new(),
         };
-        if let Some(AcceptedTenants::Listed(names)) = tenants.accepted() {
+        let accepted = tenants.templates().map(|templates| &templates.accepted);
+        if let Some(AcceptedTenants::Listed(names)) = accepted {
             let mut state = lock(&tenants.state);
             for name in names {
                 let issuer = tenants.issuer_of(name);
@@ -162,13 +163,8 @@ impl Tenants {
 
     /// The templates, if every tenant is accepted.
     fn any_of(&self) -> Option<&[TenantTemplate]> {
-        match &self.settings.tenancy {
-            Tenancy::Template(TenantTemplates {
-                issuers,
-                accepted: AcceptedTenants::Any,
-            }) => Some(issuers),
-            Tenancy::Single | Tenancy::Template(_) | Tenancy::Tenant(_) => None,
-        }
+        let templates = self.templates().filter(|_| !self.is_listed());
+        templates.map(|templates| &*templates.issuers)
     }
 
     /// Fetches keys on the current runtime from now on: those of known tenants at once.
@@ -221,23 +217,21 @@ impl Tenants {
         rings.map(Arc::downgrade).collect()
     }
 
-    fn accepted(&self) -> Option<&AcceptedTenants> {
+    fn templates(&self) -> Option<&TenantTemplates> {
         match &self.settings.tenancy {
-            Tenancy::Template(templates) => Some(&templates.accepted),
+            Tenancy::Template(templates) => Some(templates),
             Tenancy::Single | Tenancy::Tenant(_) => None,
         }
     }
 
     fn is_listed(&self) -> bool {
-        matches!(self.accepted(), Some(AcceptedTenants::Listed(_)))
+        self.templates()
+            .is_some_and(|templates| matches!(templates.accepted, AcceptedTenants::Listed(_)))
     }
 
     /// The accepted tenant that `iss` names. Not verified.
     pub(super) fn tenant_of(&self, iss: &str) -> Option<TenantName> {
-        match &self.settings.tenancy {
-            Tenancy::Template(templates) => templates.tenant_of(iss),
-            Tenancy::Single | Tenancy::Tenant(_) => None,
-        }
+        self.templates()?.tenant_of(iss)
     }
 
     /// A tenant of this name, which nothing else knows of.
@@ -255,13 +249,8 @@ impl Tenants {
     /// The tenant as it is now: for `explain`, and for checks before any fetch. One that is neither
     /// known nor on trial has no keys.
     pub(super) fn examine(&self, name: &TenantName) -> Option<TenantIssuer> {
-        let known = self
-            .known(name)
-            .or_else(|| match lock(&self.state).on_trial.get(name)? {
-                Trial::Open(issuer, _) => Some(issuer.clone()),
-                Trial::Failed(..) => None,
-            });
-        known.or_else(|| self.issuer_of(name))
+        let found = lock(&self.state).find(name).cloned();
+        found.or_else(|| self.issuer_of(name))
     }
 
     /// Whether it is neither known nor on trial.
@@ -278,12 +267,7 @@ impl Tenants {
     pub(super) fn keys_of(&self, settings: &Arc<IssuerSettings>) -> Option<IssuerKeys> {
         let name = settings.tenant_name()?;
         let state = lock(&self.state);
-        let known = state.known.get(name).map(|(_, issuer)| issuer);
-        let on_trial = || match state.on_trial.get(name)? {
-            Trial::Open(issuer, _) => Some(issuer),
-            Trial::Failed(..) => None,
-        };
-        let issuer = known.or_else(on_trial)?;
+        let issuer = state.find(name)?;
         Arc::ptr_eq(&issuer.settings, settings).then(|| issuer.keys.clone())
     }
 
@@ -456,11 +440,8 @@ impl Tenants {
     fn refuse(&self, name: &TenantName, failure: NoTenant, retry_after: Duration) -> VerifyError {
         match failure {
             NoTenant::Absent(why) => {
-                let issuers = match &self.settings.tenancy {
-                    Tenancy::Template(templates) => templates.issuers.first(),
-                    Tenancy::Single | Tenancy::Tenant(_) => None,
-                };
-                let template = issuers.map(ToString::to_string).unwrap_or_default();
+                let template = self.templates().and_then(|all| all.issuers.first());
+                let template = template.map(ToString::to_string).unwrap_or_default();
                 invalid(
                     "unknown_issuer",
                     format!(
@@ -544,6 +525,14 @@ impl NoTenant {
 }
 
 impl State {
+    /// The tenant of this name, if it is known, or on trial and not yet refused.
+    fn find(&self, name: &TenantName) -> Option<&TenantIssuer> {
+        match self.known.get(name) {
+            Some((_, issuer)) => Some(issuer),
+            None => self.on_trial.get(name)?.issuer(),
+        }
+    }
+
     /// Makes room for one more tenant on trial.
     fn make_room(&mut self, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
         self.quota.check(client, now)?;

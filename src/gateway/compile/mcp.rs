@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use url::Url;
-
 use super::cors;
 use super::scopes::scope_requirement;
 use crate::config::{self, Access, Config, Fault, SizeLimit, Spanned};
@@ -57,11 +55,8 @@ pub(super) fn accept_pages_of_resources(
         else {
             continue;
         };
-        if let Ok(url) = Url::parse(&resource.url) {
-            let origin = url.origin().ascii_serialization();
-            let own = OriginList::parse([origin.as_str()].into_iter());
-            Arc::make_mut(mcp).origins = own.unwrap_or_default();
-        }
+        let own = OriginList::parse([&*resource.origin].into_iter());
+        Arc::make_mut(mcp).origins = own.unwrap_or_default();
     }
 }
 
@@ -102,13 +97,10 @@ fn rules(
                 .map_err(|fault| faults.push(*fault))
                 .ok()
         });
-        let any_name = [None];
-        let names = tool.name.iter().map(|name| Some(name.value.as_str()));
-        let names: Vec<_> = if tool.name.is_empty() {
-            any_name.to_vec()
-        } else {
-            names.collect()
-        };
+        let mut names: Vec<_> = tool.name.iter().map(|name| Some(&*name.value)).collect();
+        if names.is_empty() {
+            names.push(None);
+        }
         for method in &tool.method {
             rules.extend(names.iter().map(|name| OperationRule {
                 label: Arc::new(OperationLabel {

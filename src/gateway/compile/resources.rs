@@ -13,6 +13,7 @@ use crate::config::{self, Audience, Config, Fault, Spanned, Tenants};
 use crate::gateway::resource_metadata::{ResourceDocument, ResourceDocuments};
 use crate::gateway::snapshot::Declaration;
 use crate::oauth::scope::check_scope_token;
+use crate::oauth::tenant::{TenantName, TenantTemplate};
 use crate::policy::path::NormalPath;
 use crate::policy::requirement::Requirement;
 use crate::policy::resource::Resource;
@@ -274,18 +275,16 @@ fn authorization_servers(config: &Config, below: &[&Route]) -> Vec<String> {
 }
 
 fn identifiers(issuer: &config::Issuer) -> Vec<String> {
-    let Some(identifier) = issuer.issuer.first().map(|iss| iss.value.as_str()) else {
+    let Some(identifier) = issuer.issuer.first().map(|iss| &iss.value) else {
         return Vec::new();
     };
-    let parameter = identifier
-        .split_once('{')
-        .and_then(|(before, rest)| Some((before, rest.split_once('}')?.1)));
-    match (&issuer.tenants, parameter) {
-        (Some(Tenants::Listed(names)), Some((before, after))) => names
+    match (&issuer.tenants, TenantTemplate::parse(identifier)) {
+        (Some(Tenants::Listed(names)), Ok(Some(template))) => names
             .iter()
-            .map(|name| format!("{before}{}{after}", name.value))
+            .filter_map(|name| TenantName::parse(&name.value).ok())
+            .map(|name| template.filled(&name))
             .collect(),
-        (Some(Tenants::Listed(_) | Tenants::Any(_)) | None, _) => vec![identifier.to_owned()],
+        (Some(Tenants::Listed(_) | Tenants::Any(_)) | None, _) => vec![identifier.clone()],
     }
 }
 
