@@ -53,14 +53,25 @@ def sdk(installed):
     if subprocess.run([node, "--eval", IS_NEW_ENOUGH]).returncode:
         raise bed.Missing("node is older than 20")
     folder = os.path.join(installed, "typescript")
-    files = [os.path.join(HERE, name) for name in ["package.json", "package-lock.json"]]
+    _npm(npm, folder, HERE)
+    return node, folder
+
+
+def inspector(installed):
+    """Installs the inspector of npm, apart from the SDK, of which it has another version. Returns its folder."""
+    folder = os.path.join(installed, "inspector")
+    _npm(bed.tool("npm", "node 20 or later"), folder, os.path.join(HERE, "inspector"))
+    return folder
+
+
+def _npm(npm, folder, source):
+    files = [os.path.join(source, name) for name in ["package.json", "package-lock.json"]]
     if not bed.is_current(folder, *files):
         for file in files:
             shutil.copy(file, folder)
         # The lock file pins every package with its checksum. No script of a package runs.
         bed.installation([npm, "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund"], folder)
         bed.mark(folder, *files)
-    return node, folder
 
 
 def node_22(folder):
