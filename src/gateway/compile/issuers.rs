@@ -162,17 +162,24 @@ fn duplicate_issuers(
     };
     let mut faults = Vec::new();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
-    for (index, issuer) in accepted.iter().enumerate() {
+    let templates = |issuer: &&config::Issuer| tenants::templates(issuer).ok().flatten();
+    let templates: Vec<_> = accepted.iter().map(templates).collect();
+    for (index, (issuer, own)) in accepted.iter().zip(&templates).enumerate() {
         let name = &issuer.name.value;
         for iss in issuer.issuer.iter().filter(|_| issuer.tenants.is_none()) {
             if let Some(other) = owners.insert(&iss.value, name) {
                 faults.push(fault(&iss.value, other, name));
             }
         }
-        for other in &accepted[..index] {
-            if let Some(iss) = tenants::shared_iss(other, issuer) {
-                faults.push(fault(&iss, &other.name.value, name));
-            }
+        for (other, of_other) in accepted.iter().zip(&templates).take(index) {
+            let shared = match (of_other, own) {
+                // The names themselves, as above.
+                (None, None) => None,
+                (Some(templates), None) => tenants::literal_tenant(templates, issuer),
+                (None, Some(templates)) => tenants::literal_tenant(templates, other),
+                (Some(of_other), Some(own)) => tenants::shared_iss(of_other, own),
+            };
+            faults.extend(shared.map(|iss| fault(&iss, &other.name.value, name)));
         }
     }
     faults

@@ -80,29 +80,19 @@ pub(super) fn parameters_of_route(
     parameters
 }
 
-/// An `iss` that both issuers accept, if there is one.
-pub(super) fn shared_iss(one: &config::Issuer, other: &config::Issuer) -> Option<String> {
-    let templates = |issuer| templates(issuer).ok().flatten();
-    match (templates(one), templates(other)) {
-        (None, None) => {
-            let mut names = one.issuer.iter().map(|iss| &iss.value);
-            let is_shared = |name: &&String| other.issuer.iter().any(|iss| iss.value == **name);
-            names.find(is_shared).cloned()
-        }
-        (Some(templates), None) => literal_of(&templates, other),
-        (None, Some(templates)) => literal_of(&templates, one),
-        (Some(one), Some(other)) => shared_url(&one, &other),
-    }
-}
-
-fn literal_of(templates: &TenantTemplates, literal: &config::Issuer) -> Option<String> {
-    let mut names = literal.issuer.iter().map(|iss| &iss.value);
+/// A name of an issuer without tenants that is also the `iss` of a tenant, if there is one.
+pub(super) fn literal_tenant(
+    templates: &TenantTemplates,
+    issuer: &config::Issuer,
+) -> Option<String> {
+    let mut names = issuer.issuer.iter().map(|iss| &iss.value);
     names
         .find(|iss| templates.tenant_of(iss).is_some())
         .cloned()
 }
 
-fn shared_url(one: &TenantTemplates, other: &TenantTemplates) -> Option<String> {
+/// An `iss` of a tenant of both, if there is one.
+pub(super) fn shared_iss(one: &TenantTemplates, other: &TenantTemplates) -> Option<String> {
     let pairs = one.issuers.iter().flat_map(|template| {
         let others = other.issuers.iter();
         others.map(move |other| (template, other))

@@ -159,6 +159,19 @@ fn issuers_of_one_route_share_no_tenant() {
 }
 
 #[test]
+fn name_of_several_issuers_of_a_route_is_reported_once_for_each_further_one() {
+    let same = |name: &str| issuer(name, "issuer = \"https://id.test\"");
+    let found = faults_of(&format!("{}{}{}{REST}", same("a"), same("b"), same("c")));
+    let expected = [("a", "b"), ("b", "c")].map(|(one, other)| {
+        format!(
+            "routes[0].path: expected issuers that go by different names, but found \
+             \"https://id.test\" for both {one:?} and {other:?}"
+        )
+    });
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn rules_use_the_parameter_of_tenants_and_no_other() {
     let claims = |value: &str| format!("claims = [{{ claim = \"tid\", is = \"{value}\" }}]");
     let any = format!("{LOGIN}\ntenants = \"any\"");
