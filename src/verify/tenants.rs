@@ -14,19 +14,20 @@
 //! 5. Known tenants stay known when a reload changes the issuer. Their keys are fetched again.
 //! 6. A cached token belongs to the settings of its tenant. It ends when the tenant is dropped.
 //!
-//! - `quota`: how many tenants may be new; `keys`: where the keys of a tenant are
+//! - `state`: which tenants are known and on trial; `quota`: how many may be new; `keys`: where the
+//!   keys of a tenant are
 
 mod keys;
 mod quota;
+mod state;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use super::error::{OVERLOAD_RETRY_AFTER, RETRY_AFTER, VerifyError, invalid};
+use super::error::{RETRY_AFTER, VerifyError, invalid};
 use super::issuer_keys::IssuerKeys;
 use super::key_ring::KeyRing;
 use super::report::KeysReport;
@@ -36,13 +37,13 @@ use crate::oauth::UnixTime;
 use crate::oauth::tenant::{TenantName, TenantTemplate};
 use crate::sync::lock;
 use crate::telemetry::Throttle;
-use quota::{Exceeded, Quota};
+use quota::Exceeded;
+use state::{NoTenant, State, Trial};
+
+pub(super) use state::TenantIssuer;
 
 pub use keys::{PublishedTenantKeys, TenantKeys, TenantKeysPlace};
 
-/// Tenants without a verified token that are remembered. With the quota of a minute and the default
-/// cooldown there are at most 150.
-const MAX_ON_TRIAL: usize = 1000;
 /// Known tenants whose keys are fetched at the same time, at the start.
 const FIRST_FETCHES: usize = 32;
 /// How long the next of them wait for those that are slow.
@@ -63,43 +64,6 @@ pub struct Tenants {
     quota_log: Throttle,
     /// The control plane, once it has started.
     control_plane: OnceLock<Handle>,
-}
-
-/// The settings and the keys of one tenant.
-#[derive(Clone, Debug)]
-pub(super) struct TenantIssuer {
-    pub(super) settings: Arc<IssuerSettings>,
-    pub(super) keys: IssuerKeys,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// With the number of the admission, which decides between tenants that were used in the same
-    /// second.
-    known: HashMap<TenantName, (u64, TenantIssuer)>,
-    on_trial: HashMap<TenantName, Trial>,
-    admissions: u64,
-    quota: Quota,
-    /// Fetches for tenants that are gone: how many succeeded and failed.
-    past_fetches: (u64, u64),
-}
-
-/// A tenant without a verified token.
-#[derive(Debug)]
-enum Trial {
-    /// Its keys are being fetched, or are there. The trial ends then, once the fetch has ended.
-    Open(TenantIssuer, Option<Instant>),
-    /// There are no keys, and none are fetched until then.
-    Failed(NoTenant, Instant),
-}
-
-/// Why a tenant has no keys.
-#[derive(Clone, Debug)]
-enum NoTenant {
-    /// The server does not know it.
-    Absent(String),
-    /// The server failed.
-    Unavailable(String),
 }
 
 impl Tenants {
@@ -465,127 +429,6 @@ impl Tenants {
             tracing::warn!(%issuer, limit = bound, left_out, "too many new tenants");
         }
         VerifyError::Overloaded { bound, retry_after }
-    }
-}
-
-impl TenantIssuer {
-    fn ring(&self) -> Option<&Arc<KeyRing>> {
-        match &self.keys {
-            IssuerKeys::Published(ring) => Some(ring),
-            IssuerKeys::Fixed(_) => None,
-        }
-    }
-
-    fn tenant_use(&self) -> Option<&TenantUse> {
-        match &self.settings.tenancy {
-            Tenancy::Tenant(tenant_use) => Some(tenant_use),
-            Tenancy::Single | Tenancy::Template(_) => None,
-        }
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.settings, &other.settings)
-    }
-}
-
-impl Trial {
-    fn issuer(&self) -> Option<&TenantIssuer> {
-        match self {
-            Self::Open(issuer, _) => Some(issuer),
-            Self::Failed(..) => None,
-        }
-    }
-
-    fn is_of(&self, issuer: &TenantIssuer) -> bool {
-        self.issuer().is_some_and(|own| own.is(issuer))
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        match self {
-            Self::Open(_, until) => until.is_some_and(|until| until <= now),
-            Self::Failed(_, until) => *until <= now,
-        }
-    }
-}
-
-impl NoTenant {
-    /// Why a ring has no keys after its first fetch; `None` if it has some.
-    fn of(ring: &KeyRing) -> Option<Self> {
-        if ring.current().is_ok() {
-            return None;
-        }
-        let why = ring.failures().map(|failures| failures.last_error);
-        let why = why.unwrap_or_else(|| "no keys".to_owned());
-        Some(if ring.is_tenant_absent() {
-            Self::Absent(why)
-        } else {
-            Self::Unavailable(format!("no keys of the tenant: {why}"))
-        })
-    }
-}
-
-impl State {
-    /// The tenant of this name, if it is known, or on trial and not yet refused.
-    fn find(&self, name: &TenantName) -> Option<&TenantIssuer> {
-        match self.known.get(name) {
-            Some((_, issuer)) => Some(issuer),
-            None => self.on_trial.get(name)?.issuer(),
-        }
-    }
-
-    /// Makes room for one more tenant on trial.
-    fn make_room(&mut self, client: IpAddr, now: Instant) -> Result<(), Exceeded> {
-        self.quota.check(client, now)?;
-        self.end_trials(now);
-        if self.on_trial.len() < MAX_ON_TRIAL {
-            return Ok(());
-        }
-        Err(Exceeded {
-            bound: "tenants without a verified token",
-            retry_after: OVERLOAD_RETRY_AFTER,
-        })
-    }
-
-    fn end_trials(&mut self, now: Instant) {
-        let over = self.on_trial.extract_if(|_, trial| trial.is_over(now));
-        let over: Vec<_> = over
-            .filter_map(|(_, trial)| trial.issuer().cloned())
-            .collect();
-        for issuer in &over {
-            self.drop_issuer(issuer);
-        }
-    }
-
-    fn drop_known(&mut self, name: &TenantName) {
-        if let Some((_, issuer)) = self.known.remove(name) {
-            self.drop_issuer(&issuer);
-        }
-    }
-
-    fn drop_least_recent(&mut self) {
-        let least_recent = self.known.iter().min_by_key(|(_, (number, issuer))| {
-            let last = issuer.tenant_use().map(TenantUse::last_verified);
-            (last, *number)
-        });
-        if let Some(name) = least_recent.map(|(name, _)| name.clone()) {
-            self.drop_known(&name);
-        }
-    }
-
-    fn drop_issuer(&mut self, issuer: &TenantIssuer) {
-        if let Some(tenant_use) = issuer.tenant_use() {
-            tenant_use.set_dropped(true);
-        }
-        self.count_past(issuer);
-    }
-
-    // Counters must not go back when a tenant is gone.
-    fn count_past(&mut self, issuer: &TenantIssuer) {
-        let KeysReport {
-            fetched, failed, ..
-        } = issuer.keys.report();
-        let (succeeded, past_failed) = self.past_fetches;
-        self.past_fetches = (succeeded + fetched, past_failed + failed);
     }
 }
 
