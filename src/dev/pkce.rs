@@ -1,4 +1,4 @@
-//! Proof Key for Code Exchange (RFC 7636): whoever redeems a code shows the secret of whoever
+//! Proof Key for Code Exchange (RFC 7636): who redeems a code shows the secret of the client that
 //! requested it.
 //!
 //! The only method is `S256`. With `plain`, a reader of the authorization request could redeem.

@@ -2,7 +2,7 @@
 //!
 //! 1. Everything in it comes from the file. The `Host` of a request selects a document, and nothing
 //!    of the request gets into one.
-//! 2. Anybody may read it, scripts of every page included: it tells where to get a token.
+//! 2. Anybody may read it, scripts of every page included: it says where to get a token.
 
 use std::collections::HashMap;
 

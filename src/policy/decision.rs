@@ -109,7 +109,7 @@ pub fn decide(
     }
 }
 
-// The scopes of this operation alone, each once. A client asks for what it is told (RFC 6750 §3.1),
+// The scopes of this operation alone, each once. A client asks for what the challenge names (RFC 6750 §3.1),
 // and must not get more than it needs.
 #[cold]
 fn needed_by_operation(

@@ -13,7 +13,7 @@
 //!   that another parser may take for one that is judged.
 //! - `headers`: the mirrored headers. `media_type`: how a body must be labelled. `revision`: the
 //!   revisions of the protocol.
-//! - `rules`: what operations require. `fault`: what a client is told.
+//! - `rules`: what operations require. `fault`: the response to a client that is refused.
 
 mod fault;
 mod headers;

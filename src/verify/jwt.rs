@@ -69,7 +69,7 @@ pub enum SignatureError {
     /// might.
     #[error("no key of the issuer fits the token")]
     UnknownKey,
-    /// As [`SignatureError::UnknownKey`], but so many keys fit that not all were tried.
+    /// As [`SignatureError::UnknownKey`], but more keys fit than are tried.
     #[error(
         "{MAX_KEYS_TRIED} keys of the issuer were tried, and {untried} more were not: such an issuer must write kid into its tokens"
     )]

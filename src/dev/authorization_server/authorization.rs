@@ -1,4 +1,4 @@
-//! The authorization endpoint: codes by the consent of whoever sees the page (RFC 6749 §4.1,
+//! The authorization endpoint: codes by the consent of the person who sees the page (RFC 6749 §4.1,
 //! RFC 7636, RFC 9207).
 //!
 //! 1. A faulty client or redirect URI gets a page. The browser is not redirected (§4.1.2.1).

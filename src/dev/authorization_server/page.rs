@@ -1,7 +1,7 @@
 //! The pages of the authorization endpoint: consent, and faults.
 //!
 //! 1. They have no script and load nothing. The Content-Security-Policy forbids it as well.
-//! 2. Nobody signs in: whoever sees the page may press its button. It must therefore not be framed.
+//! 2. Nobody signs in: everyone who sees the page may press its button. It must therefore not be framed.
 //! 3. Names, scopes and resources come from strangers. Each is escaped, and isolated in its writing
 //!    direction.
 

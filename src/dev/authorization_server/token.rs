@@ -19,7 +19,7 @@ use crate::dev::{Response, json_response};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::{ScopeSet, check_scope_token};
 
-/// The subject of tokens by code: whoever pressed the button.
+/// The subject of tokens by code: the person who pressed the button.
 const USER: &str = "developer";
 
 /// What a token says.

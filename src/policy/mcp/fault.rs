@@ -1,4 +1,4 @@
-//! What a client is told of a request that is refused for its message or its mirrored headers.
+//! The response to a request that is refused for its message or its mirrored headers.
 
 use serde_json::{Value, json};
 

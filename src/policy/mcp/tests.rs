@@ -46,13 +46,13 @@ fn response(fault: &McpFault) -> Value {
 }
 
 #[test]
-fn client_is_told_the_id_of_its_message_and_what_is_supported() {
+fn response_names_the_id_of_the_message_and_what_is_supported() {
     assert_eq!(judged(&[JSON], CALL), Ok(1));
     let fault = judged(&[JSON, ("mcp-method", "tools/list")], CALL).expect_err("a mismatch");
-    let told = response(&fault);
-    assert_eq!(told["error"]["code"], -32020);
+    let body = response(&fault);
+    assert_eq!(body["error"]["code"], -32020);
     assert_eq!(
-        (&told["id"], &told["jsonrpc"]),
+        (&body["id"], &body["jsonrpc"]),
         (&json!("7"), &json!("2.0"))
     );
     let fault = judged(&[JSON, ("mcp-protocol-version", "1")], CALL).expect_err("unknown");

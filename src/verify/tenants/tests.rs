@@ -311,14 +311,14 @@ async fn verified_token_of_one_more_tenant_drops_the_one_without_for_longest() {
         };
         known.iter().map(one).collect()
     };
-    let newcomer = tenants
+    let new = tenants
         .find(&name("real-3"), client(3))
         .await
         .expect("keys");
     assert_eq!(is_in_use(&tenants, &known), [true; 3]);
-    tenants.admit(&newcomer, at(40));
+    tenants.admit(&new, at(40));
     assert_eq!(is_in_use(&tenants, &known), [true, false, true]);
-    known.push(newcomer);
+    known.push(new);
     known.push(make_known(&tenants, "real-4", 4, 50).await);
     assert_eq!(
         is_in_use(&tenants, &known),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Connection, Reply, Server, TestBed, send};
 
-use super::{ROUTES, call, post, request, tell, test_bed};
+use super::{ROUTES, call, post, request, send_message, test_bed};
 
 fn chunked(token: &str, chunks: &str) -> String {
     format!(
@@ -106,10 +106,10 @@ fn message_of_a_mebibyte_passes_and_one_byte_more_is_a_413() {
     let token = test_bed.token("mcp.use");
     let message = of_length(LIMIT);
     assert_eq!(message.len(), LIMIT);
-    assert_eq!(tell(&test_bed, "", &message).status, 200);
+    assert_eq!(send_message(&test_bed, "", &message).status, 200);
     assert_eq!(test_bed.last().body, message.as_bytes());
     let message = of_length(LIMIT + 1);
-    assert_eq!(tell(&test_bed, "", &message).status, 413);
+    assert_eq!(send_message(&test_bed, "", &message).status, 413);
     let chunks: String = message
         .as_bytes()
         .chunks(65_536)
@@ -131,8 +131,8 @@ fn message_of_a_mebibyte_passes_and_one_byte_more_is_a_413() {
 fn route_sets_another_limit() {
     let routes = ROUTES.replacen("mcp = {}", "mcp = {}\nmax_body_size = \"100B\"", 1);
     let test_bed = TestBed::routes(&routes);
-    assert_eq!(tell(&test_bed, "", &of_length(100)).status, 200);
-    assert_eq!(tell(&test_bed, "", &of_length(101)).status, 413);
+    assert_eq!(send_message(&test_bed, "", &of_length(100)).status, 200);
+    assert_eq!(send_message(&test_bed, "", &of_length(101)).status, 413);
 }
 
 #[test]

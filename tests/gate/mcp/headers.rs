@@ -2,7 +2,7 @@
 
 use harness::send;
 
-use super::{call, error, post, request, tell, test_bed};
+use super::{call, error, post, request, send_message, test_bed};
 
 const NEW: &str = "MCP-Protocol-Version: 2026-07-28\r\n";
 
@@ -18,9 +18,17 @@ fn header_that_differs_from_the_message_is_a_header_mismatch_in_every_revision()
         NEW,
     ] {
         let good = format!("{version}Mcp-Method: tools/call\r\nMcp-Name: add\r\n");
-        assert_eq!(tell(&test_bed, &good, &message).status, 200, "{version}");
+        assert_eq!(
+            send_message(&test_bed, &good, &message).status,
+            200,
+            "{version}"
+        );
         let encoded = format!("{version}Mcp-Method: tools/call\r\nMcp-Name: =?base64?YWRk?=\r\n");
-        assert_eq!(tell(&test_bed, &encoded, &message).status, 200, "{version}");
+        assert_eq!(
+            send_message(&test_bed, &encoded, &message).status,
+            200,
+            "{version}"
+        );
         let before = test_bed.hits();
         for lines in [
             "Mcp-Method: tools/list\r\nMcp-Name: add\r\n",
@@ -35,7 +43,7 @@ fn header_that_differs_from_the_message_is_a_header_mismatch_in_every_revision()
             "Mcp-Method: tools/call\r\nMcp-Method: tools/call\r\nMcp-Name: add\r\n",
             "Mcp-Method: \r\nMcp-Name: add\r\n",
         ] {
-            let response = tell(&test_bed, &format!("{version}{lines}"), &message);
+            let response = send_message(&test_bed, &format!("{version}{lines}"), &message);
             assert_eq!(response.status, 400, "{version}{lines}");
             assert_eq!(error(&response), (-32020, "x7".into()), "{lines}");
         }
@@ -78,13 +86,13 @@ fn headers_are_required_from_the_revision_that_has_them() {
         } else {
             format!("{NEW}{lines}")
         };
-        let response = tell(&test_bed, &lines, &message);
+        let response = send_message(&test_bed, &lines, &message);
         assert_eq!(response.status, status, "{lines}{message}");
     }
 }
 
 #[test]
-fn unknown_revision_is_told_the_known_ones() {
+fn response_to_an_unknown_revision_names_the_known_ones() {
     let test_bed = test_bed();
     for version in [
         "2024-11-05",
@@ -93,7 +101,7 @@ fn unknown_revision_is_told_the_known_ones() {
         "2026-07-28, 2025-03-26",
     ] {
         let lines = format!("MCP-Protocol-Version: {version}\r\n");
-        let response = tell(&test_bed, &lines, &call("add"));
+        let response = send_message(&test_bed, &lines, &call("add"));
         assert_eq!(response.status, 400, "{version}");
         assert_eq!(error(&response), (-32022, 1.into()));
         let body: serde_json::Value = serde_json::from_slice(&response.body).expect("JSON");
@@ -122,13 +130,16 @@ fn revision_of_the_message_must_be_that_of_the_header() {
     };
     let method = "Mcp-Method: tools/list\r\n";
     let lines = format!("{NEW}{method}");
-    assert_eq!(tell(&test_bed, &lines, &with("2026-07-28")).status, 200);
+    assert_eq!(
+        send_message(&test_bed, &lines, &with("2026-07-28")).status,
+        200
+    );
     for (lines, version) in [
         (&*lines, "2025-11-25"),
         (method, "2026-07-28"),
         ("MCP-Protocol-Version: 2025-11-25\r\n", "2026-07-28"),
     ] {
-        let response = tell(&test_bed, lines, &with(version));
+        let response = send_message(&test_bed, lines, &with(version));
         assert_eq!(error(&response), (-32020, 1.into()), "{lines}{version}");
     }
 }
@@ -137,7 +148,7 @@ fn revision_of_the_message_must_be_that_of_the_header() {
 fn other_spellings_of_mirrored_headers_do_not_reach_the_server() {
     let test_bed = test_bed();
     let lines = "Mcp_Method: tools/list\r\nmcp.name: delete_all\r\nMCP_PROTOCOL_VERSION: 1\r\nMcp-Session-Id: s\r\n";
-    assert_eq!(tell(&test_bed, lines, &call("add")).status, 200);
+    assert_eq!(send_message(&test_bed, lines, &call("add")).status, 200);
     let last = test_bed.last();
     let mirrored = last
         .headers

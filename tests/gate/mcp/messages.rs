@@ -2,7 +2,7 @@
 
 use harness::{Connection, send};
 
-use super::{call, error, post, request, tell, test_bed};
+use super::{call, error, post, request, send_message, test_bed};
 
 #[test]
 fn message_with_two_readings_is_a_400_and_reaches_nobody() {
@@ -47,7 +47,7 @@ fn message_with_two_readings_is_a_400_and_reaches_nobody() {
         String::new(),
     ];
     for message in &hostile {
-        let response = tell(&test_bed, "", message);
+        let response = send_message(&test_bed, "", message);
         assert_eq!(response.status, 400, "{message}");
         let (code, id) = error(&response);
         assert!([-32600, -32700].contains(&code), "{message}: {code}");
@@ -67,7 +67,7 @@ fn message_with_two_readings_is_a_400_and_reaches_nobody() {
 fn escaped_name_is_judged_as_what_it_stands_for() {
     let test_bed = test_bed();
     let message = call(r"\u0064elete_all");
-    let response = tell(&test_bed, "", &message);
+    let response = send_message(&test_bed, "", &message);
     assert_eq!(response.status, 403);
     let token = test_bed.token("mcp.use tools.delete");
     let response = send(test_bed.address, post("/mcp", &token, "", &message));
@@ -138,7 +138,7 @@ fn body_that_says_it_is_something_else_is_a_415() {
 fn other_spellings_of_content_headers_do_not_reach_the_server() {
     let test_bed = test_bed();
     let lines = "Content_Type: application/json; charset=utf-7\r\ncontent.encoding: gzip\r\n";
-    assert_eq!(tell(&test_bed, lines, &call("add")).status, 200);
+    assert_eq!(send_message(&test_bed, lines, &call("add")).status, 200);
     let last = test_bed.last();
     let kept = last
         .headers

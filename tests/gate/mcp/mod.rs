@@ -70,7 +70,7 @@ pub(crate) fn call(tool: &str) -> String {
 }
 
 /// Sends a message to `/mcp` with a token that the route's scope suffices for.
-fn tell(test_bed: &TestBed, headers: &str, message: &str) -> Response {
+fn send_message(test_bed: &TestBed, headers: &str, message: &str) -> Response {
     let token = test_bed.token("mcp.use");
     send(test_bed.address, post("/mcp", &token, headers, message))
 }
