@@ -12,6 +12,7 @@ mod explain;
 mod log;
 mod man;
 mod many_routes;
+mod mcp_walkthrough;
 mod missing_secrets;
 mod pages;
 mod process;
