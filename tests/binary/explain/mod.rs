@@ -13,6 +13,7 @@ mod refusals;
 mod report;
 mod resources;
 mod routes;
+mod step_up;
 mod tenants;
 
 use std::fs;
