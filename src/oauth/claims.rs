@@ -242,7 +242,7 @@ impl std::fmt::Debug for Claims {
 }
 
 /// A number from 0 to 2^63 - 1, without its fraction.
-fn numeric_date(value: &Value) -> Option<i64> {
+pub(super) fn numeric_date(value: &Value) -> Option<i64> {
     let number = match value.as_i64() {
         Some(whole) => Some(whole),
         None if value.is_f64() => value.as_f64().and_then(whole_number),

@@ -8,6 +8,7 @@ pub mod issuer_name;
 pub mod jose;
 pub mod json;
 pub mod scope;
+pub mod security_event;
 pub mod tenant;
 mod time;
 pub mod wildcard;

@@ -51,7 +51,7 @@ pub struct VerificationRequest<'t, A, C> {
 }
 
 /// The outcome of a signature verification.
-enum Signature {
+pub(super) enum Signature {
     /// Another request has verified the token meanwhile.
     Known(Arc<VerifiedToken>),
     /// It is valid.
@@ -371,7 +371,7 @@ impl Verifier {
         }
     }
 
-    async fn verify_signature<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
+    pub(super) async fn verify_signature<A: Fn(&str) -> bool, C: Fn() -> IpAddr>(
         &self,
         request: &VerificationRequest<'_, A, C>,
         issuer: &Issuer,
