@@ -310,9 +310,9 @@ impl SecurityEventClaims {
             name.as_str()
                 .is_some_and(|name| names.iter().any(|own| own == name))
         };
-        let fits = match found {
-            Value::Array(all) => all.iter().all(Value::is_string) && all.iter().any(is_ours),
-            one => is_ours(one),
+        let fits = match found.as_array() {
+            Some(all) => all.iter().all(Value::is_string) && all.iter().any(is_ours),
+            None => is_ours(found),
         };
         if fits {
             return Ok(());
