@@ -1,6 +1,10 @@
-//! Locks of the standard library.
+//! Locks of the standard library, and a counter of changes.
+
+mod epoch;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use epoch::Epoch;
 
 /// Locks a mutex, even a poisoned one.
 ///

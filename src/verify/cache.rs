@@ -4,7 +4,7 @@
 //!    for each request.
 //! 2. An entry is found by the whole token, compared byte for byte. A hash alone never identifies one.
 //! 3. An entry ends with its token (`exp` + leeway), with `cache_max_age`, and with the configuration
-//!    or the key that it depends on. The last two change rarely; an [`Epoch`] shows cheaply that they
+//!    or the key that it depends on. The last two change rarely; an [`Epoch`](crate::sync::Epoch) shows cheaply that they
 //!    did not.
 //! 4. There are three tiers, fastest first: the last token of a connection ([`ConnectionCache`]), the
 //!    tokens of a worker ([`WorkerCache`]), those of all workers ([`TokenCache`]). They share their
@@ -14,7 +14,6 @@
 
 mod budget;
 mod connection;
-mod epoch;
 mod key;
 mod shared;
 mod worker;
@@ -22,6 +21,5 @@ mod worker;
 pub(super) use budget::EntrySize;
 pub use budget::{CacheBudget, CacheLimit, USUAL_ENTRY_BYTES};
 pub use connection::ConnectionCache;
-pub use epoch::Epoch;
 pub use shared::TokenCache;
 pub use worker::WorkerCache;

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
-use super::cache::Epoch;
 use super::discovery::{self, DiscoveryError, Endpoint, MAX_DOCUMENT};
 use super::failures::Failures;
 use super::jwt::KeySet;
@@ -24,6 +23,7 @@ use crate::clock::{self, Backoff, jitter};
 use crate::http_client::{HttpClient, HttpError};
 use crate::oauth::jose::{Algorithm, Jwks, JwksError};
 use crate::oauth::tenant::TenantName;
+use crate::sync::Epoch;
 
 /// When an issuer's keys are fetched.
 #[derive(Clone, Debug)]

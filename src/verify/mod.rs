@@ -26,7 +26,7 @@ mod verified_token;
 mod verifier;
 
 pub use cache::{
-    CacheBudget, CacheLimit, ConnectionCache, Epoch, TokenCache, USUAL_ENTRY_BYTES, WorkerCache,
+    CacheBudget, CacheLimit, ConnectionCache, TokenCache, USUAL_ENTRY_BYTES, WorkerCache,
 };
 pub use discovery::{DiscoveryError, Endpoint, EndpointName, Endpoints, Metadata};
 pub use error::VerifyError;
@@ -40,3 +40,5 @@ pub use settings::{AcceptedTenants, IssuerSettings, Tenancy, TenantTemplates};
 pub use tenants::{PublishedTenantKeys, TenantKeys, TenantKeysPlace, Tenants};
 pub use verified_token::VerifiedToken;
 pub use verifier::{VerificationRequest, Verifier};
+
+pub use crate::sync::Epoch;

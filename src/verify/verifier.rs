@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::cache::{ConnectionCache, Epoch, TokenCache};
+use super::cache::{ConnectionCache, TokenCache};
 use super::error::{OVERLOAD_RETRY_AFTER, VerifyError, invalid};
 use super::explain;
 use super::introspection::{Introspection, IntrospectionRequest, LocalVerification};
@@ -22,6 +22,7 @@ use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{Claims, RuleSet};
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
+use crate::sync::Epoch;
 use crate::telemetry::Trace;
 
 /// Verifies the tokens of all configured issuers.

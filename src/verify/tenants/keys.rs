@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::http_client::HttpClient;
 use crate::oauth::jose::Algorithm;
 use crate::oauth::tenant::{TenantName, TenantTemplate};
-use crate::verify::cache::Epoch;
+use crate::sync::Epoch;
 use crate::verify::discovery::{Endpoint, EndpointName, Metadata};
 use crate::verify::issuer_keys::IssuerKeys;
 use crate::verify::jwt::KeySet;

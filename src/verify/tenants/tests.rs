@@ -14,8 +14,9 @@ use crate::oauth::claims::{AudienceCheck, Expectation, ExpectedAudience, ScopeCl
 use crate::oauth::jose::Algorithm;
 use crate::oauth::scope::GrantedWildcards;
 use crate::oauth::tenant::TenantTemplate;
+use crate::sync::Epoch;
 use crate::values::ExpiryUnit;
-use crate::verify::cache::{CacheLimit, Epoch};
+use crate::verify::cache::CacheLimit;
 use crate::verify::key_ring::RefreshPolicy;
 use crate::verify::settings::TenantTemplates;
 

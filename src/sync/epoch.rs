@@ -1,4 +1,4 @@
-//! Changes of keys and configuration, counted.
+//! Changes of keys, configuration and revocations, counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,9 @@ impl Epoch {
         self.0.fetch_add(1, Ordering::Release);
     }
 
-    pub(in crate::verify) fn now(&self) -> u64 {
+    /// The number of changes so far.
+    #[must_use]
+    pub fn now(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }
 }
