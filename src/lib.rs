@@ -16,7 +16,7 @@
 //! |---|---|---|
 //! | [`values`] | closed sets of configuration values, and their spelling | nothing |
 //! | [`text`] | quotes and truncates untrusted text for messages | nothing |
-//! | [`sync`] | one policy for poisoned locks | nothing |
+//! | [`sync`] | one policy for poisoned locks; a counter of changes | nothing |
 //! | [`client_limits`] | client addresses, which of them count as one client, and a client's share of a limit | nothing |
 //! | [`oauth`] | terms of the RFCs: bearer tokens, scopes, claims, JOSE, challenges | nothing |
 //! | [`files`] | reads files named by the operator, whole and bounded | nothing |
@@ -26,6 +26,7 @@
 //! | [`transport`] | connections on either side: TLS, timeouts, HTTP/2 frame limits, tunnels | `clock`, `files` |
 //! | [`policy`] | normal paths, hosts, routes, requirements, the decision | `oauth` |
 //! | [`telemetry`] | access log, event log, metrics, spans | `oauth`, `policy`, `clock`, `http_client` |
+//! | [`revocation`] | what is revoked before it expires: the store, its file, its digests | `oauth`, `clock` |
 //! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client` |
 //! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `verify`, `upstream` |
@@ -125,6 +126,7 @@
 //! | `verify::discovery` | authorization server metadata is needed | no; it is fetched on the control plane |
 //! | `verify::tenants` | a token of a tenant is verified, or its keys changed; a scrape | only cache misses of issuers with `tenants` |
 //! | `verify::failures` | a request to an authorization server ends | no |
+//! | `revocation::entries` | a revocation is added or expires; a token's digests are looked up | only when a token is verified, and when the epoch has advanced |
 //! | `upstream::stats` | an ejection starts or ends; workers register; a scrape | only with such an event |
 //! | `upstream::endpoint::list` | the control plane replaces the endpoints | no |
 //! | `server::clients` | a connection opens or closes, to count it for its client | no; twice per connection, if clients have a limit |
@@ -161,7 +163,7 @@
 //! - **EndpointState**: one worker's view of an endpoint: pool, ejection, load.
 //! - **[egress proxy](http_client::EgressProxy)**: carries requests to authorization servers, if
 //!   `http_proxy` says so.
-//! - **[epoch](verify::Epoch)**: a number that advances when keys or issuers change.
+//! - **[epoch](verify::Epoch)**: a number that advances when keys or issuers change, or something is revoked.
 //! - **eviction**: the longest idle client connection closes to make room for a new one.
 //! - **exchange**: one request and its response on one connection.
 //! - **Facts**: what the steps of `judge` learned of one request.
@@ -188,6 +190,7 @@
 //! - **[ScopeSet](oauth::scope::ScopeSet)**: the scopes that a token grants.
 //! - **[RuleSet](oauth::claims::RuleSet)**: rules over claims whose outcomes verified tokens remember.
 //! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
+//! - **[revocation](revocation::Revocation)**: ends tokens before they expire, by an entry in the store of [Revocations](revocation::Revocations).
 //! - **[Snapshot](gateway::Snapshot)**: the compiled configuration: immutable, replaced as a whole.
 //! - **[step-up](policy::step_up::StepUp)**: how recently and by which means the user of a token must have signed in.
 //! - **[span](telemetry::Spans)**: one request in a distributed trace (OpenTelemetry).
@@ -319,6 +322,7 @@ pub mod http_client;
 pub mod oauth;
 pub mod policy;
 pub mod reload;
+pub mod revocation;
 pub mod server;
 pub mod sync;
 pub mod telemetry;

@@ -12,7 +12,7 @@ use std::path::Path;
 const GROUND: [&str; 4] = ["values", "text", "sync", "client_limits"];
 
 /// The rooms that each room may import besides [`GROUND`]. A room that is missing here may import all.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("values", &[]),
     ("text", &[]),
     ("sync", &[]),
@@ -25,6 +25,7 @@ const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("transport", &["clock", "files"]),
     ("policy", &["oauth"]),
     ("telemetry", &["oauth", "policy", "clock", "http_client"]),
+    ("revocation", &["oauth", "clock"]),
     ("verify", &["oauth", "telemetry", "clock", "http_client"]),
     (
         "upstream",

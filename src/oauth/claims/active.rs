@@ -1,5 +1,6 @@
 //! A token whose claims passed every check.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use super::{ClaimRule, ClaimsError, ParameterValues, UnmetRule, numeric_date};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::tenant::Tenant;
+use crate::values::ExpiryUnit;
 
 /// An access token that is active: facts about it, no decisions.
 ///
@@ -169,6 +171,28 @@ impl ActiveToken {
     #[must_use]
     pub fn outcomes_of(&self, rules: &Arc<RuleSet>) -> Option<u64> {
         self.outcomes.as_ref()?.met(rules)
+    }
+
+    /// The value of the first of these claims that has one: a string, or a number as servers with
+    /// numeric identifiers write it.
+    #[must_use]
+    pub fn identifier(&self, names: &[&str]) -> Option<Cow<'_, str>> {
+        let mut values = names.iter().filter_map(|name| self.claims.get(*name));
+        values.find_map(|value| match value {
+            Value::String(text) => Some(Cow::Borrowed(text.as_str())),
+            Value::Number(number) => Some(Cow::Owned(number.to_string())),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        })
+    }
+
+    /// `iat`, which is in this unit; none if it is missing.
+    #[must_use]
+    pub fn issued_at(&self, unit: ExpiryUnit) -> Option<UnixTime> {
+        let number = numeric_date(self.claims.get("iat")?)?;
+        Some(UnixTime::from_seconds(match unit {
+            ExpiryUnit::Seconds => number,
+            ExpiryUnit::Milliseconds => number / 1000,
+        }))
     }
 
     fn text(&self, name: &str) -> Option<&str> {

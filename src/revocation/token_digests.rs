@@ -1,0 +1,53 @@
+//! The digests of one token: everything that could revoke it.
+
+use super::digest::{Digest, Selector, TokenHash};
+use crate::oauth::UnixTime;
+use crate::oauth::claims::ActiveToken;
+
+/// The claims that name the client, in this order.
+const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+
+/// What a verified token keeps to be found in the store: at most 6 digests of 16 bytes, and `iat`.
+pub struct TokenDigests {
+    digests: Box<[Digest]>,
+    /// When the token was issued, earlier by `revocation_skew`; none if it does not say.
+    issued: Option<UnixTime>,
+}
+
+impl TokenDigests {
+    /// The digests of a token with this `text`.
+    ///
+    /// `issuer` is for a token without `iss`. `issued_at` is earlier by `revocation_skew`.
+    #[must_use]
+    pub fn of(text: &str, token: &ActiveToken, issuer: &str, issued_at: Option<UnixTime>) -> Self {
+        let issuer = token.issuer().unwrap_or(issuer);
+        let identifier = |names: &[&str]| token.identifier(names).map(std::borrow::Cow::into_owned);
+        let selectors = [
+            TokenHash::of(text).ok().map(Selector::Token),
+            identifier(&["jti"]).map(Selector::Jti),
+            identifier(&["sub"]).map(Selector::Sub),
+            identifier(&CLIENT_CLAIMS).map(Selector::ClientId),
+            identifier(&["sid"]).map(Selector::Sid),
+        ];
+        let selected = selectors.iter().flatten();
+        let digests = selected.map(|selector| Digest::of(issuer, selector));
+        Self {
+            digests: digests.chain([Digest::of_issuer(issuer)]).collect(),
+            issued: issued_at,
+        }
+    }
+
+    pub(super) fn digests(&self) -> &[Digest] {
+        &self.digests
+    }
+
+    pub(super) fn issued(&self) -> Option<UnixTime> {
+        self.issued
+    }
+
+    /// Bytes of memory that it takes on the heap.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        size_of_val::<[Digest]>(&self.digests)
+    }
+}

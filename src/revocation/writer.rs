@@ -1,0 +1,87 @@
+//! The thread that writes the file. Everything that waits at the same time is written at once.
+
+use std::io;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::entries::{Entries, Entry};
+use super::file::RevocationFile;
+
+/// Revocations that wait to be written. Beyond it, those who revoke wait.
+const QUEUE: usize = 1024;
+/// Entries that are written at once.
+const MAX_BATCH: usize = 16 * 1024;
+/// A file with fewer lines is not worth rewriting.
+const MIN_LINES: usize = 4096;
+
+/// The outcome of writing; shared by all whose entries were written at once.
+pub(super) type Written = Result<(), Arc<io::Error>>;
+
+/// Sends entries to the thread.
+#[derive(Clone)]
+pub(super) struct Writer(mpsc::Sender<Job>);
+
+struct Job {
+    entries: Vec<Entry>,
+    done: oneshot::Sender<Written>,
+}
+
+impl Writer {
+    /// Starts the thread. It ends when the last sender is dropped.
+    pub(super) fn start(file: RevocationFile, entries: Arc<Entries>) -> io::Result<Self> {
+        let (sender, jobs) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("revocations".to_owned())
+            .spawn(move || write_all(file, &entries, jobs))?;
+        Ok(Self(sender))
+    }
+
+    /// Writes entries, and waits until they are on the disk.
+    pub(super) async fn write(&self, entries: Vec<Entry>) -> Written {
+        let stopped = || Arc::new(io::Error::other("the thread that writes it has stopped"));
+        let (done, outcome) = oneshot::channel();
+        let job = Job { entries, done };
+        self.0.send(job).await.map_err(|_| stopped())?;
+        outcome.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+fn write_all(mut file: RevocationFile, entries: &Entries, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(first) = jobs.blocking_recv() {
+        let (mut batch, mut waiting) = (first.entries, vec![first.done]);
+        while batch.len() < MAX_BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.extend(job.entries);
+            waiting.push(job.done);
+        }
+        let outcome = file.append(&batch).map_err(Arc::new);
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "revocations could not be written to the file");
+        }
+        for done in waiting {
+            // Who asked may be gone.
+            let _ = done.send(outcome.clone());
+        }
+        compact(&mut file, entries);
+    }
+}
+
+// Every entry is in memory before it is written, so the file loses none.
+fn compact(file: &mut RevocationFile, entries: &Entries) {
+    let lines = file.lines();
+    if lines < MIN_LINES || lines / 2 < entries.count() {
+        return;
+    }
+    let kept = entries.all();
+    match file.rewrite(&kept) {
+        Ok(()) => tracing::info!(
+            before = lines,
+            after = kept.len(),
+            "revocation file rewritten"
+        ),
+        Err(error) => tracing::error!(%error, "revocation file could not be rewritten"),
+    }
+}
