@@ -22,7 +22,7 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-fn store(path: &PathBuf) -> Arc<Revocations> {
+fn store(path: &Path) -> Arc<Revocations> {
     let store = Revocations::new(1_000_000, Epoch::default());
     store.open(path, NOW).expect("a sound file");
     store
@@ -38,7 +38,7 @@ fn revoke(store: &Revocations, entry: Entry) -> Result<usize, RevokeError> {
 }
 
 // The lock is released when the thread that writes has ended.
-fn reopened(store: Arc<Revocations>, path: &PathBuf) -> Arc<Revocations> {
+fn reopened(store: Arc<Revocations>, path: &Path) -> Arc<Revocations> {
     drop(store);
     let again = Revocations::new(1_000_000, Epoch::default());
     for _ in 0..10_000 {
