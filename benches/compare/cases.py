@@ -6,10 +6,14 @@ import dataclasses
 OURS = ["scopegate", "scopegate-pgo"]
 # Products that verify JWTs, those of them that support ES256, and those that cache introspection responses.
 JWT = ["haproxy-jwt", "envoy-jwt", "apache-oidc", *OURS]
+# hyper: the floor of a proxy that is built on it; hyper-unwinding: the same with the profile of scopegate's packages.
+FLOOR = ["hyper", "hyper-unwinding"]
 BARE = ["nginx", "haproxy", "envoy"]
 ES256 = [name for name in JWT if name != "apache-oidc"]
 OPAQUE = ["nginx", "nginx-auth", "apache-oidc", *OURS]
 ALL = [*BARE, "haproxy-jwt", "envoy-jwt", "nginx-auth", "apache-oidc", *OURS]
+# It has no TLS, no HTTP/2 and no files of its own.
+PLAIN = [*BARE, *FLOOR, *ALL[len(BARE) :]]
 
 # The tokens of the case `many`, used in turn, and the new tokens in each round of `new`.
 MANY, NEW = 10_000, 3_000
@@ -38,12 +42,15 @@ class Case:
     # The body calls a tool of an MCP server.
     calls_tool: bool = False
     closes: bool = False
+    # Requests come at half of the rate that nginx reaches, so that no product is saturated.
+    at_half_rate: bool = False
     # Additional routes; each number has a process of its own.
     routes: int = 0
 
 
 CASES = [
-    Case("hot", "one RS256 token", ALL),
+    Case("hot", "one RS256 token", PLAIN),
+    Case("half-rate", "one RS256 token, at half of the requests per second that nginx reaches", PLAIN, at_half_rate=True),
     Case("es256", "one ES256 token", ["nginx", *ES256], token="ES256"),
     Case("many", f"{MANY:,} RS256 tokens in turn", ["nginx", *JWT, "nginx-auth"], tokens=MANY),
     # Without nginx-auth: its stub verifies nothing.
@@ -52,9 +59,9 @@ CASES = [
     Case("introspected", "one opaque token whose introspection response is cached", OPAQUE, token="opaque"),
     Case("refused-401", "no token", ["nginx", *JWT, "nginx-auth"], token="none", status=401),
     Case("refused-403", "a token that lacks the scope", ["nginx", *JWT], token="unscoped", status=403),
-    Case("connections-16", "one RS256 token", ALL, connections=16),
-    Case("connections-512", "one RS256 token", ALL, connections=512),
-    Case("closing", "one RS256 token, a connection for each request", ALL, closes=True),
+    Case("connections-16", "one RS256 token", PLAIN, connections=16),
+    Case("connections-512", "one RS256 token", PLAIN, connections=512),
+    Case("closing", "one RS256 token, a connection for each request", PLAIN, closes=True),
     Case("tls", "one RS256 token, HTTP/1.1 over TLS", ALL, protocol="https1"),
     Case("tls-closing", "the same, a connection for each request", ALL, protocol="https1", closes=True),
     Case("h2c", "one RS256 token, HTTP/2 in the clear, 4 streams on each connection", ALL, protocol="h2c"),

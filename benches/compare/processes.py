@@ -62,6 +62,11 @@ class Process:
         """User and system time of the tree; with the precision of schedstat if the kernel has it, else of clock ticks."""
         return sum(_cpu_seconds(pathlib.Path(f"/proc/{pid}")) for pid in self.tree())
 
+    def user_and_system_seconds(self):
+        """User time, and system time, of the tree, with the precision of clock ticks."""
+        ticks = [_ticks(pathlib.Path(f"/proc/{pid}")) for pid in self.tree()]
+        return [sum(column) / os.sysconf("SC_CLK_TCK") for column in zip(*ticks)]
+
     def forget_peak(self):
         """Resets the peak of resident memory."""
         for pid in self.tree():
@@ -76,8 +81,12 @@ def _cpu_seconds(process):
     schedstats = list(process.glob("task/*/schedstat"))
     if schedstats:
         return sum(int(schedstat.read_text().split()[0]) for schedstat in schedstats) / 1e9
+    return sum(_ticks(process)) / os.sysconf("SC_CLK_TCK")
+
+
+def _ticks(process):
     fields = (process / "stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return int(fields[11]), int(fields[12])
 
 
 def _peak_bytes(pid):

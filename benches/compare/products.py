@@ -9,6 +9,7 @@ import pathlib
 import pwd
 import re
 import shutil
+import subprocess
 
 from processes import free_ports
 
@@ -18,7 +19,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 class Product:
     """A compared product."""
 
-    def __init__(self, name, program, file, arguments, verifies=None, routes=None, fragment=None, has_opaque_port=False):
+    def __init__(
+        self, name, program, file, arguments, verifies=None, routes=None, fragment=None, has_opaque_port=False, has_tls=True
+    ):
         self.name, self.program, self.file, self.arguments = name, program, file, arguments
         # What it verifies, in words; None for a bare proxy.
         self.verifies = verifies
@@ -26,6 +29,7 @@ class Product:
         self.routes = routes
         self.fragment = fragment
         self.has_opaque_port = has_opaque_port
+        self.has_tls = has_tls
 
     def where(self):
         """The path of the program, if it is installed."""
@@ -45,6 +49,14 @@ class Product:
             return None if module.exists() else "mod_auth_openidc (libapache2-mod-auth-openidc)"
         return None
 
+    def version(self):
+        """What the program says of its version; None if it has none."""
+        option = {"nginx": "-v", "haproxy": "-v", "envoy": "--version", "apache2": "-v", SCOPEGATE: "--version"}.get(self.program)
+        if not option:
+            return None
+        done = subprocess.run([self.where(), option], capture_output=True, text=True, timeout=10)
+        return next((line for line in (done.stdout + done.stderr).splitlines() if line), "").strip()
+
     def start(self, bed, routes, workers=1):
         """Starts the product with this many additional routes."""
         folder = bed.folder / f"{self.name}-{routes}-{workers}"
@@ -61,11 +73,14 @@ class Product:
         if self.fragment:
             place, fragment = self.fragment
             known[place] = filled(HERE / fragment, known).rstrip("\n")
-        configuration = folder / self.file
-        configuration.write_text(filled(HERE / self.file, known))
-        command = [self.where(), *(str(configuration) if part == "FILE" else part for part in self.arguments)]
+        arguments = [replaced(part, known) for part in self.arguments]
+        if self.file:
+            configuration = folder / self.file
+            configuration.write_text(filled(HERE / self.file, known))
+            arguments = [str(configuration) if part == "FILE" else part for part in arguments]
+        command = [self.where(), *arguments]
         running = Running(self, bed.begin(command, bed.proxy_cores, folder / "output"), ports)
-        if running.process.listens([ports["plain"], ports["tls"]]):
+        if running.process.listens([ports["plain"], *([ports["tls"]] if self.has_tls else [])]):
             return running
         bed.end(running.process)
         logs = [running.process.log, folder / "error.log"]
@@ -94,7 +109,12 @@ class Running:
 
 def filled(file, known):
     """The text of a file with each @name@ replaced."""
-    return re.sub("@([a-z0-9]+)@", lambda place: str(known[place[1]]), pathlib.Path(file).read_text())
+    return replaced(pathlib.Path(file).read_text(), known)
+
+
+def replaced(text, known):
+    """A text with each @name@ replaced."""
+    return re.sub("@([a-z0-9]+)@", lambda place: str(known[place[1]]), text)
 
 
 def modules_of(apache):
@@ -123,6 +143,7 @@ def haproxy_scopes(folder, routes):
 
 
 SCOPEGATE = str(HERE.parent.parent / "target/release/scopegate")
+HYPER, HYPER_UNWINDING = (str(HERE.parent.parent / f"target/{profile}/bare-hyper") for profile in ("floor", "release"))
 SCOPEGATE_PGO = str(HERE.parent.parent / "target/pgo/release/scopegate")
 ALL = "signature, iss, aud, exp, scope"
 
@@ -140,6 +161,8 @@ PRODUCTS = [
     Product("nginx", "nginx", "nginx.conf", NGINX, routes=NGINX_ROUTE),
     Product("haproxy", "haproxy", "haproxy.cfg", HAPROXY),
     Product("envoy", "envoy", "envoy.yaml", ENVOY, routes=ENVOY_ROUTE),
+    Product("hyper", HYPER, None, ["@plain@", "127.0.0.1:@upstream@"], has_tls=False),
+    Product("hyper-unwinding", HYPER_UNWINDING, None, ["@plain@", "127.0.0.1:@upstream@"], has_tls=False),
     Product(
         "haproxy-jwt", "haproxy", "haproxy.cfg", HAPROXY,
         verifies=f"{ALL}; verified for each request",
