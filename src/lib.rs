@@ -27,6 +27,7 @@
 //! | [`policy`] | normal paths, hosts, routes, requirements, the decision | `oauth` |
 //! | [`telemetry`] | access log, event log, metrics, spans | `oauth`, `policy`, `clock`, `http_client` |
 //! | [`revocation`] | what is revoked before it expires: the store, its file, its digests | `oauth`, `clock` |
+//! | [`fleet`] | what several gateways share over Redis: the stream of revocations, and how old it is | `oauth`, `clock`, `telemetry`, `transport`, `revocation` |
 //! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client` |
 //! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `verify`, `upstream` |
@@ -127,6 +128,7 @@
 //! | `verify::tenants` | a token of a tenant is verified, or its keys changed; a scrape | only cache misses of issuers with `tenants` |
 //! | `verify::failures` | a request to an authorization server ends | no |
 //! | `revocation::entries` | a revocation is added or expires; a token's digests are looked up | only when a token is verified, and when the epoch has advanced |
+//! | `fleet::status` | a connection to Redis fails; readiness and a scrape | no |
 //! | `upstream::stats` | an ejection starts or ends; workers register; a scrape | only with such an event |
 //! | `upstream::endpoint::list` | the control plane replaces the endpoints | no |
 //! | `server::clients` | a connection opens or closes, to count it for its client | no; twice per connection, if clients have a limit |
@@ -168,6 +170,7 @@
 //! - **exchange**: one request and its response on one connection.
 //! - **Facts**: what the steps of `judge` learned of one request.
 //! - **[Gate](gateway::Gate)**: serves the requests of one worker.
+//! - **fleet**: gateways that share revocations over Redis or Valkey; see [`fleet`].
 //! - **health check**: the control plane's periodic request to an endpoint ([`HealthCheck`](upstream::HealthCheck)).
 //! - **InFlight**: a guard that counts a request in flight until it is dropped.
 //! - **[interim response](transport::Interim)**: a 1xx response before the final one.
@@ -317,6 +320,7 @@ pub mod config;
 #[cfg(feature = "development")]
 pub mod dev;
 pub mod files;
+pub mod fleet;
 pub mod gateway;
 pub mod http_client;
 pub mod oauth;

@@ -208,6 +208,14 @@ keywords! {
         Headers = "trust",
     }
 
+    /// What a gateway does that has not heard the revocations of its fleet.
+    pub enum StaleRevocations {
+        /// It serves, and reports it.
+        Open = "open",
+        /// It refuses requests with tokens.
+        Closed = "closed",
+    }
+
     /// How the value of a claim is written in a header.
     pub enum ClaimFormat {
         /// A string, or list items without white space.

@@ -12,7 +12,7 @@ use std::path::Path;
 const GROUND: [&str; 4] = ["values", "text", "sync", "client_limits"];
 
 /// The rooms that each room may import besides [`GROUND`]. A room that is missing here may import all.
-const MAY_IMPORT: [(&str, &[&str]); 20] = [
+const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("values", &[]),
     ("text", &[]),
     ("sync", &[]),
@@ -27,6 +27,10 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("telemetry", &["oauth", "policy", "clock", "http_client"]),
     ("revocation", &["oauth", "clock"]),
     ("verify", &["oauth", "telemetry", "clock", "http_client"]),
+    (
+        "fleet",
+        &["oauth", "clock", "telemetry", "transport", "revocation"],
+    ),
     (
         "upstream",
         &["oauth", "policy", "telemetry", "clock", "transport"],

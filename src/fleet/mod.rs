@@ -1,0 +1,116 @@
+//! Several gateways as one: what they share over Redis or Valkey, and how old it is.
+//!
+//! 1. Everything here runs on the control plane. A worker reads one atomic flag.
+//! 2. Redis is not trusted. It holds nothing in the clear; what it returns is bounded, and counts
+//!    only if a gateway of this fleet has sealed it for this place.
+//! 3. A revocation is active here before the fleet hears of it. While Redis is away, it waits.
+//! 4. A gateway that has not heard the fleet for `max_revocation_age` says so, and refuses requests
+//!    with tokens if `stale_revocations = "closed"`.
+//!
+//! - `seal`: encrypts and authenticates what is stored
+//! - `redis`: a connection: timeouts and bounds
+//! - `message`: the bytes of messages; `feed`: whether something is missing
+//! - `publisher`: what this gateway has to publish; `session`: reads and writes on one connection
+//! - `status`: how old the revocations are, and counts
+
+mod feed;
+mod message;
+mod publisher;
+mod redis;
+mod seal;
+mod session;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+
+pub use redis::{RedisServer, RedisSettings};
+pub use seal::{FleetKey, Seal, SealError};
+pub use status::{FleetReport, FleetStatus};
+
+use crate::clock::{self, Backoff, Clock, jitter};
+use crate::revocation::Revocations;
+use crate::text::truncated;
+use feed::Feed;
+use message::Sender;
+use publisher::Publisher;
+use session::Session;
+
+const RECONNECT: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    max: Duration::from_secs(2),
+};
+
+/// What a fleet needs to know.
+#[derive(Debug)]
+pub struct FleetSettings {
+    /// How the servers are reached.
+    pub redis: RedisSettings,
+    /// Seals what is stored.
+    pub seal: Seal,
+    /// What the names of all keys begin with.
+    pub prefix: String,
+    /// How long the stream keeps a revocation.
+    pub retention: Duration,
+}
+
+/// Takes part in the fleet until the process ends.
+pub fn start(
+    settings: FleetSettings,
+    status: Arc<FleetStatus>,
+    revocations: Arc<Revocations>,
+    clock: Clock,
+) {
+    tokio::spawn(status::watch(Arc::clone(&status)));
+    tokio::spawn(take_part(settings, status, revocations, clock));
+}
+
+async fn take_part(
+    settings: FleetSettings,
+    status: Arc<FleetStatus>,
+    revocations: Arc<Revocations>,
+    clock: Clock,
+) {
+    let mut id = [0; 16];
+    if rand::fill(&mut id).is_err() {
+        tracing::error!("no randomness for the fleet; revocations are not shared");
+        return;
+    }
+    let me = Sender(id);
+    let mut session = Session {
+        feed: Feed::new(me, status.max_age(), clock::now()),
+        publisher: Publisher::new(me, revocations.listen()),
+        position: session::Position::default(),
+        settings,
+        status,
+        revocations,
+        clock,
+    };
+    // What the file had, and what was revoked before the fleet was there.
+    session.publisher.publish_all();
+    let mut failures = 0;
+    loop {
+        let started = clock::now();
+        let error = match session.run().await {
+            Err(error) => error,
+            Ok(never) => match never {},
+        };
+        let was_connected = session.status.set_connected(false);
+        failures = if was_connected && clock::since(started) > RECONNECT.max {
+            1
+        } else {
+            failures + 1
+        };
+        // A part of it may be from the server.
+        let error = truncated(&error.to_string());
+        session.status.failed(error.clone());
+        if failures == 1 {
+            tracing::warn!(error = ?error, "connection to Redis failed");
+        }
+        tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
+    }
+}

@@ -1,0 +1,207 @@
+//! How old the revocations of the fleet are, for requests, readiness and metrics.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::sync::lock;
+use crate::telemetry::metrics::Counter;
+use crate::values::StaleRevocations;
+
+/// What others may know of the fleet.
+#[derive(Debug)]
+pub struct FleetStatus {
+    policy: StaleRevocations,
+    max_age: Duration,
+    started: Instant,
+    /// Whether requests with tokens are refused.
+    refuses: AtomicBool,
+    is_stale: AtomicBool,
+    is_connected: AtomicBool,
+    /// Milliseconds after the start, plus one; 0 for never.
+    heard: AtomicU64,
+    round_trip: AtomicU64,
+    peers: AtomicU64,
+    /// Why the last connection ended.
+    failure: Mutex<Option<String>>,
+    pub(super) published: Counter,
+    pub(super) received: Counter,
+    pub(super) unopened: Counter,
+    pub(super) out_of_order: Counter,
+    pub(super) connections: Counter,
+}
+
+/// One look at the fleet.
+#[derive(Clone, Debug)]
+pub struct FleetReport {
+    /// Whether the revocations are older than `max_revocation_age`, or were never read.
+    pub is_stale: bool,
+    /// Whether requests with tokens are refused.
+    pub refuses: bool,
+    /// Whether there is a connection.
+    pub is_connected: bool,
+    /// How old what was heard is; none if nothing was.
+    pub age: Option<Duration>,
+    /// From sending a heartbeat to reading it.
+    pub round_trip: Duration,
+    /// The other gateways.
+    pub peers: u64,
+    /// Why the last connection ended.
+    pub failure: Option<String>,
+    /// Messages that were published.
+    pub published: u64,
+    /// Entries that were received.
+    pub received: u64,
+    /// Messages that were not sealed by this fleet.
+    pub unopened: u64,
+    /// Messages that were repeated, or came after a gap.
+    pub out_of_order: u64,
+    /// Connections that were opened.
+    pub connections: u64,
+}
+
+impl FleetStatus {
+    /// Nothing was heard yet.
+    #[must_use]
+    pub fn new(policy: StaleRevocations, max_age: Duration) -> Arc<Self> {
+        Arc::new(Self {
+            policy,
+            max_age,
+            started: clock::now(),
+            refuses: AtomicBool::new(policy == StaleRevocations::Closed),
+            is_stale: AtomicBool::new(true),
+            is_connected: AtomicBool::new(false),
+            heard: AtomicU64::new(0),
+            round_trip: AtomicU64::new(0),
+            peers: AtomicU64::new(0),
+            failure: Mutex::default(),
+            published: Counter::default(),
+            received: Counter::default(),
+            unopened: Counter::default(),
+            out_of_order: Counter::default(),
+            connections: Counter::default(),
+        })
+    }
+
+    /// Whether requests with tokens are refused, because the fleet was not heard.
+    #[must_use]
+    pub fn refuses_tokens(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
+    }
+
+    /// How old the revocations may be.
+    #[must_use]
+    pub fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// One look at the fleet.
+    #[must_use]
+    pub fn report(&self) -> FleetReport {
+        FleetReport {
+            is_stale: self.is_stale.load(Ordering::Relaxed),
+            refuses: self.refuses_tokens(),
+            is_connected: self.is_connected.load(Ordering::Relaxed),
+            age: self.age(clock::now()),
+            round_trip: Duration::from_millis(self.round_trip.load(Ordering::Relaxed)),
+            peers: self.peers.load(Ordering::Relaxed),
+            failure: lock(&self.failure).clone(),
+            published: self.published.read(),
+            received: self.received.read(),
+            unopened: self.unopened.read(),
+            out_of_order: self.out_of_order.read(),
+            connections: self.connections.read(),
+        }
+    }
+
+    pub(super) fn set_connected(&self, is_connected: bool) -> bool {
+        self.is_connected.swap(is_connected, Ordering::Relaxed)
+    }
+
+    pub(super) fn failed(&self, failure: String) {
+        *lock(&self.failure) = Some(failure);
+    }
+
+    /// The fleet was heard: all that was published before `heard` is read.
+    pub(super) fn heard(&self, heard: Instant, round_trip: Duration, peers: usize) {
+        let since_start = heard.saturating_duration_since(self.started);
+        self.heard
+            .store(milliseconds(since_start) + 1, Ordering::Relaxed);
+        self.round_trip
+            .store(milliseconds(round_trip), Ordering::Relaxed);
+        self.peers.store(peers as u64, Ordering::Relaxed);
+        self.update(clock::now());
+    }
+
+    fn age(&self, now: Instant) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Relaxed).checked_sub(1)?;
+        let heard = self.started + Duration::from_millis(heard);
+        Some(now.saturating_duration_since(heard))
+    }
+
+    // Sets the flags, and logs when they change.
+    fn update(&self, now: Instant) {
+        let is_stale = self.age(now).is_none_or(|age| age > self.max_age);
+        let refuses = is_stale && self.policy == StaleRevocations::Closed;
+        self.refuses.store(refuses, Ordering::Relaxed);
+        if self.is_stale.swap(is_stale, Ordering::Relaxed) == is_stale {
+            return;
+        }
+        if is_stale {
+            tracing::error!(
+                refuses,
+                max_age_seconds = self.max_age.as_secs_f64(),
+                "revocations of the fleet are stale"
+            );
+        } else {
+            let peers = self.peers.load(Ordering::Relaxed);
+            tracing::info!(peers, "revocations of the fleet are up to date");
+        }
+    }
+}
+
+/// Keeps the flags up to date.
+pub(super) async fn watch(status: Arc<FleetStatus>) {
+    let pause = (status.max_age / 50).clamp(Duration::from_millis(20), Duration::from_millis(500));
+    loop {
+        status.update(clock::now());
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(policy: StaleRevocations) -> Arc<FleetStatus> {
+        FleetStatus::new(policy, Duration::from_secs(30))
+    }
+
+    #[test]
+    fn closed_refuses_until_the_fleet_is_heard_and_again_once_that_is_too_old() {
+        let status = status(StaleRevocations::Closed);
+        assert!(status.refuses_tokens());
+        let heard = clock::now();
+        status.heard(heard, Duration::ZERO, 0);
+        assert!(!status.refuses_tokens());
+        status.update(heard + Duration::from_secs(29));
+        assert!(!status.refuses_tokens());
+        status.update(heard + Duration::from_secs(31));
+        assert!(status.refuses_tokens());
+        assert!(status.report().is_stale);
+    }
+
+    #[test]
+    fn open_never_refuses_and_reports() {
+        let status = status(StaleRevocations::Open);
+        assert!(!status.refuses_tokens());
+        assert!(status.report().is_stale);
+        status.update(clock::now() + Duration::from_secs(3600));
+        assert!(!status.refuses_tokens());
+    }
+}
