@@ -25,15 +25,16 @@
 //! | [`clock`] | wall time, monotonic time, deadlines, backoff | `oauth` |
 //! | [`transport`] | connections on either side: TLS, timeouts, HTTP/2 frame limits, tunnels | `clock`, `files` |
 //! | [`policy`] | normal paths, hosts, routes, requirements, the decision | `oauth` |
+//! | [`rate_limits`] | token buckets over bounded keys, and the response fields about them | `oauth` |
 //! | [`telemetry`] | access log, event log, metrics, spans | `oauth`, `policy`, `clock`, `http_client` |
 //! | [`revocation`] | what is revoked before it expires: the store, its file, its digests | `oauth`, `clock` |
 //! | [`fleet`] | what several gateways share over Redis: the stream of revocations, and how old it is | `oauth`, `clock`, `telemetry`, `transport`, `revocation` |
 //! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client` |
 //! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
-//! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `verify`, `upstream` |
+//! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `verify`, `upstream`, `rate_limits` |
 //! | [`server`] | listeners, workers, client connections, eviction, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
 //! | [`reload`] | replaces the active configuration | `gateway`, `config`, `clock`, `server`, `transport`, `telemetry` |
-//! | [`admin`] | `/livez`, `/readyz` and `/metrics` on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `server`, `reload` |
+//! | [`admin`] | `/livez`, `/readyz` and `/metrics` on a listener of their own | `gateway`, `clock`, `telemetry`, `verify`, `upstream`, `rate_limits`, `server`, `reload` |
 //! | `dev` | development authorization server and echo upstream (feature `development`) | `oauth`, `clock`, `transport`, `verify` |
 //! | [`cli`] | command line; starts the control plane | everything |
 //!
@@ -79,6 +80,7 @@
 //! | Where is a request header removed? | `upstream/headers.rs` | `rewrite_request` |
 //! | Which message to an MCP server is refused? | `policy/mcp/message.rs` | `Message::parse` |
 //! | Which endpoint gets a request? | `upstream/load_balancer.rs` | `LoadBalancer::select` |
+//! | Which requests share the bucket of a rate limit? | `rate_limits/key.rs` | `KeyPart` |
 //! | Which idle HTTP/1.1 connection is used? | `upstream/endpoint/http1_pool.rs` | `Http1Pool::take` |
 //! | Is a failed attempt retried? | `upstream/retry.rs` | `Attempts::retry_after` |
 //! | When is a JWKS fetched again? | `verify/key_ring.rs` | `KeyRing::refresh` |
@@ -140,6 +142,8 @@
 //! | `dev::authorization_codes` | it opens a consent page, or issues or redeems a code | no |
 //! | `dev::clients` | it registers or finds a client | no |
 //!
+//! `moka` also locks inside each [`Limit`](rate_limits::Limit), for the first request of a client.
+//!
 //! `sync` defines the helper that locks. `moka` locks inside `TokenCache`, which a worker asks only
 //! for tokens that are in neither its connection's cache nor its own.
 //!
@@ -184,6 +188,8 @@
 //!   name of a tool, a prompt or a resource.
 //! - **[Permit](policy::decision::Permit)**: proof that a request was decided; forwarding consumes it.
 //! - **pool**: one worker's connections to one endpoint.
+//! - **[rate limit](rate_limits::Limit)**: one `[limits.NAME]`: how many requests a client may send. A
+//!   bucket counts those that have the key of the limit in common.
 //! - **[resource](policy::resource::Resource)**: a protected resource, whose URL is the audience of the routes below it.
 //! - **[Record](telemetry::Record)**: what is logged and counted of one request.
 //! - **[Refusal](gateway::Refusal)**: why the gateway responds itself instead of forwarding.
@@ -270,6 +276,10 @@
 //! and no known tenant:
 //! `hundred_thousand_invented_tenants_cost_a_hundred_fetches_and_harm_no_known_one`.
 //!
+//! **A request counts in all of its rate limits or in none, and workers share the counts.**
+//! `request_that_one_limit_refuses_is_spent_in_none`, `workers_together_admit_what_one_would`. A forged
+//! token spends nobody's quota: `forged_tokens_spend_nobodys_quota`.
+//!
 //! **The audience of a route's resource is judged for every request.**
 //! `cached_token_of_one_resource_does_not_pass_for_the_other`. The `Host` of a request plays no part:
 //! `host_of_a_request_does_not_select_the_audience`.
@@ -325,6 +335,7 @@ pub mod gateway;
 pub mod http_client;
 pub mod oauth;
 pub mod policy;
+pub mod rate_limits;
 pub mod reload;
 pub mod revocation;
 pub mod server;

@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 use super::Admin;
 use crate::clock;
+use crate::rate_limits::LimitReport;
 use crate::telemetry::metrics::HistogramSnapshot;
 use crate::telemetry::{self, RequestKind};
 use crate::upstream::TargetReport;
@@ -52,6 +53,7 @@ impl Collector for Metrics {
         self.0.write_tokens(&mut page)?;
         self.0.write_issuers(&mut page)?;
         self.0.write_upstreams(&mut page)?;
+        self.0.write_limits(&mut page)?;
         self.0.write_process(&mut page)
     }
 }
@@ -268,6 +270,42 @@ impl Admin {
             "scopegate_upstream_target_ejections",
             help,
             each(|target| target.ejections),
+        )
+    }
+
+    // Without the keys: they stand for clients.
+    fn write_limits(&self, page: &mut Page<'_>) -> fmt::Result {
+        let snapshot = self.shared_snapshot.load();
+        let limits = snapshot.limits.iter();
+        let reports: Vec<_> = limits
+            .map(|limit| {
+                let name = limit.settings().name.to_string();
+                (vec![("limit", name)], limit.report())
+            })
+            .collect();
+        let outcomes = reports.iter().flat_map(|(of, report)| {
+            let outcomes = [("admitted", report.admitted), ("refused", report.refused)];
+            outcomes.map(|(outcome, count)| {
+                let mut labels = of.clone();
+                labels.push(("outcome", outcome.to_owned()));
+                (labels, count)
+            })
+        });
+        let help = "Requests by the rate limit that admitted or refused them";
+        page.counter("scopegate_rate_limit_requests", help, outcomes)?;
+        let each = |number: fn(&LimitReport) -> u64| {
+            let reports = reports.iter();
+            reports.map(move |(of, report)| (of.clone(), number(report)))
+        };
+        page.gauge(
+            "scopegate_rate_limit_buckets",
+            "Buckets in memory: clients with recent requests",
+            each(|report| report.buckets),
+        )?;
+        page.counter(
+            "scopegate_rate_limit_evictions",
+            "Buckets dropped to make room for new ones",
+            each(|report| report.evictions),
         )
     }
 

@@ -183,8 +183,7 @@ fn route_table(config: &Config, snapshot: &Snapshot, source: &Source) -> String 
             join_or(route.methods.listed().unwrap_or_default(), "all"),
             requirement_text(route)
                 + if route.is_enforced { "" } else { " (shadow)" }
-                + &from_networks(written)
-                + &from_sources(written),
+                + &restrictions(written),
             if route.requirement.is_public() {
                 "-".to_owned()
             } else {
@@ -234,11 +233,24 @@ fn upstream_text(route: &config::Route) -> String {
     }
 }
 
+// Beside what the token must be.
+fn restrictions(route: &config::Route) -> String {
+    from_networks(route) + &within_limits(route) + &from_sources(route)
+}
+
 fn from_networks(route: &config::Route) -> String {
     if route.allow_from.is_empty() {
         return String::new();
     }
     format!(", from {}", join_or(&route.allow_from, "any"))
+}
+
+fn within_limits(route: &config::Route) -> String {
+    let names: Vec<_> = route.limit.iter().map(|name| &name.value).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    format!(", limit {}", join_or(&names, "none"))
 }
 
 fn from_sources(route: &config::Route) -> String {

@@ -6,7 +6,7 @@
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
 //!   types that several tables share.
 //! - `declare`: the macro that declares a table. `server` with `http_proxy`, `cors`, `listener`, `admin`,
-//!   `telemetry`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `route` with `respond`:
+//!   `telemetry`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `limit`, `route` with `respond`:
 //!   the tables. Each key is declared once.
 //! - `presets`: the keys that `provider` fills in, from `providers/*.toml`, before the tables are read.
 //! - `reference`: records the declarations while tables are read. `schema`, `markdown`: render the
@@ -31,6 +31,7 @@ mod hints;
 mod http_proxy;
 mod introspection;
 mod issuer;
+mod limit;
 mod listener;
 mod markdown;
 mod mcp;
@@ -81,6 +82,7 @@ pub use hints::{
 pub use http_proxy::HttpProxy;
 pub use introspection::{Authentication, ClientSecret, Introspection};
 pub use issuer::{AUDIENCE, Audience, Issuer};
+pub use limit::{Limit, LimitKey};
 pub use listener::{Certificate, Listener, ListenerTls};
 pub use mcp::{Mcp, Tool};
 pub use names::did_you_mean;
@@ -141,6 +143,8 @@ table! {
         }),
         /// Services that permitted requests are forwarded to. NAME is a name of your choice.
         pub upstreams: Vec<Upstream> = named_tables(Upstream::read),
+        /// How many requests clients may send. NAME is a name of your choice.
+        pub limits: Vec<Limit> = named_tables(Limit::read),
         /// Which requests are permitted, and where they go. A route is public only if it says so.
         pub routes: Vec<Route> = tables(|route| Route::read(route, declared)),
         /// Protected resources (RFC 9728).
@@ -318,6 +322,7 @@ impl Config {
         let declared = Declarations {
             issuers: DeclaredNames::new(table.names("issuers")),
             upstreams: DeclaredNames::new(table.names("upstreams")),
+            limits: DeclaredNames::new(table.names("limits")),
         };
         let config = Self::read(table, &declared);
         let development = config.development.as_ref();

@@ -28,11 +28,16 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("hosts", "host"),
     ("in", "one_of"),
     ("includes", "has"),
+    ("interval", "per"),
     ("iss", "issuer"),
+    ("limits", "limit"),
     ("listen", "address"),
     ("name", "claim"),
     ("pattern", "matches"),
+    ("period", "per"),
     ("prefix", "path"),
+    ("rate", "requests"),
+    ("ratelimit", "limit"),
     ("regex", "matches"),
     ("servers", "targets"),
     ("service", "upstream"),
@@ -43,6 +48,7 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("value", "is"),
     ("values", "one_of"),
     ("verb", "methods"),
+    ("window", "per"),
 ];
 
 /// `did you mean "listen"?`, if one of `known` is near enough to `name` to be its misspelling.

@@ -65,6 +65,10 @@ table! {
         /// Names of `[issuers.NAME]` whose tokens are accepted. Without it, those of all issuers are.
         /// Example: `issuers = ["corp"]`
         pub issuers: Vec<Spanned<String>> = list(declared.issuers.reference_to("issuer"), 1),
+        /// Names of `[limits.NAME]` that its requests count in. A request above one of them gets 429. A
+        /// public route has limits by `address` and `route` only. Without it, there is none.
+        /// Example: `limit = "standard"`
+        pub limit: Vec<Spanned<String>> = list(declared.limits.reference_to("limit"), 1),
         /// Where a request may have its token: one place at a time. A cookie counts only from pages
         /// of `origins` and of the gateway's own origin. The query is no source.
         /// Example: `token_from = ["header", "websocket_protocol", { cookie = "__Host-at", origins = ["https://app.example.com"] }]`
@@ -189,6 +193,7 @@ pub struct ClaimHeader {
 pub(super) struct Declarations {
     pub(super) issuers: DeclaredNames,
     pub(super) upstreams: DeclaredNames,
+    pub(super) limits: DeclaredNames,
 }
 
 /// The names of a section, readable or not: a faulty declaration still declares its name.
@@ -219,7 +224,7 @@ impl DeclaredNames {
                         .ok_or_else(|| self.undeclared(value, kind, names)),
                 }
             },
-            move || Description::text(&format!("name of an {kind}")),
+            move || Description::text(&format!("name of {} {kind}", article(kind))),
         )
     }
 
@@ -237,13 +242,23 @@ impl DeclaredNames {
         let near = did_you_mean(value.as_str().unwrap_or_default(), names);
         let near = near.map(|near| format!("; {near}")).unwrap_or_default();
         let remedy = match value.as_str().unwrap_or_default() {
-            "*" | "all" | "any" => format!("; without {kind}s, every {kind} is accepted"),
-            text if text.contains("://") => {
+            "*" | "all" | "any" if kind == "issuer" => {
+                format!("; without {kind}s, every {kind} is accepted")
+            }
+            text if text.contains("://") && kind != "limit" => {
                 format!("; declare the URL in [{kind}s.NAME], and write NAME here")
             }
             _ => near,
         };
         undeclared.with_help(format!("declared: {list}{remedy}"))
+    }
+}
+
+fn article(noun: &str) -> &'static str {
+    if noun.starts_with(['i', 'u']) {
+        "an"
+    } else {
+        "a"
     }
 }
 

@@ -12,6 +12,7 @@ mod fixed_response;
 mod header_rules;
 mod introspection;
 mod issuers;
+mod limits;
 mod mcp;
 mod paths;
 mod request_headers;
@@ -79,6 +80,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let upstreams = upstreams::compile(config, &roots, &mut faults, |index| {
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
+    let limits = limits::compile(config, earlier.map(|earlier| &*earlier.limits), &mut faults);
     let admin_hosts = admin::known_hosts(config, &mut faults);
     let declaration = |index: usize| forwarding[index].declaration;
     let resource_documents = table.as_ref().and_then(|table| {
@@ -100,11 +102,8 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         resource_documents,
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size, rules),
         upstreams,
-        challenge: ChallengeSettings {
-            realm: config.challenge.realm.clone(),
-            describe: config.challenge.describe,
-            scope_when_unauthenticated: config.challenge.scope_when_unauthenticated,
-        },
+        limits,
+        challenge: challenge(&config.challenge),
         path_parameters: config.server.path_parameters,
         trusted_proxies: Networks::trusted_proxies(config),
         external_scheme: config.server.external_url.as_ref().map(|url| {
@@ -122,6 +121,14 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
             .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
         fingerprints,
     })
+}
+
+fn challenge(written: &config::Challenge) -> ChallengeSettings {
+    ChallengeSettings {
+        realm: written.realm.clone(),
+        describe: written.describe,
+        scope_when_unauthenticated: written.scope_when_unauthenticated,
+    }
 }
 
 fn request_log(written: &config::Log) -> RequestLog {
@@ -218,6 +225,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     faults.extend(issuers::faults_of_claims(&config.issuers));
     faults.extend(issuers::faults_of_tenants(&config.issuers));
     admin::known_hosts(config, &mut faults);
+    limits::compile(config, None, &mut faults);
     faults
 }
 

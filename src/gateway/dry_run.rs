@@ -163,6 +163,7 @@ impl DryRun {
                 response
             }
         };
+        snapshot.set_limit_fields(facts.counted.as_deref(), response.headers_mut());
         let rules = snapshot.response_rules(facts.route);
         rules.apply(cors::origin(&parts.headers), false, response.headers_mut());
         if let Some(id) = request_id {

@@ -17,6 +17,7 @@ use crate::oauth::claims::ActiveToken;
 use crate::policy::path::NormalPath;
 use crate::policy::route_table::MatchedRoute;
 use crate::policy::token_sources::DecodedToken;
+use crate::rate_limits::Counted;
 use crate::telemetry::{Outcome, Record};
 use crate::verify::VerifiedToken;
 
@@ -47,6 +48,8 @@ pub(super) struct Facts<'h> {
     pub(super) verified: Option<Arc<VerifiedToken>>,
     /// The index of the rule for the operation, if the request asks an MCP server for one.
     pub(super) operation: Option<usize>,
+    /// The limits that the request was counted in, or refused by.
+    pub(super) counted: Option<Box<Counted>>,
     pub(super) decision: Decision,
 }
 
@@ -66,12 +69,20 @@ pub(super) enum Decision {
     Replied,
 }
 
+/// What the response depends on, beside the judgement.
+#[derive(Default)]
+pub(super) struct ResponseFacts {
+    /// The index of the route.
+    pub(super) route: Option<usize>,
+    /// The limits that the request was counted in, or refused by.
+    pub(super) counted: Option<Box<Counted>>,
+}
+
 /// Facts that are written to the record of their request when they are dropped.
 pub(super) struct RecordedFacts<'r, 'h> {
     pub(super) facts: Facts<'h>,
     pub(super) record: &'r mut Record,
-    /// The index of the route, for the response.
-    route: &'r mut Option<usize>,
+    for_response: &'r mut ResponseFacts,
     worker: &'r WorkerSnapshot,
 }
 
@@ -105,12 +116,12 @@ impl<'r> RecordedFacts<'r, '_> {
     pub(super) fn new(
         worker: &'r WorkerSnapshot,
         record: &'r mut Record,
-        route: &'r mut Option<usize>,
+        for_response: &'r mut ResponseFacts,
     ) -> Self {
         Self {
             facts: Facts::default(),
             record,
-            route,
+            for_response,
             worker,
         }
     }
@@ -127,7 +138,8 @@ impl Drop for RecordedFacts<'_, '_> {
         if let Some(path) = facts.path {
             record.set_path(path.as_str());
         }
-        *self.route = facts.route;
+        self.for_response.route = facts.route;
+        self.for_response.counted = facts.counted.take();
         // Nothing here may panic: this also runs while a panic of a step unwinds.
         if let Some(route) = facts
             .route

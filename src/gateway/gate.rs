@@ -11,7 +11,7 @@ use http::{HeaderValue, Request, Response, Version, header};
 
 use super::admission;
 use super::connection::{Connection, ConnectionOrigin};
-use super::facts::{RecordedFacts, RequestHead};
+use super::facts::{RecordedFacts, RequestHead, ResponseFacts};
 use super::forward::{Forwarded, forward};
 use super::judge::{Judgement, RequestContext, STEPS, judge};
 use super::panics::catch_panic;
@@ -127,7 +127,7 @@ impl Gate {
         let origin = snapshot
             .has_cors
             .then(|| cors::origin(&parts.headers).cloned());
-        let mut route = None;
+        let mut learned = ResponseFacts::default();
         let judged = {
             let has_body = completion.request.is_some();
             let judging = pin!(async {
@@ -135,7 +135,7 @@ impl Gate {
                     admission::add_http1_fields(&mut parts, has_body)?;
                 }
                 let head = RequestHead::new(&parts, connection.state.take_fragment());
-                let mut recorded = RecordedFacts::new(&worker, record, &mut route);
+                let mut recorded = RecordedFacts::new(&worker, record, &mut learned);
                 let trace = recorded.record.trace.as_deref();
                 judge(
                     &STEPS,
@@ -149,6 +149,7 @@ impl Gate {
             });
             catch_panic(judging).await
         };
+        let ResponseFacts { route, counted } = learned;
         let rules = snapshot.response_rules(route);
         let refusal_context = || snapshot.refusal_context(route, protocol);
         let mut is_forwarded = false;
@@ -157,7 +158,7 @@ impl Gate {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
                 let mut head = Response::new(());
-                rules.reserve(head.headers_mut());
+                rules.reserve(counted.is_some(), head.headers_mut());
                 let mut forwarded = None;
                 // One future for both: what moves from one to the other is copied.
                 let outcome = {
@@ -203,6 +204,7 @@ impl Gate {
                 refuse(refusal, unread, refusal_context(), connection, completion)
             }
         };
+        snapshot.set_limit_fields(counted.as_deref(), response.headers_mut());
         rules.apply(
             origin.flatten().as_ref(),
             is_forwarded,

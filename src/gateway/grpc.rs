@@ -105,7 +105,9 @@ fn code(refusal: &Refusal) -> u16 {
         Refusal::Conflict => UNKNOWN,
         Refusal::BodyFault(RequestBodyFault::TimedOut)
         | Refusal::Upstream(UpstreamError::TimedOut { .. }) => DEADLINE_EXCEEDED,
-        Refusal::BodyFault(RequestBodyFault::TooLarge(_)) => RESOURCE_EXHAUSTED,
+        Refusal::RateLimited(_) | Refusal::BodyFault(RequestBodyFault::TooLarge(_)) => {
+            RESOURCE_EXHAUSTED
+        }
         Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Upstream(

@@ -9,6 +9,7 @@
 //! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
 //!    of ours, and refuses the request.
 
+mod limits;
 mod metadata;
 mod operation;
 mod preflight;
@@ -106,7 +107,7 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 11] = [
+pub(super) const STEPS: [Step; 13] = [
     Step::Check(redirect::redirect_to_https),
     Step::Check(admit),
     Step::Check(normalize_path),
@@ -115,7 +116,9 @@ pub(super) const STEPS: [Step; 11] = [
     Step::Check(find_route),
     Step::Check(check_address),
     Step::Check(operation::check_origin),
+    Step::Check(limits::count_before_token),
     Step::VerifyToken,
+    Step::Check(limits::count_after_token),
     Step::JudgeOperation,
     Step::Check(decide),
 ];

@@ -28,6 +28,7 @@ mod resource_metadata;
 mod respond;
 mod response_body;
 mod response_rules;
+mod route_limits;
 mod snapshot;
 mod tunnel;
 mod worker_snapshot;

@@ -19,6 +19,7 @@ use crate::policy::requirement::UnusableParameter;
 use crate::policy::route_table::{HostRoutes, NoRoute};
 use crate::policy::step_up::UnmetStepUp;
 use crate::policy::token_sources::TokenError;
+use crate::rate_limits::RateLimited;
 use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
 use crate::upstream::headers::{ForbiddenConnectionOption, UnknownClient};
@@ -57,6 +58,8 @@ pub enum Refusal {
         /// The client address, if it is known.
         found: Result<ClientAddress, UnknownClient>,
     },
+    /// More requests than a limit of the route allows.
+    RateLimited(Box<RateLimited>),
     /// No bearer token was sent.
     NoToken {
         /// The scope that the request needs, if the challenge is to name it.
@@ -180,6 +183,7 @@ impl Refusal {
             Self::MethodNotAllowed { .. } => "method_not_allowed",
             Self::OriginNotAllowed { .. } => "origin_not_allowed",
             Self::AddressNotAllowed { .. } => "address_not_allowed",
+            Self::RateLimited(_) => "rate_limited",
             Self::NoToken { .. } => "no_token",
             Self::BadAuthorization(_) => "bad_authorization",
             Self::InvalidToken { reason, .. } => reason,
@@ -235,6 +239,8 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::OriginNotAllowed { .. }
             | Self::AddressNotAllowed { .. }
+            // A limit is not about whether the token suffices.
+            | Self::RateLimited(_)
             | Self::BadAuthorization(_)
             | Self::Conflict
             | Self::BodyFault(_)
@@ -256,6 +262,7 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::OriginNotAllowed { .. }
             | Self::AddressNotAllowed { .. }
+            | Self::RateLimited(_)
             | Self::BadAuthorization(_)
             | Self::TokenTooLarge { .. }
             | Self::InsufficientScope { .. }
@@ -281,6 +288,7 @@ impl Refusal {
             | Self::MethodNotAllowed { .. }
             | Self::OriginNotAllowed { .. }
             | Self::AddressNotAllowed { .. }
+            | Self::RateLimited(_)
             | Self::NoToken { .. }
             | Self::BadAuthorization(_)
             | Self::TokenTooLarge { .. }
@@ -342,6 +350,7 @@ impl Refusal {
             // An origin is no secret: it names a page, and never holds a path or a query.
             Self::OriginNotAllowed { rule, found } => Some(rule.cause(found)),
             Self::AddressNotAllowed { found } => Some(address_not_allowed(found)),
+            Self::RateLimited(limited) => Some(limited.to_string()),
             // A missing header has no cause beyond the reason.
             Self::NoToken {
                 error: error @ TokenError::Header(BearerError::OtherScheme),

@@ -18,6 +18,8 @@ use crate::oauth::challenge::{Challenge, ErrorCode};
 use crate::policy::mcp::McpError;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
+const PROBLEM: &str = "application/problem+json";
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
 
 /// Where a client looks for a refusal.
@@ -110,14 +112,12 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
         Refusal::MethodNotAllowed { allow, .. } => {
             headers.insert(header::ALLOW, allow.clone());
         }
-        // Whole seconds (RFC 9110 §10.2.3), rounded up: a client that retries too early is refused
-        // again.
         Refusal::IssuerUnavailable { retry_after, .. }
         | Refusal::Overloaded { retry_after, .. } => {
-            let seconds = retry_after
-                .saturating_add(Duration::from_nanos(999_999_999))
-                .as_secs();
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+            headers.insert(header::RETRY_AFTER, whole_seconds(*retry_after));
+        }
+        Refusal::RateLimited(limited) => {
+            headers.insert(header::RETRY_AFTER, whole_seconds(limited.retry_after));
         }
         // As IBM's own resource filter responds.
         Refusal::Conflict => {
@@ -158,6 +158,12 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
     response
 }
 
+// Whole seconds (RFC 9110 §10.2.3), rounded up: a client that retries too early is refused again.
+fn whole_seconds(retry_after: Duration) -> HeaderValue {
+    let seconds = retry_after.saturating_add(Duration::from_nanos(999_999_999));
+    HeaderValue::from(seconds.as_secs().max(1))
+}
+
 const fn status(code: u16) -> StatusCode {
     match StatusCode::from_u16(code) {
         Ok(status) => status,
@@ -195,6 +201,14 @@ fn problem(refusal: &Refusal) -> Problem {
                 403,
                 "Forbidden",
                 "Clients of this network may not use this API."
+            )
+        }
+        // RFC 6585 §4.
+        Refusal::RateLimited(_) => {
+            problem!(
+                429,
+                "Too Many Requests",
+                "More requests than are allowed; the Retry-After header says when to try again."
             )
         }
         Refusal::NoToken { .. } => {
@@ -360,8 +374,19 @@ fn body(refusal: &Refusal, problem: &Problem) -> (Bytes, &'static str) {
     {
         return (Bytes::from(response), "application/json");
     }
+    if let Refusal::RateLimited(limited) = refusal {
+        return (quota_exceeded(&limited.name, problem), PROBLEM);
+    }
     let problem = Bytes::from_static(problem.body.as_bytes());
-    (problem, "application/problem+json")
+    (problem, PROBLEM)
+}
+
+// The problem type of draft-ietf-httpapi-ratelimit-headers. The name of the limit is in the response's
+// RateLimit, too.
+fn quota_exceeded(name: &str, problem: &Problem) -> Bytes {
+    let body = problem.body.replacen("about:blank", QUOTA_EXCEEDED, 1);
+    let members = body.trim_end().trim_end_matches('}');
+    Bytes::from(format!("{members},\"violated-policies\":[\"{name}\"]}}\n"))
 }
 
 fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderValue> {
@@ -398,6 +423,7 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::MethodNotAllowed { .. }
         | Refusal::OriginNotAllowed { .. }
         | Refusal::AddressNotAllowed { .. }
+        | Refusal::RateLimited(_)
         | Refusal::TokenTooLarge { .. }
         | Refusal::ClaimNotMet(_)
         | Refusal::Mcp(_)

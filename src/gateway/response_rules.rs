@@ -26,10 +26,10 @@ pub struct ResponseRules {
 const CAPACITY: usize = 12;
 
 impl ResponseRules {
-    /// Makes room for the headers of a response, if these rules add to them.
+    /// Makes room for the headers of a response, if these rules add to them, or rate limits do.
     #[inline]
-    pub(super) fn reserve(&self, response: &mut HeaderMap) {
-        if self.cors.is_some() || self.is_private || !self.headers.is_empty() {
+    pub(super) fn reserve(&self, is_counted: bool, response: &mut HeaderMap) {
+        if is_counted || self.cors.is_some() || self.is_private || !self.headers.is_empty() {
             response.reserve(CAPACITY);
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
@@ -14,6 +14,7 @@ use super::networks::Networks;
 use super::resource_metadata::ResourceDocuments;
 use super::respond::{ChallengeSettings, ClientProtocol, RefusalContext};
 use super::response_rules::ResponseRules;
+use super::route_limits::RouteLimits;
 use crate::clock;
 use crate::config::{self, Config, Spanned};
 use crate::oauth::bearer::{self, BearerToken};
@@ -22,6 +23,7 @@ use crate::policy::known_hosts::KnownHosts;
 use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::RouteTable;
 use crate::policy::token_sources::{DecodedToken, TokenError, TokenSources};
+use crate::rate_limits::{Counted, Limit};
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::{ReservedHeaders, is_websocket_handshake};
 use crate::upstream::{self, BodyLimit, SharedUpstream};
@@ -47,6 +49,8 @@ pub struct Snapshot {
     pub verifier: Verifier,
     /// Where requests are forwarded.
     pub upstreams: Vec<Arc<SharedUpstream>>,
+    /// How many requests clients may send.
+    pub limits: Vec<Arc<Limit>>,
     /// Header names that no client may set on any route.
     pub reserved: Arc<ReservedHeaders>,
     /// What challenges contain.
@@ -101,6 +105,8 @@ pub struct Forwarding {
     pub allow_from: Option<Networks>,
     /// Where requests have their token; none for the `Authorization` header alone.
     pub token_from: Option<TokenSources>,
+    /// The limits that its requests count in; none without one.
+    pub limits: Option<Arc<RouteLimits>>,
     /// How many segments are removed from the front of the path.
     pub strip_segments: usize,
     /// What replaces the path.
@@ -184,6 +190,14 @@ impl Snapshot {
             settings: &self.challenge,
             resource_metadata: resource.map(|resource| &*resource.metadata_url),
             protocol,
+        }
+    }
+
+    /// Sets what a response says about the limits that its request was counted in.
+    #[inline]
+    pub(super) fn set_limit_fields(&self, counted: Option<&Counted>, response: &mut HeaderMap) {
+        if let Some(counted) = counted {
+            counted.set_fields(&self.limits, response);
         }
     }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 const GROUND: [&str; 4] = ["values", "text", "sync", "client_limits"];
 
 /// The rooms that each room may import besides [`GROUND`]. A room that is missing here may import all.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("values", &[]),
     ("text", &[]),
     ("sync", &[]),
@@ -24,6 +24,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("clock", &["oauth"]),
     ("transport", &["clock", "files"]),
     ("policy", &["oauth"]),
+    ("rate_limits", &["oauth"]),
     ("telemetry", &["oauth", "policy", "clock", "http_client"]),
     ("revocation", &["oauth", "clock"]),
     ("verify", &["oauth", "telemetry", "clock", "http_client"]),
@@ -48,6 +49,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "telemetry",
             "verify",
             "upstream",
+            "rate_limits",
         ],
     ),
     (
@@ -73,6 +75,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
             "telemetry",
             "verify",
             "upstream",
+            "rate_limits",
             "server",
             "reload",
         ],

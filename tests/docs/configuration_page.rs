@@ -50,7 +50,8 @@ fn file_with(section: &str, key: &str, example: &str) -> String {
     );
     let section = section
         .replace("issuers.NAME", "issuers.corp")
-        .replace("upstreams.NAME", "upstreams.orders");
+        .replace("upstreams.NAME", "upstreams.orders")
+        .replace("limits.NAME", "limits.standard");
     let ends = section.match_indices('.').map(|(end, _)| end);
     for end in ends {
         let outer = &section[..end];
@@ -68,6 +69,9 @@ fn file_with(section: &str, key: &str, example: &str) -> String {
     if key == "redirect_to_https" {
         let server = "listen = \"127.0.0.1:8081\"\nexternal_url = \"https://api.example.com\"";
         table_at(&mut file, "server").extend(parse(server));
+    }
+    if key == "limit" {
+        table_at(&mut file, "limits.standard").extend(parse(neighbours("limits.standard", "key")));
     }
     if section.ends_with("introspection") {
         table_at(&mut file, "issuers.corp").extend(parse("validation = \"jwks+introspection\""));
@@ -102,6 +106,9 @@ fn neighbours(section: &str, key: &str) -> &'static str {
     const INTROSPECTION: &str =
         "introspection = { client_id = \"gateway\", client_secret = { env = \"SECRET\" } }";
     match (section, key) {
+        ("limits.standard", "requests") => "per = \"1m\"",
+        ("limits.standard", "per") => "requests = 100",
+        ("limits.standard", _) => "requests = 100\nper = \"1m\"",
         ("listeners", _) => "address = \"127.0.0.1:8443\"",
         ("listeners.tls", _) => "certificates = [{ certificate = \"a.crt\", key = \"a.key\" }]",
         ("listeners.tls.certificates" | "upstreams.orders.tls_client", _) => {

@@ -228,7 +228,8 @@ fn assert_token_equals(token: &ActiveToken, members: &Map<String, Value>, expect
     );
     let text = |name: &str| members.get(name).and_then(Value::as_str);
     assert_eq!(token.subject(), text("sub"));
-    assert_eq!(token.client_id(), text("client_id").or_else(|| text("azp")));
+    let mut names = ["client_id", "azp", "cid", "appid"].into_iter();
+    assert_eq!(token.client_id(), names.find_map(text));
     let expiry = members
         .get("exp")
         .and_then(|value| seconds(value, expected.expiry_unit));

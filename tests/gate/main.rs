@@ -43,6 +43,7 @@ mod presets;
 mod private_responses;
 mod protocols;
 mod proxy_protocol;
+mod rate_limits;
 mod read_ahead;
 mod redirect_to_https;
 mod reload;

@@ -23,6 +23,7 @@ use crate::policy::mcp::RuleSource;
 use crate::policy::requirement::{Requirement, ScopeRequirement};
 use crate::policy::route_table::{MatchedRoute, RouteMatch};
 use crate::policy::token_sources::{DecodedToken, TokenError};
+use crate::rate_limits::LimitSettings;
 use crate::telemetry::Outcome;
 use crate::values::Validation;
 use crate::verify::Examined;
@@ -108,6 +109,16 @@ pub(super) struct RouteSummary {
     pub(super) resource: Option<ResourceSummary>,
     /// What the token must say about the sign-in of its user.
     pub(super) sign_in: Vec<SignInFinding>,
+    /// The limits that its requests count in.
+    pub(super) limits: Vec<LimitSummary>,
+}
+
+/// A rate limit of a route.
+pub(super) struct LimitSummary {
+    pub(super) settings: LimitSettings,
+    pub(super) place: String,
+    /// The parts of its key that the token does not have.
+    pub(super) missing: Vec<String>,
 }
 
 /// One part of `step_up`.
@@ -311,6 +322,11 @@ impl Explanation {
         let active = active.and_then(|report| report.token.as_ref());
         if let Some(route) = &mut self.route {
             route.sign_in = sign_in(found, active.map(|token| &**token), result.now);
+            for limit in &mut route.limits {
+                let parts = limit.settings.key.iter();
+                let missing = parts.filter(|part| active.is_some_and(|token| !part.is_in(token)));
+                limit.missing = missing.map(ToString::to_string).collect();
+            }
         }
         let mut granted = active.map(|token| token.scopes().clone());
         if let TokenFinding::Examined(examined) = &self.token {
@@ -413,8 +429,28 @@ impl RouteSummary {
                 audiences: resource.audiences.clone(),
             }),
             sign_in: Vec::new(),
+            limits: limits(written, snapshot, config, source),
         }
     }
+}
+
+fn limits(
+    route: &config::Route,
+    snapshot: &Snapshot,
+    config: &Config,
+    source: &Source,
+) -> Vec<LimitSummary> {
+    // Compiled in the order of the file.
+    let declared = || config.limits.iter().zip(&snapshot.limits);
+    let summary = |name: &config::Spanned<String>| {
+        let (written, limit) = declared().find(|(written, _)| written.name == *name)?;
+        Some(LimitSummary {
+            settings: limit.settings().clone(),
+            place: source.location(&written.name),
+            missing: Vec::new(),
+        })
+    };
+    route.limit.iter().filter_map(summary).collect()
 }
 
 fn reason_of(outcome: Outcome) -> Option<&'static str> {

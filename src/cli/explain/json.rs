@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::cors::CorsFinding;
 use super::explanation::{
-    Explanation, OperationFinding, RouteSummary, RuleFinding, ScopeFinding, SignInFinding,
-    TokenFinding, Verdict,
+    Explanation, LimitSummary, OperationFinding, RouteSummary, RuleFinding, ScopeFinding,
+    SignInFinding, TokenFinding, Verdict,
 };
 use super::issuer_settings::IssuerSettings;
 use super::unread;
@@ -109,7 +109,21 @@ fn route(summary: &RouteSummary) -> Value {
             "metadata_url": resource.metadata_url,
             "audiences": resource.audiences,
         })),
+        "limits": summary.limits.iter().map(limit).collect::<Vec<_>>(),
         "sign_in": summary.sign_in.iter().map(sign_in).collect::<Vec<_>>(),
+    })
+}
+
+fn limit(limit: &LimitSummary) -> Value {
+    let settings = &limit.settings;
+    json!({
+        "name": &*settings.name,
+        "place": limit.place,
+        "requests": settings.requests,
+        "per_seconds": settings.per.as_secs(),
+        "burst": settings.burst,
+        "key": settings.key.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "missing": limit.missing,
     })
 }
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use super::cors::CorsFinding;
 use super::duration::format_duration;
 use super::explanation::{
-    Explanation, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
+    Explanation, LimitSummary, RouteSummary, RuleFinding, ScopeFinding, TokenFinding, Verdict,
 };
 use super::issuer_settings::IssuerSettings;
 use super::response_headers::ResponseHeaderRules;
@@ -94,6 +94,7 @@ impl TextReport {
                 if !route.token_from.is_empty() {
                     self.line("", format!("token from {}", route.token_from.join(", ")));
                 }
+                self.limits(&route.limits);
                 if let Some(resource) = &route.resource {
                     self.line("resource", &resource.url);
                     self.line("", format!("metadata at {}", resource.metadata_url));
@@ -128,6 +129,20 @@ impl TextReport {
             None => self.line("route", "none"),
         }
         self.other_routes(explanation);
+    }
+
+    // Whether a bucket is empty is not known here: this process counts nothing.
+    fn limits(&mut self, limits: &[LimitSummary]) {
+        let mut about = "limits";
+        for limit in limits {
+            let (settings, place) = (&limit.settings, &limit.place);
+            let text = format!("{}: {settings} ({place})", settings.name);
+            self.line(std::mem::take(&mut about), text);
+            for part in &limit.missing {
+                let text = format!("the token has no {part}: it counts with others without one");
+                self.line("", text);
+            }
+        }
     }
 
     fn other_routes(&mut self, explanation: &Explanation) {

@@ -12,6 +12,13 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     found.extend(socket_without_listener(config));
     found.extend(config.upstreams.iter().flat_map(tls_without_https));
     found.extend(unused_upstreams(config));
+    found.extend(unused_limits(config));
+    found.extend(
+        config
+            .routes
+            .iter()
+            .filter_map(|route| uncounted(config, route)),
+    );
     found
 }
 
@@ -68,6 +75,37 @@ fn unused_upstreams(config: &Config) -> impl Iterator<Item = Fault> {
     })
 }
 
+fn unused_limits(config: &Config) -> impl Iterator<Item = Fault> {
+    let names = config.routes.iter().flat_map(|route| &route.limit);
+    let used: HashSet<_> = names.map(|name| name.value.as_str()).collect();
+    let limits = config.limits.iter().map(|limit| &limit.name);
+    let unused = limits.filter(move |name| !used.contains(name.value.as_str()));
+    unused.map(|name| {
+        name.fault("no effect: no route names this limit")
+            .with_help(format!(
+                "add limit = {:?} to the routes that it is for, or remove it",
+                name.value
+            ))
+    })
+}
+
+/// In shadow mode, requests without a valid token pass, and only limits that need none count them.
+fn uncounted(config: &Config, route: &Route) -> Option<Fault> {
+    config.unenforced_by(route)?;
+    let needs_token = |name: &&Spanned<String>| {
+        let mut limits = config.limits.iter();
+        let limit = limits.find(|limit| limit.name == **name);
+        limit.is_some_and(|limit| limit.part_of_token().is_some())
+    };
+    let first = route.limit.first()?;
+    let all_need_tokens = route.limit.iter().all(|name| needs_token(&name));
+    all_need_tokens.then(|| {
+        first
+            .fault("in shadow mode, requests without a valid token pass and count in no limit of this route")
+            .with_help("name a limit with key = \"address\" as well")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use crate::cli::warnings::report_of;
@@ -90,6 +128,37 @@ mod tests {
                 "gateway.toml:3: upstreams.old: no route uses this upstream (remove it, or add a route that uses it)"
             ]
         );
+    }
+
+    #[test]
+    fn limit_that_no_route_names_is_warned_of() {
+        let limits =
+            "[limits.used]\nrequests = 1\nper = \"1s\"\n[limits.old]\nrequests = 1\nper = \"1s\"\n";
+        let route = "[[routes]]\npath = \"/a\"\nrespond = { status = 204 }\nlimit = \"used\"\n";
+        assert_eq!(
+            warnings(&format!("{limits}{route}")),
+            [
+                "gateway.toml:4: limits.old: no effect: no route names this limit (add limit = \"old\" to the routes that it is for, or remove it)"
+            ]
+        );
+    }
+
+    #[test]
+    fn shadow_mode_without_a_limit_for_requests_without_a_token_is_warned_of() {
+        let limits = "[limits.token]\nrequests = 1\nper = \"1s\"\n\
+                      [limits.open]\nrequests = 1\nper = \"1s\"\nkey = \"address\"\n";
+        for (route, count) in [
+            ("limit = [\"token\", \"open\"]", 0),
+            ("limit = [\"token\", \"open\"]\nenforce = false", 0),
+            ("limit = \"token\"\nenforce = false", 1),
+        ] {
+            let file = format!(
+                "{limits}[[routes]]\npath = \"/a\"\nrespond = {{ status = 204 }}\n{route}\n"
+            );
+            let mut found = warnings(&file);
+            found.retain(|line| line.contains("in shadow mode"));
+            assert_eq!(found.len(), count, "{route}: {found:?}");
+        }
     }
 
     #[test]

@@ -108,6 +108,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[upstreams.NAME.health]`",
             "`[upstreams.NAME.outlier]`",
             "`[upstreams.NAME.tls_client]`",
+            "`[limits.NAME]`",
             "`[[routes]]`",
             "`[[routes.claims]]`",
             "`[routes.step_up]`",

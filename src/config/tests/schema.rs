@@ -27,8 +27,9 @@ const REMEDY: &str = "a key is declared in its table, stands in src/config/tests
 
 /// Faults that a schema cannot express: values that depend on others, declarations, files, secrets.
 /// Every other fault is one of shape, and the schema must refuse it too.
-const BY_MEANING: [&str; 31] = [
+const BY_MEANING: [&str; 32] = [
     "a declared issuer, but",
+    "a declared limit, but",
     "a declared upstream, but",
     "a header that the gateway leaves alone",
     "a loopback address beside [development]",

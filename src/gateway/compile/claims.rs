@@ -188,7 +188,7 @@ pub(super) fn references(written: &[Spanned<String>]) -> Result<Vec<ClaimReferen
 }
 
 /// Parses the claim that a value names.
-fn reference<T>(place: &Spanned<T>, claim: &str) -> Result<ClaimReference, Box<Fault>> {
+pub(super) fn reference<T>(place: &Spanned<T>, claim: &str) -> Result<ClaimReference, Box<Fault>> {
     ClaimReference::parse(claim).map_err(|error| Box::new(place.fault(error.to_string())))
 }
 

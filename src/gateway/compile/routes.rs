@@ -9,13 +9,14 @@ use super::claims::RuleParameters;
 use super::paths::{self, paths, segments_to_strip};
 use super::scopes::scope_requirement;
 use super::{
-    claims, cors, fixed_response, host_pattern, mcp, request_headers, resources, response_headers,
-    tenants, token_sources,
+    claims, cors, fixed_response, host_pattern, limits, mcp, request_headers, resources,
+    response_headers, tenants, token_sources,
 };
 use crate::config::{self, Access, Config, Fault, Spanned};
 use crate::gateway::fixed_response::FixedResponse;
 use crate::gateway::networks::Networks;
 use crate::gateway::response_rules::ResponseRules;
+use crate::gateway::route_limits::RouteLimits;
 use crate::gateway::snapshot::{Declaration, Forwarding, NO_UPSTREAM};
 use crate::policy::claim_rules::ClaimRules;
 use crate::policy::methods::Methods;
@@ -103,6 +104,7 @@ struct SharedByPaths<'c> {
     token_from: Option<TokenSources>,
     set_headers: Box<[(HeaderName, HeaderValue)]>,
     respond: Option<Box<FixedResponse>>,
+    limits: Option<Arc<RouteLimits>>,
     upstreams: &'c Upstreams<'c>,
 }
 
@@ -126,6 +128,7 @@ fn shared_by_paths<'c>(
         token_from,
         set_headers: request_headers::set_headers(request_headers::compile(written, faults)),
         respond: fixed_response::compile(written.respond.as_ref(), faults),
+        limits: limits::of_route(written, config, faults),
         upstreams,
     }
 }
@@ -205,6 +208,7 @@ pub(super) fn faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
         response_headers::compile(written.response_headers.as_ref(), &mut faults);
         request_headers::compile(written, &mut faults);
         fixed_response::compile(written.respond.as_ref(), &mut faults);
+        limits::of_route(written, config, &mut faults);
         let headers = written.claim_headers.iter().map(claims::header);
         faults.extend(headers.filter_map(|header| header.err().map(|fault| *fault)));
         let paths = paths(written, &mut faults);
@@ -322,6 +326,7 @@ fn compile_forwarding(
         host: Some(hosts.join(", ").into()).filter(|_| !hosts.is_empty()),
         allow_from: (!written.allow_from.is_empty()).then(|| Networks::new(&written.allow_from)),
         token_from: shared.token_from.clone(),
+        limits: shared.limits.clone(),
         strip_segments: match &written.strip_prefix {
             Some(prefix) => segments_to_strip(prefix, path)?,
             None => 0,

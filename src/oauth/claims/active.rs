@@ -9,11 +9,14 @@ use serde_json::{Map, Value};
 
 use super::audience::JudgedAudience;
 use super::rule_set::{RuleOutcomes, RuleSet};
-use super::{ClaimRule, ClaimsError, ParameterValues, UnmetRule, numeric_date};
+use super::{ClaimReference, ClaimRule, ClaimsError, ParameterValues, UnmetRule, numeric_date};
 use crate::oauth::UnixTime;
 use crate::oauth::scope::ScopeSet;
 use crate::oauth::tenant::Tenant;
 use crate::values::ExpiryUnit;
+
+/// The claims that name the client, by the servers that have them: RFC 9068, OpenID Connect, Okta, Entra.
+const CLIENT_ID_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
 /// An access token that is active: facts about it, no decisions.
 ///
@@ -63,10 +66,19 @@ impl ActiveToken {
         self.text("sub")
     }
 
-    /// `client_id` (RFC 9068 §2.2), else `azp`.
+    /// The client that the token was issued to: `client_id` (RFC 9068 §2.2), else `azp`, `cid` or
+    /// `appid`.
     #[must_use]
     pub fn client_id(&self) -> Option<&str> {
-        self.text("client_id").or_else(|| self.text("azp"))
+        CLIENT_ID_CLAIMS
+            .into_iter()
+            .find_map(|name| self.text(name))
+    }
+
+    /// The value of a claim.
+    #[must_use]
+    pub fn claim(&self, claim: &ClaimReference) -> Option<&Value> {
+        claim.find(&self.claims)
     }
 
     /// `acr`: how the user signed in (OpenID Connect Core §2, RFC 9470 §6).

@@ -51,6 +51,40 @@ fn networks_of_a_route_are_shown_and_judged_by_the_address_of_from() {
 }
 
 #[test]
+fn limits_of_a_route_are_shown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = "[server]\nlisten = \"127.0.0.1:0\"\n\
+         [limits.open]\nrequests = 10\nper = \"1m\"\nburst = 5\nkey = [\"address\", \"route\"]\n\
+         [[routes]]\npath = \"/open\"\npublic = true\nlimit = \"open\"\nrespond = { status = 204 }\n";
+    let report = explain_json(&folder, file, &["GET", "/open", "--offline", "--json"]);
+    let limit = &report["route"]["limits"][0];
+    assert!(
+        limit["place"]
+            .as_str()
+            .is_some_and(|place| place.ends_with("gateway.toml:3"))
+    );
+    assert_eq!(limit["name"], "open");
+    assert_eq!(limit["key"], json!(["address", "route"]));
+    assert_eq!(
+        (&limit["requests"], &limit["per_seconds"], &limit["burst"]),
+        (&json!(10), &json!(60), &json!(5))
+    );
+    assert_eq!(limit["missing"], json!([]));
+    let head = report["answer"]["head"].as_str().expect("a head");
+    assert!(
+        head.to_lowercase()
+            .contains("ratelimit: \"open\";r=4;t=6\r\n"),
+        "{head}"
+    );
+    let mut command = command();
+    command.args(["explain", "GET", "/open", "--offline"]);
+    let plain = text(&run_in(command, folder.path()).stdout);
+    let line =
+        "limits   open: 10 requests in 60 s, burst 5, by address and route (gateway.toml:3)\n";
+    assert!(plain.contains(line), "{plain}");
+}
+
+#[test]
 fn places_of_a_token_are_shown_unless_it_is_the_header_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, plain) = explain(&folder, &["/cookie", "--offline"]);

@@ -15,6 +15,7 @@ mod limits;
 mod malformed_requests;
 mod mcp;
 mod outlier;
+mod rate_limits;
 mod request_headers;
 mod requests;
 mod resources;

@@ -1,0 +1,72 @@
+//! One token bucket: the generic cell rate algorithm (GCRA).
+//!
+//! A bucket is the time at which it will be full. A request moves that time by one interval, and is
+//! refused if the bucket would then be emptier than empty. So a bucket needs no timer to refill, and
+//! one compare-and-swap to count.
+//!
+//! The rate is no part of a bucket: whoever counts says which one applies. A gateway that has only a
+//! share of a limit counts with the rate of its share, in the same buckets.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::rate::Rate;
+
+/// A bucket. Times are nanoseconds since its limit was created.
+#[derive(Debug, Default)]
+pub(super) struct Bucket {
+    /// When it is full.
+    full_at: AtomicU64,
+}
+
+/// What a bucket holds, after a request was counted or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level {
+    /// How many requests are possible now.
+    pub(super) remaining: u64,
+    /// Nanoseconds until it is full.
+    pub(super) full_in: u64,
+    /// Nanoseconds until one request is possible; 0 if one is now.
+    pub(super) wait: u64,
+}
+
+impl Bucket {
+    /// What it holds.
+    pub(super) fn level(&self, rate: Rate, now: u64) -> Level {
+        level(self.full_at.load(Ordering::Relaxed), rate, now)
+    }
+
+    /// Takes one request out of it.
+    ///
+    /// # Errors
+    /// It is empty. What it holds is unchanged.
+    pub(super) fn take(&self, rate: Rate, now: u64) -> Result<Level, Level> {
+        let taken = |full_at: u64| {
+            let full_at = full_at.max(now) + rate.interval;
+            (full_at - now <= rate.capacity).then_some(full_at)
+        };
+        let outcome = self
+            .full_at
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+        match outcome {
+            Ok(before) => Ok(level(before.max(now) + rate.interval, rate, now)),
+            Err(full_at) => Err(level(full_at, rate, now)),
+        }
+    }
+
+    /// Puts back a request that [`Self::take`] took.
+    pub(super) fn put_back(&self, rate: Rate) {
+        self.full_at.fetch_sub(rate.interval, Ordering::Relaxed);
+    }
+}
+
+fn level(full_at: u64, rate: Rate, now: u64) -> Level {
+    let full_in = full_at.saturating_sub(now);
+    // A rate that was lowered may leave a bucket emptier than it holds.
+    let left = rate.capacity.saturating_sub(full_in);
+    let wait = (full_in + rate.interval).saturating_sub(rate.capacity);
+    Level {
+        remaining: left / rate.interval,
+        full_in,
+        wait,
+    }
+}

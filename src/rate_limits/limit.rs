@@ -1,0 +1,198 @@
+//! The buckets of one limit, shared by all workers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::bucket::Bucket;
+use super::key::{BucketKey, ClientIdentity, KeptHashes, KeyHasher, KeyPart};
+use super::rate::Rate;
+
+/// The maximum number of buckets of one limit.
+///
+/// Whoever empties a bucket and wants it dropped needs as many other identities, each with requests of
+/// its own. That is no gain: they have more to spend together than the one bucket held.
+pub const MAX_BUCKETS: u64 = 100_000;
+
+/// What a limit is made of. A reload keeps the buckets of a limit with equal settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Its name in gateway.toml.
+    pub name: Arc<str>,
+    /// How many requests each `per` allows.
+    pub requests: u32,
+    /// The time for `requests`, in whole seconds.
+    pub per: Duration,
+    /// How many requests are possible at once.
+    pub burst: u32,
+    /// What requests must have in common to share a bucket.
+    pub key: Box<[KeyPart]>,
+}
+
+/// A limit with its buckets.
+pub struct Limit {
+    settings: LimitSettings,
+    pub(super) rate: Rate,
+    /// The member of `RateLimit-Policy`.
+    pub(super) policy: Box<str>,
+    /// What times of buckets count from.
+    created: Instant,
+    hasher: KeyHasher,
+    buckets: Cache<BucketKey, Arc<Bucket>, KeptHashes>,
+    evictions: Arc<AtomicU64>,
+    /// By the key of the bucket, so that workers rarely write to the same line of memory.
+    stripes: Box<[Stripe; STRIPES]>,
+}
+
+const STRIPES: usize = 16;
+
+/// Counts of one part of the buckets, in a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Stripe {
+    admitted: AtomicU64,
+    refused: AtomicU64,
+}
+
+/// The state of a limit, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitReport {
+    /// Requests that it admitted.
+    pub admitted: u64,
+    /// Requests that it refused.
+    pub refused: u64,
+    /// Buckets in memory.
+    pub buckets: u64,
+    /// Buckets that were dropped to make room for others.
+    pub evictions: u64,
+}
+
+impl Limit {
+    /// A limit whose buckets are full. `None` if they would take too long to refill: see [`Rate::new`].
+    #[must_use]
+    pub fn new(settings: LimitSettings, now: Instant) -> Option<Self> {
+        Self::with_capacity(settings, MAX_BUCKETS, now)
+    }
+
+    pub(super) fn with_capacity(
+        settings: LimitSettings,
+        max_buckets: u64,
+        now: Instant,
+    ) -> Option<Self> {
+        let rate = Rate::new(settings.requests, settings.per, settings.burst)?;
+        let evictions = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&evictions);
+        let on_evict = move |_: Arc<BucketKey>, _: Arc<Bucket>, cause| {
+            if cause == RemovalCause::Size {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        // A bucket that was idle until it is full says as much as no bucket.
+        let buckets = Cache::builder()
+            .max_capacity(max_buckets)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(rate.refill_time() + Duration::from_secs(1))
+            .eviction_listener(on_evict)
+            .build_with_hasher(KeptHashes);
+        Some(Self {
+            policy: policy(&settings).into(),
+            settings,
+            rate,
+            created: now,
+            hasher: KeyHasher::new(),
+            buckets,
+            evictions,
+            stripes: Box::default(),
+        })
+    }
+
+    /// What it is made of.
+    #[must_use]
+    pub fn settings(&self) -> &LimitSettings {
+        &self.settings
+    }
+
+    /// The key of the bucket for a request.
+    #[must_use]
+    pub fn key(&self, client: ClientIdentity<'_>) -> BucketKey {
+        self.hasher.key(&self.settings.key, client)
+    }
+
+    /// The state for metrics.
+    #[must_use]
+    pub fn report(&self) -> LimitReport {
+        // Before this, recently dropped buckets still count.
+        self.buckets.run_pending_tasks();
+        let sum = |count: fn(&Stripe) -> &AtomicU64| {
+            let counts = self.stripes.iter().map(count);
+            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
+        LimitReport {
+            admitted: sum(|stripe| &stripe.admitted),
+            refused: sum(|stripe| &stripe.refused),
+            buckets: self.buckets.entry_count(),
+            evictions: self.evictions.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn bucket(&self, key: BucketKey) -> Arc<Bucket> {
+        self.buckets.get_with(key, Arc::default)
+    }
+
+    /// The time as buckets have it.
+    pub(super) fn time(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.created);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
+    }
+
+    pub(super) fn count(&self, key: BucketKey, is_admitted: bool) {
+        let stripe = &self.stripes[key.high as usize % STRIPES];
+        let count = if is_admitted {
+            &stripe.admitted
+        } else {
+            &stripe.refused
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that was admitted is refused by another limit.
+    pub(super) fn uncount(&self, key: BucketKey) {
+        let stripe = &self.stripes[key.high as usize % STRIPES];
+        stripe.admitted.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A name has only letters, digits, `-` and `_`, which a String of a structured field holds as they are.
+fn policy(settings: &LimitSettings) -> String {
+    let (name, q, w) = (&settings.name, settings.requests, settings.per.as_secs());
+    format!("\"{name}\";q={q};w={w};scopegate-burst={}", settings.burst)
+}
+
+impl fmt::Display for LimitSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (requests, seconds) = (self.requests, self.per.as_secs());
+        let (noun, key) = (
+            if requests == 1 { "request" } else { "requests" },
+            self.key.iter().map(ToString::to_string),
+        );
+        let key = key.collect::<Vec<_>>().join(" and ");
+        let burst = self.burst;
+        write!(
+            f,
+            "{requests} {noun} in {seconds} s, burst {burst}, by {key}"
+        )
+    }
+}
+
+impl fmt::Debug for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limit")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

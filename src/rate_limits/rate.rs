@@ -1,0 +1,39 @@
+//! How fast a bucket refills, and how much it holds.
+
+use std::time::Duration;
+
+/// The longest time that an empty bucket may take to refill. Nanoseconds of it fit in 64 bits many
+/// times over.
+pub const MAX_REFILL_TIME: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How fast a bucket refills, and how much it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Nanoseconds in which a bucket regains one request.
+    pub(super) interval: u64,
+    /// Nanoseconds in which an empty bucket refills.
+    pub(super) capacity: u64,
+}
+
+impl Rate {
+    /// `requests` in each `per`, and `burst` at once. `None` if an empty bucket would take longer than
+    /// [`MAX_REFILL_TIME`] to refill.
+    #[must_use]
+    pub fn new(requests: u32, per: Duration, burst: u32) -> Option<Self> {
+        let interval = per.as_nanos() / u128::from(requests.max(1));
+        let capacity = interval * u128::from(burst.max(1));
+        if capacity > MAX_REFILL_TIME.as_nanos() {
+            return None;
+        }
+        Some(Self {
+            interval: u64::try_from(interval).ok()?.max(1),
+            capacity: u64::try_from(capacity).ok()?.max(1),
+        })
+    }
+
+    /// The time in which an empty bucket refills.
+    #[must_use]
+    pub fn refill_time(self) -> Duration {
+        Duration::from_nanos(self.capacity)
+    }
+}

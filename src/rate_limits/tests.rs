@@ -1,0 +1,182 @@
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::bucket::Bucket;
+use super::*;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn settings(requests: u32, burst: u32, key: &[KeyPart]) -> LimitSettings {
+    LimitSettings {
+        name: "standard".into(),
+        requests,
+        per: Duration::from_secs(1),
+        burst,
+        key: key.into(),
+    }
+}
+
+fn by_address(address: IpAddr) -> ClientIdentity<'static> {
+    ClientIdentity {
+        token: None,
+        address: Some(address),
+        route: "/a",
+    }
+}
+
+fn v4(number: u32) -> IpAddr {
+    Ipv4Addr::from_bits(number).into()
+}
+
+#[test]
+fn bucket_admits_its_burst_and_then_its_rate() {
+    let rate = Rate::new(10, Duration::from_secs(1), 3).expect("a rate");
+    let bucket = Bucket::default();
+    let now = 5 * SECOND;
+    for remaining in [2, 1, 0] {
+        let level = bucket.take(rate, now).expect("admitted");
+        assert_eq!(level.remaining, remaining);
+    }
+    let level = bucket.take(rate, now).expect_err("refused");
+    assert_eq!((level.wait, level.full_in), (SECOND / 10, SECOND * 3 / 10));
+    assert!(bucket.take(rate, now + SECOND / 10 - 1).is_err());
+    assert!(bucket.take(rate, now + SECOND / 10).is_ok());
+    // An hour later it is full, and not fuller.
+    let later = now + 3600 * SECOND;
+    assert_eq!(bucket.level(rate, later).remaining, 3);
+    assert_eq!(
+        (0..9).filter(|_| bucket.take(rate, later).is_ok()).count(),
+        3
+    );
+}
+
+#[test]
+fn request_that_is_put_back_is_possible_again() {
+    let rate = Rate::new(1, Duration::from_secs(1), 2).expect("a rate");
+    let bucket = Bucket::default();
+    for _ in 0..100 {
+        assert!(bucket.take(rate, SECOND).is_ok());
+        bucket.put_back(rate);
+    }
+    assert_eq!(bucket.level(rate, SECOND).remaining, 2);
+}
+
+#[test]
+fn time_that_goes_back_admits_nothing_more() {
+    let rate = Rate::new(1, Duration::from_secs(1), 2).expect("a rate");
+    let bucket = Bucket::default();
+    assert!(bucket.take(rate, 9 * SECOND).is_ok());
+    assert!(bucket.take(rate, 9 * SECOND).is_ok());
+    for earlier in [8, 1, 0] {
+        assert!(bucket.take(rate, earlier * SECOND).is_err());
+    }
+}
+
+#[test]
+fn workers_together_admit_what_one_would() {
+    let rate = Rate::new(1000, Duration::from_secs(1), 500).expect("a rate");
+    let bucket = Bucket::default();
+    let admitted: usize = thread::scope(|scope| {
+        let worker = || {
+            let times = (0..20_000).map(|number| number * 100_000);
+            times.filter(|now| bucket.take(rate, *now).is_ok()).count()
+        };
+        let workers: Vec<_> = (0..8).map(|_| scope.spawn(worker)).collect();
+        let counts = workers.into_iter().map(|one| one.join().expect("a count"));
+        counts.sum()
+    });
+    // Two seconds, and the burst.
+    assert!((2498..=2500).contains(&admitted), "{admitted}");
+}
+
+#[test]
+fn request_that_one_limit_refuses_is_spent_in_none() {
+    let now = Instant::now();
+    let wide = Limit::new(settings(10, 10, &[KeyPart::Address]), now).expect("a limit");
+    let narrow = Limit::new(settings(1, 1, &[KeyPart::Route]), now).expect("a limit");
+    let all = [Arc::new(wide), Arc::new(narrow)];
+    let mut refused = 0;
+    for _ in 0..50 {
+        // The first limit counts before the token, the second one after it.
+        let mut counted = None;
+        let client = by_address(v4(1));
+        Counted::count(&mut counted, &[0], &all, client, now).expect("admitted");
+        refused += usize::from(Counted::count(&mut counted, &[1], &all, client, now).is_err());
+    }
+    assert_eq!(refused, 49);
+    let reports = all.each_ref().map(|limit| limit.report());
+    assert_eq!((reports[0].admitted, reports[0].refused), (1, 0));
+    assert_eq!((reports[1].admitted, reports[1].refused), (1, 49));
+    let mut counted = None;
+    for _ in 0..9 {
+        counted = None;
+        let admitted = Counted::count(&mut counted, &[0], &all, by_address(v4(1)), now);
+        assert_eq!(admitted, Ok(()));
+    }
+    let mut response = http::HeaderMap::new();
+    let counted = counted.expect("a count");
+    counted.set_fields(&all, &mut response);
+    assert_eq!(response["ratelimit"], "\"standard\";r=0;t=1");
+    assert_eq!(
+        response["ratelimit-policy"],
+        "\"standard\";q=10;w=1;scopegate-burst=10"
+    );
+}
+
+#[test]
+fn addresses_of_one_network_share_a_bucket() {
+    let now = Instant::now();
+    let limit = Limit::new(settings(1, 1, &[KeyPart::Address]), now).expect("a limit");
+    let key = |address: &str| limit.key(by_address(address.parse().expect("an address")));
+    assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+    assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+    assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+    assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    assert_ne!(
+        key("0.0.0.0"),
+        limit.key(by_address(Ipv6Addr::UNSPECIFIED.into()))
+    );
+}
+
+#[test]
+fn hashes_of_two_limits_are_not_comparable() {
+    let now = Instant::now();
+    let keys = [0, 1].map(|_| {
+        let limit = Limit::new(settings(1, 1, &[KeyPart::Address]), now).expect("a limit");
+        limit.key(by_address(v4(1)))
+    });
+    assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn flood_of_new_keys_is_bounded_and_keeps_the_bucket_in_use() {
+    let now = Instant::now();
+    let settings = settings(1, 5, &[KeyPart::Address]);
+    let limit = Limit::with_capacity(settings, 1000, now).expect("a limit");
+    let all = [Arc::new(limit)];
+    let ask =
+        |number: u32| Counted::count(&mut None, &[0], &all, by_address(v4(number)), now).is_ok();
+    let admitted = (0..20_000).filter(|number| {
+        ask(1_000_000 + number);
+        // An emptied bucket stays in use by requests that it refuses, too.
+        number % 100 == 0 && ask(7)
+    });
+    assert_eq!(admitted.count(), 5);
+    let report = all[0].report();
+    assert!(report.buckets <= 1000, "{report:?}");
+    assert!(report.evictions >= 18_000, "{report:?}");
+    assert_eq!(report.admitted, 20_005);
+}
+
+#[test]
+fn refill_time_is_bounded() {
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!(Rate::new(1, day, 1_000_000), None);
+    assert_eq!(Rate::new(1, day, 366), None);
+    let longest = Rate::new(1, day, 365).expect("a rate");
+    assert_eq!(longest.refill_time(), MAX_REFILL_TIME);
+    let fastest = Rate::new(1_000_000, Duration::from_secs(1), 1).expect("a rate");
+    assert_eq!(fastest.refill_time(), Duration::from_micros(1));
+}
