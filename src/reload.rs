@@ -170,6 +170,13 @@ impl Reloader {
                 current.replace(loaded);
             }
         }
+        if let Some((revocations, written)) = snapshot
+            .verifier
+            .revocations()
+            .zip(config.revocations.as_ref())
+        {
+            revocations.set_max_entries(written.max_entries);
+        }
         server.set(Settings::from(&config));
         self.config = config;
         Ok(Reloaded::Changed)
@@ -246,6 +253,10 @@ fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
             .map(|listener| listener.address.value.clone())
             .collect::<Vec<_>>()
     };
+    let revocation_file = |config: &Config| {
+        let file = config.revocations.as_ref()?.file.as_ref()?;
+        Some(file.value.clone())
+    };
     let changes = [
         (
             "the addresses of the listeners",
@@ -257,6 +268,14 @@ fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
             from.server.share_port != to.server.share_port,
         ),
         ("admin.listen", from.admin_address() != to.admin_address()),
+        (
+            "[revocations]",
+            from.revocations.is_some() != to.revocations.is_some(),
+        ),
+        (
+            "revocations.file",
+            revocation_file(from) != revocation_file(to),
+        ),
         ("[telemetry]", from.telemetry != to.telemetry),
         ("[development]", from.development != to.development),
     ];

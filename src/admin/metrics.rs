@@ -52,6 +52,7 @@ impl Collector for Metrics {
         self.0.write_requests(&mut page)?;
         self.0.write_tokens(&mut page)?;
         self.0.write_issuers(&mut page)?;
+        self.0.write_revocations(&mut page)?;
         self.0.write_upstreams(&mut page)?;
         self.0.write_limits(&mut page)?;
         self.0.write_process(&mut page)
@@ -118,6 +119,34 @@ impl Admin {
             "scopegate_token_cache_bytes",
             help,
             each(|(_, bytes)| bytes),
+        )
+    }
+
+    fn write_revocations(&self, page: &mut Page<'_>) -> fmt::Result {
+        let snapshot = self.shared_snapshot.load();
+        let Some(counts) = snapshot.verifier.revocations().map(|one| one.counts()) else {
+            return Ok(());
+        };
+        let one = |number| [(Vec::new(), number)];
+        page.gauge(
+            "scopegate_revocation_entries",
+            "Revocations that have not expired",
+            one(counts.entries),
+        )?;
+        page.gauge(
+            "scopegate_revocation_entries_max",
+            "Limit of revocations (max_entries)",
+            one(counts.max_entries),
+        )?;
+        let outcomes = [
+            ("added", counts.added),
+            ("full", counts.refused),
+            ("not_written", counts.unwritten),
+        ];
+        page.counter(
+            "scopegate_revocations",
+            "Revocations by outcome",
+            outcomes.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count)),
         )
     }
 

@@ -4,6 +4,7 @@
 //! - `/readyz`: 200 if requests can be judged, else 503 with what is missing. It is 503 from the
 //!   signal to stop. Load balancers ask it. `?verbose` lists every check.
 //! - `/metrics`: for Prometheus (OpenMetrics 1.0).
+//! - `POST /revocations`: revokes tokens, for who shows `[admin] token`.
 //!
 //! The listener runs on the control plane. It discloses route patterns, names of issuers and
 //! addresses of upstreams, and nothing of any request. It refuses requests with an unknown Host. A
@@ -13,6 +14,7 @@ mod connections;
 mod host;
 mod metrics;
 mod readiness;
+mod revocations;
 
 use std::convert::Infallible;
 use std::io;
@@ -167,9 +169,10 @@ impl Admin {
 
     async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let date = http_date(self.clock.now());
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let mut response = match self.misdirected(&parts) {
             Some(refusal) => refusal,
+            None if parts.uri.path() == revocations::PATH => self.revoke(&parts, body).await,
             None => self.response_to(&parts).await,
         };
         response.headers_mut().insert(header::DATE, date);
@@ -223,7 +226,7 @@ impl Admin {
             },
             _ => text_response(
                 StatusCode::NOT_FOUND,
-                "expected /livez, /readyz or /metrics\n".to_owned(),
+                "expected /livez, /readyz, /metrics or /revocations\n".to_owned(),
             ),
         }
     }

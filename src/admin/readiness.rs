@@ -84,6 +84,20 @@ impl Admin {
                 detail,
             });
         }
+        if let Some(revocations) = snapshot.verifier.revocations() {
+            let counts = revocations.counts();
+            checks.push(Check {
+                status: if counts.entries < counts.max_entries {
+                    Status::Ok
+                } else {
+                    Status::Degraded
+                },
+                detail: format!(
+                    "revocations: {} of at most {}",
+                    counts.entries, counts.max_entries
+                ),
+            });
+        }
         for (address, connections) in self.telemetry.listeners() {
             checks.push(ok(format!(
                 "listener {address}: {}",

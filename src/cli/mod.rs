@@ -13,6 +13,7 @@ mod explain;
 mod inputs;
 mod man;
 mod missing_secrets;
+mod revoke;
 mod run;
 mod schema;
 pub mod service;
@@ -56,6 +57,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Request a token with the scope that an API asks for, and send the request with it
     Discover(discover::Arguments),
+    /// Revoke tokens before they expire, at the running gateway of the file
+    Revoke(revoke::Arguments),
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Arguments),
     /// Print a script that makes a shell complete commands and options
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::check(&arguments.options.config),
         Command::Explain(request) => explain::explain(&arguments.options.config, &request),
         Command::Discover(arguments) => discover::discover(&arguments),
+        Command::Revoke(request) => revoke::revoke(&arguments.options.config, &request),
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions { shell } => completions::completions(shell),
         Command::Man => man::man(),

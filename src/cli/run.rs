@@ -55,6 +55,11 @@ pub(super) fn run(options: &Options) -> ExitCode {
         tracing::warn!(weak, "configuration has weak choices; run scopegate check");
     }
     log_shadow_mode(&snapshot);
+    // Without what was revoked, nothing may be served.
+    if let Err(fault) = gateway::open_revocations(&snapshot, &config, Clock::system().now()) {
+        drop(log);
+        return failed(fault);
+    }
     let startup = Startup {
         config,
         snapshot,
@@ -170,6 +175,12 @@ async fn control_plane(
     let development = DevelopmentServers::start(&config).await?;
     let snapshot: SharedSnapshot = Arc::new(ArcSwap::from_pointee(snapshot));
     gateway::start_background_tasks(&snapshot.load(), None);
+    if config.revocations.is_some() {
+        tokio::spawn(gateway::sweep_revocations(
+            Arc::clone(&snapshot),
+            Clock::system(),
+        ));
+    }
     let (spans, span_export) = match collector(&config.telemetry) {
         Some(collector) => {
             let (spans, span_export) = export_spans(&collector)?;

@@ -16,6 +16,7 @@ mod other_spellings;
 mod paths;
 mod resources;
 mod respond;
+mod revocations;
 mod routes;
 mod tenants;
 mod token_sources;
@@ -49,6 +50,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
         ));
     }
     found.extend(iss::weak_choices(config));
+    found.extend(revocations::weak_choices(config));
     found.extend(tenants::weak_choices(config));
     found.extend(routes::weak_choices(config));
     found.extend(claim_rules::weak_choices(config));

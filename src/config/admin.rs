@@ -6,6 +6,7 @@ use super::addresses::socket_address;
 use super::declare::table;
 use super::report::Spanned;
 use super::scalars::text;
+use super::secret::Secret;
 
 table! {
     /// The listener for operators and their tools.
@@ -21,5 +22,9 @@ table! {
         /// any other one serves `/livez`, `/readyz` and `/metrics` for every name.
         /// Example: `hosts = ["gateway.internal", "*.svc.cluster.local"]`
         pub hosts: Option<Vec<Spanned<String>>> = optional_list(text(), 0),
+        /// Token that changes need: `POST /revocations`. Without it, no change is accepted from
+        /// anybody.
+        /// Example: `token = { env = "ADMIN_TOKEN" }`
+        pub token: Option<Spanned<Secret>> = secret(),
     }
 }

@@ -121,7 +121,19 @@ table! {
         pub expiry_unit: ExpiryUnit = or(keyword(), "seconds"),
         /// Whether an `exp` more than ten years ahead means "never". `false` refuses such a token.
         /// Example: `accept_unbounded_expiry = true`
-        pub accept_unbounded_expiry: bool = or(boolean(), false),
+        pub accept_unbounded_expiry: Spanned<bool> = spanned_or(boolean(), false),
+        /// Maximum lifetime of a token, and how long a revocation is remembered. With `[revocations]`,
+        /// a token expires this long after `iat` at the latest.
+        /// Example: `max_token_lifetime = "1h"`
+        pub max_token_lifetime: Duration = or(whole_seconds(SECOND..=12 * MONTH), "24h"),
+        /// How long after a revocation tokens of the same user, client or session are still revoked, if
+        /// the clock of the authorization server is ahead. Whole seconds.
+        /// Example: `revocation_skew = "5s"`
+        pub revocation_skew: Duration = or(whole_seconds(Duration::ZERO..=5 * MINUTE), "0s"),
+        /// Whether a token without `iat` is refused if `[revocations]` is there. `false` accepts it;
+        /// then only `token` and `jti` can revoke it.
+        /// Example: `iat_required = false`
+        pub iat_required: bool = or(boolean(), true),
         /// Maximum time that a verified token stays in the cache.
         /// Example: `cache_max_age = "1h"`
         pub cache_max_age: Duration = or(whole_seconds(Duration::ZERO..=MONTH), "24h"),

@@ -6,7 +6,7 @@
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
 //!   types that several tables share.
 //! - `declare`: the macro that declares a table. `server` with `http_proxy`, `cors`, `listener`, `admin`,
-//!   `telemetry`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `limit`, `route` with `respond`:
+//!   `telemetry`, `revocations`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `limit`, `route` with `respond`:
 //!   the tables. Each key is declared once.
 //! - `presets`: the keys that `provider` fills in, from `providers/*.toml`, before the tables are read.
 //! - `reference`: records the declarations while tables are read. `schema`, `markdown`: render the
@@ -45,6 +45,7 @@ mod reference;
 mod report;
 mod resource;
 mod respond;
+mod revocations;
 mod route;
 mod scalars;
 mod schema;
@@ -93,6 +94,7 @@ pub use presets::{AppliedPreset, PresetKey};
 pub use report::{Fault, Report, Source, Spanned};
 pub use resource::{Resource, ResourceUrl};
 pub use respond::Respond;
+pub use revocations::Revocations;
 pub use route::{Access, ClaimHeader, Route};
 pub use scope_claim::{ScopeClaim, ScopeClaimTable};
 pub use secret::{Secret, SecretOrigin};
@@ -136,6 +138,9 @@ table! {
         pub cors: Option<Cors> = optional_table(Cors::read),
         /// What `WWW-Authenticate` contains in addition to the error code.
         pub challenge: Challenge = table(Challenge::read),
+        /// Revocation of tokens before they expire: by `scopegate revoke` or `POST /revocations` on the
+        /// admin listener. Without it, a token is accepted until it expires.
+        pub revocations: Option<Revocations> = optional_table(Revocations::read),
         /// Issuers whose access tokens are accepted. NAME is a name of your choice.
         pub issuers: Vec<Issuer> = named_tables({
             let has_resources = table.has("resources");

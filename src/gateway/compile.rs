@@ -43,6 +43,7 @@ use crate::config::{self, Config, Fault, Spanned};
 use crate::oauth::claims::RuleSet;
 use crate::policy::host::HostPattern;
 use crate::policy::route_table::RouteTable;
+use crate::revocation::Revocations;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError, TrustedCertificates};
 use crate::upstream::headers::X_REQUEST_ID;
@@ -65,6 +66,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let mut faults = Vec::new();
     let roots = RootCertificates::default();
     let (cache, epoch) = token_cache(config, earlier);
+    let revocations = revocations(config, earlier, &epoch);
     let resources = resources::compile(config, &mut faults);
     let unrouted_response = unrouted_response(config, &mut faults);
     let (table, mut forwarding) =
@@ -100,7 +102,9 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         forwarding,
         unrouted_response,
         resource_documents,
-        verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size, rules),
+        verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size, rules)
+            .with_revocations(revocations),
+        admin_token: admin::token(config),
         upstreams,
         limits,
         challenge: challenge(&config.challenge),
@@ -178,6 +182,20 @@ fn token_cache(config: &Config, earlier: Option<&Snapshot>) -> (Arc<TokenCache>,
         Some((_, epoch)) => (Arc::new(TokenCache::new(budget)), epoch),
         None => (Arc::new(TokenCache::new(budget)), Epoch::default()),
     }
+}
+
+// Entries survive every reload.
+fn revocations(
+    config: &Config,
+    earlier: Option<&Snapshot>,
+    epoch: &Epoch,
+) -> Option<Arc<Revocations>> {
+    let written = config.revocations.as_ref()?;
+    let known = earlier.and_then(|earlier| earlier.verifier.revocations());
+    Some(known.map_or_else(
+        || Revocations::new(written.max_entries, epoch.clone()),
+        Arc::clone,
+    ))
 }
 
 // A reload must not use up the quota of new tenants.

@@ -10,8 +10,7 @@ use http::{HeaderMap, Response, StatusCode, Version, header};
 
 use super::prepare::Prepared;
 use super::refusal::Refusal;
-use super::response_body::TOKEN_EXPIRED;
-use crate::clock::Deadline;
+use super::stream_end::StreamEnd;
 use crate::transport::Interim;
 use crate::upstream::headers;
 use crate::upstream::{
@@ -19,18 +18,18 @@ use crate::upstream::{
     UpstreamRequest,
 };
 
-/// What follows the head of an upstream's response. `expiry` is the end of the token, where the
-/// response is to end with it.
+/// What follows the head of an upstream's response. `token_end` is the end of the token, where
+/// the response is to end with it.
 pub(super) enum Forwarded {
     /// A body, which streams.
     Body {
         body: ForwardedBody,
-        expiry: Option<Deadline>,
+        token_end: Option<Box<StreamEnd>>,
     },
     /// Another protocol, after a 101.
     Upgraded {
         upstream: UpgradedConnection,
-        expiry: Option<Deadline>,
+        token_end: Option<Box<StreamEnd>>,
     },
 }
 
@@ -61,11 +60,7 @@ pub(super) async fn forward(
     for (header, found) in omitted {
         header.log_omitted(&forwarding.label, found, ticker.now());
     }
-    let expiry = token_end.map(|end| {
-        let deadline = ticker.deadline();
-        deadline.arm(end.since(ticker.wall()));
-        deadline
-    });
+    let token_end = token_end.map(|end| end.watch(ticker));
     let is_http11 = head.version == Version::HTTP_11;
     let on_interim = |status, headers: &HeaderMap| {
         if is_http11 {
@@ -80,11 +75,11 @@ pub(super) async fn forward(
         response_timeout: forwarding.response_timeout,
         on_interim: &on_interim,
     };
-    let expiring = expiry.as_ref();
+    let ending = token_end.as_deref();
     let body = if is_upgrade {
         let outcome = {
             let upgrading = pin!(upstream.upgrade(permit, request));
-            unless_expired(expiring, upgrading).await
+            unless_ended(ending, upgrading).await
         };
         interim.discard_late();
         match outcome? {
@@ -94,37 +89,42 @@ pub(super) async fn forward(
                 if let Some(offered) = websocket {
                     offered.select(response.headers_mut());
                 }
-                return Ok(Forwarded::Upgraded { upstream, expiry });
+                return Ok(Forwarded::Upgraded {
+                    upstream,
+                    token_end,
+                });
             }
         }
     } else {
         let sending = pin!(upstream.send(permit, request));
-        let outcome = unless_expired(expiring, sending).await;
+        let outcome = unless_ended(ending, sending).await;
         interim.discard_late();
         outcome?
     };
     rewrite_response(response);
-    Ok(Forwarded::Body { body, expiry })
+    Ok(Forwarded::Body { body, token_end })
 }
 
 // The token also ends an upload: that is a stream, too.
 // The future is pinned by the caller and not moved, because the state of an exchange is large.
-async fn unless_expired<T>(
-    expiry: Option<&Deadline>,
+async fn unless_ended<T>(
+    token_end: Option<&StreamEnd>,
     mut future: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
 ) -> Result<T, Refusal> {
-    poll_fn(|context| match (future.as_mut().poll(context), expiry) {
+    poll_fn(|context| match (future.as_mut().poll(context), token_end) {
         (Poll::Ready(outcome), _) => Poll::Ready(outcome.map_err(Refusal::Upstream)),
-        (Poll::Pending, Some(expiry)) => expiry.poll_passed(context).map(|()| Err(token_ended())),
+        (Poll::Pending, Some(token_end)) => token_end
+            .poll_ended(context)
+            .map(|reason| Err(token_ended(reason))),
         (Poll::Pending, None) => Poll::Pending,
     })
     .await
 }
 
-fn token_ended() -> Refusal {
-    let detail = "the token expired before the response came".to_owned();
+fn token_ended(reason: &'static str) -> Refusal {
+    let detail = "the token expired or was revoked before the response came".to_owned();
     Refusal::InvalidToken {
-        reason: TOKEN_EXPIRED,
+        reason,
         detail,
         issuer: None,
         scope: None,

@@ -299,19 +299,22 @@ fn stream(
     let record = &mut completion.record;
     record.status = Some(head.status());
     match forwarded {
-        Forwarded::Body { body, expiry } => {
+        Forwarded::Body { body, token_end } => {
             if is_stream(head.headers(), &body) {
                 record.mark_stream();
             }
-            head.map(|()| ResponseBody::forwarded(body, expiry, completion))
+            head.map(|()| ResponseBody::forwarded(body, token_end, completion))
         }
-        Forwarded::Upgraded { upstream, expiry } => {
+        Forwarded::Upgraded {
+            upstream,
+            token_end,
+        } => {
             record.mark_stream();
             *connection.tunnel.borrow_mut() = Some(Tunnel {
                 upstream,
                 record: completion.record,
                 idle_timeout: snapshot.body_idle_timeout,
-                expiry,
+                token_end,
             });
             head.map(|()| ResponseBody::switched(completion.exchange))
         }

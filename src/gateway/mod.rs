@@ -6,6 +6,7 @@
 //! of the client's; `forward` sends it; `respond` turns a [`Refusal`] into a response. [`DryRun`]
 //! takes the first two.
 
+mod admin_token;
 mod admission;
 mod claim_headers;
 mod compile;
@@ -30,9 +31,11 @@ mod response_body;
 mod response_rules;
 mod route_limits;
 mod snapshot;
+mod stream_end;
 mod tunnel;
 mod worker_snapshot;
 
+pub use admin_token::AdminToken;
 pub use admission::{Inadmissible, host};
 pub use claim_headers::{ClaimHeader, OmittedClaim};
 pub use compile::{compile, compile_after, egress_proxy, route_faults};
@@ -47,6 +50,7 @@ pub use resource_metadata::{ResourceDocument, ResourceDocuments};
 pub use respond::ChallengeSettings;
 pub use response_body::ResponseBody;
 pub use snapshot::{
-    Forwarding, SharedSnapshot, Snapshot, new_key_issuers, start_background_tasks, wait_for_keys,
+    Forwarding, SharedSnapshot, Snapshot, new_key_issuers, open_revocations,
+    start_background_tasks, sweep_revocations, wait_for_keys,
 };
 pub use tunnel::Tunnel;

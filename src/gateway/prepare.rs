@@ -11,7 +11,7 @@ use super::claim_headers::ClaimHeader;
 use super::judge::{Judged, RequestContext};
 use super::refusal::{Ambiguity, Refusal};
 use super::snapshot::Forwarding;
-use crate::oauth::UnixTime;
+use super::stream_end::TokenEnd;
 use crate::oauth::claims::InexactClaim;
 use crate::policy::decision::Permit;
 use crate::policy::token_sources::OfferedProtocols;
@@ -31,8 +31,8 @@ pub(super) struct Prepared<'c> {
     pub(super) is_upgrade: bool,
     /// The protocols of a WebSocket that had its token among them.
     pub(super) websocket: Option<Box<OfferedProtocols>>,
-    /// When its token ends, where the response is to end with it.
-    pub(super) token_end: Option<UnixTime>,
+    /// What ends its token, where the response is to end with it.
+    pub(super) token_end: Option<TokenEnd>,
     /// Claim headers that it does not have, because a header cannot express their claims.
     pub(super) omitted: Vec<(&'c ClaimHeader, InexactClaim)>,
 }
@@ -107,7 +107,7 @@ pub(super) fn prepare<'c>(
         added,
         is_upgrade,
         websocket,
-        token_end: token.and_then(|verified| verified.valid_until()),
+        token_end: token.and_then(|verified| TokenEnd::of(verified, &snapshot.verifier)),
         omitted,
     })
 }

@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::grpc;
 use super::panics::catch_panic_now;
-use crate::clock::Deadline;
+use super::stream_end::StreamEnd;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
 use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress};
@@ -25,8 +25,8 @@ pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = Forwa
     record: Option<Box<Record>>,
     request: Option<Rc<RequestBodyProgress>>,
     exchange: Exchange,
-    /// When the token ends, where the response is to end with it.
-    expiry: Option<Deadline>,
+    /// The end of the token, where the response is to end with it.
+    token_end: Option<Box<StreamEnd>>,
 }
 
 /// What ends with the response body: the record of the request, and the exchange on its connection.
@@ -35,9 +35,6 @@ pub(super) struct Completion {
     pub(super) request: Option<Rc<RequestBodyProgress>>,
     pub(super) exchange: Exchange,
 }
-
-/// The reason, in logs and metrics, of a stream that ended with its token.
-pub(super) const TOKEN_EXPIRED: &str = "token_ended";
 
 const PANICKED: &str = "panicked";
 /// As the refusal of a body that passes the limit before its response begins.
@@ -74,8 +71,12 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
         Self::new(Content::Fixed(text, unread), None, completion)
     }
 
-    pub(super) fn forwarded(body: B, expiry: Option<Deadline>, completion: Completion) -> Self {
-        Self::new(Content::Forwarded(body), expiry, completion)
+    pub(super) fn forwarded(
+        body: B,
+        token_end: Option<Box<StreamEnd>>,
+        completion: Completion,
+    ) -> Self {
+        Self::new(Content::Forwarded(body), token_end, completion)
     }
 
     /// No body: another protocol follows the response, and its tunnel completes the record.
@@ -85,17 +86,17 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
             record: None,
             request: None,
             exchange,
-            expiry: None,
+            token_end: None,
         }
     }
 
-    fn new(content: Content<B>, expiry: Option<Deadline>, completion: Completion) -> Self {
+    fn new(content: Content<B>, token_end: Option<Box<StreamEnd>>, completion: Completion) -> Self {
         Self {
             content,
             record: Some(completion.record),
             request: completion.request,
             exchange: completion.exchange,
-            expiry,
+            token_end,
         }
     }
 }
@@ -126,13 +127,11 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = self.get_mut();
-        if this
-            .expiry
-            .as_ref()
-            .is_some_and(|expiry| expiry.poll_passed(context).is_ready())
+        if let Some(token_end) = &this.token_end
+            && let Poll::Ready(reason) = token_end.poll_ended(context)
         {
             if let Some(record) = &mut this.record {
-                record.outcome = Outcome::Broken(TOKEN_EXPIRED);
+                record.outcome = Outcome::Broken(reason);
             }
             // An error, not an end: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));

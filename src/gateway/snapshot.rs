@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::admin_token::AdminToken;
 use super::claim_headers::ClaimHeader;
 use super::compile::Fingerprints;
 use super::fixed_response::FixedResponse;
@@ -15,8 +16,9 @@ use super::resource_metadata::ResourceDocuments;
 use super::respond::{ChallengeSettings, ClientProtocol, RefusalContext};
 use super::response_rules::ResponseRules;
 use super::route_limits::RouteLimits;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::config::{self, Config, Spanned};
+use crate::oauth::UnixTime;
 use crate::oauth::bearer::{self, BearerToken};
 use crate::policy::cors::CorsPolicy;
 use crate::policy::known_hosts::KnownHosts;
@@ -24,11 +26,15 @@ use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::RouteTable;
 use crate::policy::token_sources::{DecodedToken, TokenError, TokenSources};
 use crate::rate_limits::{Counted, Limit};
+use crate::revocation::FileFault;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::{ReservedHeaders, is_websocket_handshake};
 use crate::upstream::{self, BodyLimit, SharedUpstream};
 use crate::values::PathParameters;
 use crate::verify::{Issuer, Verifier};
+
+/// How often expired revocations are removed.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The active snapshot. Workers load it for each request, and a reload replaces it.
 pub type SharedSnapshot = Arc<ArcSwap<Snapshot>>;
@@ -71,6 +77,8 @@ pub struct Snapshot {
     pub request_ids: bool,
     /// The hosts that the admin listener accepts.
     pub admin_hosts: KnownHosts,
+    /// The token that changes by the admin listener need; none if it accepts no change.
+    pub admin_token: Option<AdminToken>,
     /// What its parts were compiled from, for the snapshot that replaces it.
     pub(super) fingerprints: Fingerprints,
 }
@@ -204,6 +212,39 @@ impl Snapshot {
     /// Which pages of other origins may use this route, or a path without one.
     pub(super) fn cors_of(&self, route: Option<usize>) -> Option<&CorsPolicy> {
         self.response_rules(route).cors.as_deref()
+    }
+}
+
+/// Reads the file of revocations, and warns if there is none. Without `[revocations]`, nothing.
+///
+/// # Errors
+/// [`FileFault`]: the gateway must not start.
+pub fn open_revocations(
+    snapshot: &Snapshot,
+    config: &Config,
+    now: UnixTime,
+) -> Result<(), FileFault> {
+    let written = config.revocations.as_ref();
+    let Some((revocations, written)) = snapshot.verifier.revocations().zip(written) else {
+        return Ok(());
+    };
+    match &written.file {
+        Some(file) => {
+            let entries = revocations.open(&file.value, now)?;
+            tracing::info!(file = %file.value.display(), entries, "revocations read");
+        }
+        None => tracing::warn!("revocations are forgotten at a restart; set file in [revocations]"),
+    }
+    Ok(())
+}
+
+/// Removes expired revocations once a minute, for ever.
+pub async fn sweep_revocations(snapshot: SharedSnapshot, clock: Clock) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        if let Some(revocations) = snapshot.load().verifier.revocations() {
+            revocations.remove_expired(clock.now());
+        }
     }
 }
 

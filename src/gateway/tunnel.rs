@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::response_body::TOKEN_EXPIRED;
-use crate::clock::{Deadline, Ticker};
+use super::stream_end::StreamEnd;
+use crate::clock::Ticker;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{self, Stream, TimeoutStream, TunnelBytes, TunnelEnd};
 use crate::upstream::UpgradedConnection;
@@ -16,19 +16,19 @@ pub struct Tunnel {
     pub(super) upstream: UpgradedConnection,
     pub(super) record: Box<Record>,
     pub(super) idle_timeout: Duration,
-    pub(super) expiry: Option<Deadline>,
+    pub(super) token_end: Option<Box<StreamEnd>>,
 }
 
 impl Tunnel {
     /// Copies bytes between the client and the upstream until both have finished, one of them
-    /// breaks, both are idle for `body_idle_timeout`, or the token expires on a route with
-    /// `close_at_expiry`.
+    /// breaks, both are idle for `body_idle_timeout`, or the token expires or is revoked on a
+    /// route with `close_at_expiry`.
     pub async fn carry(self, client: TunnelEnd<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
             upstream,
             mut record,
             idle_timeout,
-            expiry,
+            token_end,
         } = self;
         let (upstream_end, carried) = (
             TunnelEnd {
@@ -37,14 +37,14 @@ impl Tunnel {
             },
             TunnelBytes::default(),
         );
-        let expired = poll_fn(|context| {
-            expiry
+        let ended = poll_fn(|context| {
+            token_end
                 .as_ref()
-                .map_or(Poll::Pending, |expiry| expiry.poll_passed(context))
+                .map_or(Poll::Pending, |token_end| token_end.poll_ended(context))
         });
         tokio::select! {
             () = transport::tunnel(client, upstream_end, &carried, idle_timeout, ticker) => {}
-            () = expired => record.outcome = Outcome::Broken(TOKEN_EXPIRED),
+            reason = ended => record.outcome = Outcome::Broken(reason),
         }
         (record.request_bytes, record.response_bytes) =
             (carried.to_upstream.get(), carried.to_client.get());

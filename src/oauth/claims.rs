@@ -100,6 +100,8 @@ pub struct Expectation {
     pub expiry_required: bool,
     /// Whether an `exp` more than ten years ahead means "never" instead of being refused.
     pub accept_unbounded_expiry: bool,
+    /// What its tokens need so that they can be revoked; none if nothing is revoked.
+    pub revocable: Option<Revocable>,
     /// How far the issuer's clock may differ from ours, either way.
     pub leeway: Duration,
     /// Whether the claims of an ID token are refused.
@@ -108,6 +110,18 @@ pub struct Expectation {
     pub granted_wildcards: GrantedWildcards,
     /// Whether a token bound to a key is accepted without a proof of possession.
     pub ignore_cnf: bool,
+}
+
+/// What tokens need so that they can be revoked before they expire: a revocation is remembered for a
+/// bounded time, so every token must end within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revocable {
+    /// A token expires this long after `iat` at the latest.
+    pub max_token_lifetime: Duration,
+    /// Tokens issued this long after a revocation are revoked as well.
+    pub skew: Duration,
+    /// Whether `iat` must be present.
+    pub iat_required: bool,
 }
 
 impl Claims {
@@ -177,7 +191,10 @@ impl Claims {
         Rule::ALL
             .into_iter()
             .try_for_each(|rule| rule.check(&self, expected, now))?;
-        let expires_at = self.expiry(expected, now)?;
+        let expires_at = match expected.revocable {
+            Some(revocable) => self.bounded_expiry(expected, revocable, now)?,
+            None => self.expiry(expected, now)?,
+        };
         let scopes = self.scopes(expected)?;
         let audience = self.judged_audience(expected);
         Ok(ActiveToken {
@@ -211,6 +228,33 @@ impl Claims {
             Some(at) if now >= at.later_by(expected.leeway) => Err(ClaimsError::Expired { at }),
             Some(at) => Ok(Some(at)),
         }
+    }
+
+    // Beyond the lifetime of a revocation, a revoked token would pass again.
+    fn bounded_expiry(
+        &self,
+        expected: &Expectation,
+        revocable: Revocable,
+        now: UnixTime,
+    ) -> Result<Option<UnixTime>, ClaimsError> {
+        let expiry = self.expiry(expected, now)?;
+        match self.time("iat", expected.expiry_unit)? {
+            None if revocable.iat_required => Err(ClaimsError::MissingIssuedAt),
+            None => Ok(expiry),
+            Some(issued) => {
+                let end = issued.later_by(revocable.max_token_lifetime);
+                if now >= end.later_by(expected.leeway) {
+                    return Err(ClaimsError::TooOld { issued });
+                }
+                Ok(Some(expiry.map_or(end, |expiry| expiry.min(end))))
+            }
+        }
+    }
+
+    /// `exp`, which is in this unit. Not verified.
+    #[must_use]
+    pub fn expires_at(&self, unit: ExpiryUnit) -> Option<UnixTime> {
+        self.time("exp", unit).ok().flatten()
     }
 
     fn time(&self, claim: &'static str, unit: ExpiryUnit) -> Result<Option<UnixTime>, ClaimsError> {

@@ -1,5 +1,7 @@
 //! The digests of one token: everything that could revoke it.
 
+use std::borrow::Cow;
+
 use super::digest::{Digest, Selector, TokenHash};
 use crate::oauth::UnixTime;
 use crate::oauth::claims::ActiveToken;
@@ -17,22 +19,36 @@ pub struct TokenDigests {
 impl TokenDigests {
     /// The digests of a token with this `text`.
     ///
-    /// `issuer` is for a token without `iss`. `issued_at` is earlier by `revocation_skew`.
+    /// `tokens` are what is known of it: the introspection response, and the JWT that it is about.
+    /// Whatever revokes one of them revokes the token. `issuer` is for a token without `iss`.
+    /// `issued_at` is earlier by `revocation_skew`.
     #[must_use]
-    pub fn of(text: &str, token: &ActiveToken, issuer: &str, issued_at: Option<UnixTime>) -> Self {
-        let issuer = token.issuer().unwrap_or(issuer);
-        let identifier = |names: &[&str]| token.identifier(names).map(std::borrow::Cow::into_owned);
-        let selectors = [
-            TokenHash::of(text).ok().map(Selector::Token),
-            identifier(&["jti"]).map(Selector::Jti),
-            identifier(&["sub"]).map(Selector::Sub),
-            identifier(&CLIENT_CLAIMS).map(Selector::ClientId),
-            identifier(&["sid"]).map(Selector::Sid),
-        ];
-        let selected = selectors.iter().flatten();
-        let digests = selected.map(|selector| Digest::of(issuer, selector));
+    pub fn of(
+        text: &str,
+        tokens: &[&ActiveToken],
+        issuer: &str,
+        issued_at: Option<UnixTime>,
+    ) -> Self {
+        let hash = TokenHash::of(text).ok().map(Selector::Token);
+        let mut digests = Vec::new();
+        for token in tokens {
+            let issuer = token.issuer().unwrap_or(issuer);
+            let identifier = |names: &[&str]| token.identifier(names).map(Cow::into_owned);
+            let selectors = [
+                hash.clone(),
+                identifier(&["jti"]).map(Selector::Jti),
+                identifier(&["sub"]).map(Selector::Sub),
+                identifier(&CLIENT_CLAIMS).map(Selector::ClientId),
+                identifier(&["sid"]).map(Selector::Sid),
+            ];
+            let selected = selectors.iter().flatten();
+            digests.extend(selected.map(|selector| Digest::of(issuer, selector)));
+            digests.push(Digest::of_issuer(issuer));
+        }
+        digests.sort_unstable();
+        digests.dedup();
         Self {
-            digests: digests.chain([Digest::of_issuer(issuer)]).collect(),
+            digests: digests.into(),
             issued: issued_at,
         }
     }

@@ -94,3 +94,8 @@ pub(super) fn invalid(reason: &'static str, detail: String) -> VerifyError {
         issuer: None,
     }
 }
+
+/// A token that is good but for its revocation.
+pub(super) fn revoked() -> VerifyError {
+    invalid("token_revoked", "the token was revoked".to_owned())
+}

@@ -45,6 +45,7 @@ use super::verified_token::VerifiedToken;
 use crate::clock;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, Expectation, ExpectedAudience, RuleSet};
+use crate::revocation::Revocations;
 use crate::telemetry::metrics::{Counter, Histogram};
 
 pub use client::IntrospectionClient;
@@ -102,6 +103,8 @@ pub(super) struct IntrospectionRequest {
     pub(super) cache: Arc<TokenCache>,
     /// The rules whose outcomes the token remembers.
     pub(super) rules: Arc<RuleSet>,
+    /// What is revoked, if anything can be.
+    pub(super) revocations: Option<Arc<Revocations>>,
 }
 
 /// What became of renewing a cache entry.

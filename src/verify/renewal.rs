@@ -21,6 +21,7 @@ use super::verified_token::VerifiedToken;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{Claims, RuleSet};
 use crate::oauth::jose::{TokenShape, classify};
+use crate::revocation::Revocations;
 
 /// The delay after a renewal that the limits did not permit.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -34,6 +35,7 @@ pub(super) struct Renewal {
     pub(super) now: UnixTime,
     pub(super) cache: Arc<TokenCache>,
     pub(super) rules: Arc<RuleSet>,
+    pub(super) revocations: Option<Arc<Revocations>>,
 }
 
 impl Renewal {
@@ -71,6 +73,7 @@ impl Renewal {
             now,
             cache,
             rules,
+            revocations,
             ..
         } = self;
         Some(IntrospectionRequest {
@@ -81,6 +84,7 @@ impl Renewal {
             now: *now,
             cache: Arc::clone(cache),
             rules: Arc::clone(rules),
+            revocations: revocations.clone(),
         })
     }
 

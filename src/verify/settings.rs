@@ -145,7 +145,8 @@ impl TenantTemplates {
         Some(Arc::new(Tenant { parameter, name }))
     }
 
-    fn filled(&self, name: &TenantName) -> Vec<String> {
+    /// The values of `iss` of this tenant.
+    pub(super) fn filled(&self, name: &TenantName) -> Vec<String> {
         let issuers = self.issuers.iter();
         issuers.map(|template| template.filled(name)).collect()
     }

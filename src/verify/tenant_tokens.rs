@@ -1,5 +1,6 @@
 //! Tokens of tenants: finds the tenant that a token names, before the token is verified as any other.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +46,11 @@ impl Verifier {
 
     /// Whether a cached token's tenant is still in use, and has the keys that signed it. Issuers
     /// without tenants have no such tokens.
-    pub(super) fn is_current_of_tenant(&self, verified: &VerifiedToken) -> bool {
+    pub(super) fn is_current_of_tenant(
+        &self,
+        verified: &VerifiedToken,
+        revoked_of: &Cell<Option<Arc<str>>>,
+    ) -> bool {
         let Tenancy::Tenant(tenant_use) = &verified.issuer.tenancy else {
             return false;
         };
@@ -53,8 +58,9 @@ impl Verifier {
         let issuer = issuers.find(|issuer| Arc::ptr_eq(&issuer.settings, tenant_use.issuer()));
         let tenants = issuer.and_then(|issuer| issuer.tenants());
         !tenant_use.is_dropped()
-            && tenants
-                .is_some_and(|tenants| self.confirm(verified, || tenants.keys_of(&verified.issuer)))
+            && tenants.is_some_and(|tenants| {
+                self.confirm(verified, revoked_of, || tenants.keys_of(&verified.issuer))
+            })
     }
 
     /// Starts what the token with this `iss` needs of `issuer`, one of the examined token: for

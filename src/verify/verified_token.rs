@@ -9,11 +9,14 @@ use http::HeaderValue;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::cache::EntrySize;
-use super::error::VerifyError;
+use super::error::{VerifyError, revoked};
 use super::jwt::Signer;
 use super::settings::IssuerSettings;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{ActiveToken, ClaimsError, RuleSet, allocated, allocated_arc};
+use crate::oauth::claims::{
+    ActiveToken, ClaimsError, Revocable, RuleSet, allocated, allocated_arc,
+};
+use crate::revocation::{Revocations, TokenDigests};
 
 /// A token that is active: its issuer vouches for it, and its claims passed every check.
 pub struct VerifiedToken {
@@ -23,6 +26,8 @@ pub struct VerifiedToken {
     pub(super) issuer: Arc<IssuerSettings>,
     /// The keys that it depends on, if any.
     signers: Vec<Signer>,
+    /// What could revoke it; none if nothing is revoked.
+    digests: Option<Box<TokenDigests>>,
     /// The `Authorization` that replaces the token at the upstream.
     replacement: Option<HeaderValue>,
     /// `exp` + leeway.
@@ -67,9 +72,11 @@ const RENEWAL_FRACTION: u32 = 5;
 const MIN_RENEWAL_WINDOW: Duration = Duration::from_secs(1);
 
 impl VerifiedToken {
+    /// A token with this `text`. `jwt` is what it says of itself, if another response vouches for it.
     pub(super) fn new(
         text: &str,
         token: ActiveToken,
+        jwt: Option<&ActiveToken>,
         replacement: Option<HeaderValue>,
         basis: VerificationBasis,
         now: UnixTime,
@@ -94,7 +101,14 @@ impl VerifiedToken {
         let is_renewed = refresh_ahead
             && renew_from > now
             && valid_until.is_none_or(|valid_until| valid_until > reverify_at);
-        let memory = memory(text, &token, &signers, replacement.as_ref());
+        let digests = issuer
+            .expectation
+            .revocable
+            .map(|revocable| Box::new(digests(text, &token, jwt, &issuer, revocable)));
+        let memory = memory(text, &token, &signers, replacement.as_ref())
+            + digests.as_ref().map_or(0, |digests| {
+                allocated(size_of::<TokenDigests>()) + allocated(digests.heap_size())
+            });
         Arc::new(Self {
             text: text.into(),
             memory,
@@ -108,6 +122,7 @@ impl VerifiedToken {
             token: Arc::new(token),
             issuer,
             signers,
+            digests,
             replacement,
             epoch: AtomicU64::new(epoch),
         })
@@ -172,6 +187,25 @@ impl VerifiedToken {
         self.epoch.store(epoch, Ordering::Relaxed);
     }
 
+    /// Whether it is revoked.
+    #[must_use]
+    pub fn is_revoked_in(&self, revocations: &Revocations) -> bool {
+        let digests = self.digests.as_ref();
+        digests.is_some_and(|digests| revocations.is_revoked(digests))
+    }
+
+    /// # Errors
+    /// [`VerifyError::Invalid`] if it is revoked.
+    pub(super) fn check_revoked(
+        &self,
+        revocations: Option<&Arc<Revocations>>,
+    ) -> Result<(), VerifyError> {
+        match revocations {
+            Some(revocations) if self.is_revoked_in(revocations) => Err(revoked()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// # Errors
     /// [`VerifyError::Invalid`] if the token has expired since.
     pub(super) fn check_expiry(&self, now: UnixTime) -> Result<(), VerifyError> {
@@ -196,6 +230,25 @@ impl VerifiedToken {
             memory: self.memory,
         }
     }
+}
+
+// The earliest `iat` counts: what revokes more is the safe direction.
+fn digests(
+    text: &str,
+    token: &ActiveToken,
+    jwt: Option<&ActiveToken>,
+    issuer: &IssuerSettings,
+    revocable: Revocable,
+) -> TokenDigests {
+    let expected = &issuer.expectation;
+    let tokens: Vec<_> = [token].into_iter().chain(jwt).collect();
+    let issued = tokens
+        .iter()
+        .filter_map(|token| token.issued_at(expected.expiry_unit))
+        .min()
+        .map(|issued| issued.earlier_by(revocable.skew));
+    let name = expected.issuers.first().map_or("", String::as_str);
+    TokenDigests::of(text, &tokens, name, issued)
 }
 
 fn memory(

@@ -1,5 +1,6 @@
 //! Verifies tokens by the cache, signatures and introspection.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::cache::{ConnectionCache, TokenCache};
-use super::error::{OVERLOAD_RETRY_AFTER, VerifyError, invalid};
+use super::error::{OVERLOAD_RETRY_AFTER, VerifyError, invalid, revoked};
 use super::explain;
 use super::introspection::{Introspection, IntrospectionRequest, LocalVerification};
 use super::issuer::Issuer;
@@ -22,6 +23,7 @@ use crate::oauth::UnixTime;
 use crate::oauth::bearer::BearerToken;
 use crate::oauth::claims::{Claims, RuleSet};
 use crate::oauth::jose::{CompactJws, TokenShape, classify};
+use crate::revocation::Revocations;
 use crate::sync::Epoch;
 use crate::telemetry::Trace;
 
@@ -33,6 +35,8 @@ pub struct Verifier {
     pub(super) max_token_size: usize,
     /// The rules of routes whose outcomes verified tokens remember.
     rules: Arc<RuleSet>,
+    /// What is revoked; none without `[revocations]`. It advances the epoch.
+    revocations: Option<Arc<Revocations>>,
 }
 
 /// A token to verify, and its context.
@@ -76,7 +80,29 @@ impl Verifier {
             epoch,
             max_token_size,
             rules,
+            revocations: None,
         }
+    }
+
+    /// The same, refusing what is revoked here. Additions must advance the verifier's epoch.
+    #[must_use]
+    pub fn with_revocations(self, revocations: Option<Arc<Revocations>>) -> Self {
+        Self {
+            revocations,
+            ..self
+        }
+    }
+
+    /// What is revoked; none without `[revocations]`.
+    #[must_use]
+    pub fn revocations(&self) -> Option<&Arc<Revocations>> {
+        self.revocations.as_ref()
+    }
+
+    /// The size of the largest token that is verified.
+    #[must_use]
+    pub fn max_token_size(&self) -> usize {
+        self.max_token_size
     }
 
     /// The rules whose outcomes verified tokens remember.
@@ -115,7 +141,8 @@ impl Verifier {
                 limit: self.max_token_size,
             });
         }
-        let verified = match self.find_cached(request) {
+        let revoked_of = Cell::new(None);
+        let verified = match self.find_cached(request, &revoked_of) {
             Some(verified) => {
                 if verified.claim_renewal(request.now) {
                     self.renew(&verified, client_network((request.client)()), request.now);
@@ -125,11 +152,19 @@ impl Verifier {
             None => {
                 request.connection_cache.count_miss();
                 let began = request.trace.and_then(Trace::now);
-                let verified = self.verify_uncached(request).await;
+                let verified = match revoked_of.take() {
+                    Some(issuer) => Err(revoked().with_issuer(&issuer)),
+                    None => self.verify_uncached(request).await,
+                };
                 if let Some(trace) = request.trace {
                     trace.verified(began);
                 }
-                verified?
+                let verified = verified?;
+                // Also of a lookup that began before the revocation, and that this request joined.
+                verified
+                    .check_revoked(self.revocations.as_ref())
+                    .map_err(|error| error.with_issuer(&verified.issuer.name))?;
+                verified
             }
         };
         verified
@@ -144,12 +179,13 @@ impl Verifier {
     fn find_cached<A: Fn(&str) -> bool, C>(
         &self,
         request: &VerificationRequest<'_, A, C>,
+        revoked_of: &Cell<Option<Arc<str>>>,
     ) -> Option<Arc<VerifiedToken>> {
         let verified =
             request
                 .connection_cache
                 .find(request.token.as_str(), &self.cache, |verified| {
-                    self.is_valid(verified, request.now)
+                    self.is_valid(verified, request.now, revoked_of)
                 })?;
         // Issuers of different routes may share an `iss`, and this route may accept the other one.
         let is_accepted = (request.accepts)(&verified.issuer.name)
@@ -166,24 +202,31 @@ impl Verifier {
             || self.only_issuer_without_iss(accepts).is_some()
     }
 
-    fn is_valid(&self, verified: &VerifiedToken, now: UnixTime) -> bool {
-        verified.is_fresh(now) && self.is_current(verified)
+    fn is_valid(
+        &self,
+        verified: &VerifiedToken,
+        now: UnixTime,
+        revoked_of: &Cell<Option<Arc<str>>>,
+    ) -> bool {
+        verified.is_fresh(now) && self.is_current(verified, revoked_of)
     }
 
     // Whether a token's issuer is still configured and has the keys that signed it. The keys are checked
     // once per epoch. The issuer is always checked: during a reload the cache has tokens of both
     // configurations.
-    fn is_current(&self, verified: &VerifiedToken) -> bool {
+    fn is_current(&self, verified: &VerifiedToken, revoked_of: &Cell<Option<Arc<str>>>) -> bool {
         match self.issuer_of(verified) {
-            Some(issuer) => self.confirm(verified, || issuer.keys().cloned()),
-            None => self.is_current_of_tenant(verified),
+            Some(issuer) => self.confirm(verified, revoked_of, || issuer.keys().cloned()),
+            None => self.is_current_of_tenant(verified, revoked_of),
         }
     }
 
-    /// Whether the keys that signed the token are still among the issuer's.
+    /// Whether the keys that signed the token are still among the issuer's, and it is not revoked.
+    /// `revoked_of` gets the name of the issuer of a revoked token.
     pub(super) fn confirm(
         &self,
         verified: &VerifiedToken,
+        revoked_of: &Cell<Option<Arc<str>>>,
         keys: impl FnOnce() -> Option<IssuerKeys>,
     ) -> bool {
         let epoch = self.epoch.now();
@@ -193,6 +236,11 @@ impl Verifier {
         let current = keys().and_then(|keys| keys.current().ok());
         let has_key = |signer: &Signer| current.as_ref().is_some_and(|keys| keys.contains(signer));
         let is_current = verified.signers().iter().all(has_key);
+        let revocations = self.revocations.as_ref();
+        if is_current && revocations.is_some_and(|revoked| verified.is_revoked_in(revoked)) {
+            revoked_of.set(Some(Arc::clone(&verified.issuer.name)));
+            return false;
+        }
         if is_current {
             verified.confirm_in(epoch);
         }
@@ -216,6 +264,7 @@ impl Verifier {
                 now,
                 cache: Arc::clone(&self.cache),
                 rules: Arc::clone(&self.rules),
+                revocations: self.revocations.clone(),
             };
             renewal.start();
         }
@@ -353,8 +402,10 @@ impl Verifier {
                     refresh_ahead: false,
                     rules: Arc::clone(&self.rules),
                 };
-                let verified =
-                    VerifiedToken::new(request.token.as_str(), token, None, basis, request.now);
+                let text = request.token.as_str();
+                let verified = VerifiedToken::new(text, token, None, None, basis, request.now);
+                // After the epoch was read: what is added from now on is noticed at the next use.
+                verified.check_revoked(self.revocations.as_ref())?;
                 self.cache.insert(&verified);
                 request.connection_cache.insert(&verified);
                 Ok(verified)
@@ -389,7 +440,8 @@ impl Verifier {
         let client = client_network((request.client)());
         let mut turn = worker.turn(client).await.ok_or_else(overloaded)?;
         // Another request may have verified the same token meanwhile.
-        if waits && let Some(verified) = self.find_cached(request) {
+        let revoked_of = Cell::new(None);
+        if waits && let Some(verified) = self.find_cached(request, &revoked_of) {
             return Ok(Signature::Known(verified));
         }
         // Before the keys are read, so that a change meanwhile is noticed at the next use.
@@ -407,7 +459,7 @@ impl Verifier {
             let newer = newer.map_err(|NoKeys| issuer.unavailable(keys.explain_unknown(jws)))?;
             let newer = newer.ok_or_else(|| explain::invalid_signature(error, jws))?;
             turn = worker.turn(client).await.ok_or_else(overloaded)?;
-            if let Some(verified) = self.find_cached(request) {
+            if let Some(verified) = self.find_cached(request, &revoked_of) {
                 return Ok(Signature::Known(verified));
             }
             outcome = issuer.time_verification(|| newer.verify(jws));
@@ -435,7 +487,7 @@ impl Verifier {
                 .cache
                 .find(text)
                 .filter(|verified| Arc::ptr_eq(&verified.issuer, &issuer.settings));
-            verified.filter(|verified| self.is_valid(verified, request.now))
+            verified.filter(|verified| self.is_valid(verified, request.now, &Cell::new(None)))
         };
         let introspection_request = IntrospectionRequest {
             issuer: Arc::clone(&issuer.settings),
@@ -445,6 +497,7 @@ impl Verifier {
             now: request.now,
             cache: Arc::clone(&self.cache),
             rules: Arc::clone(&self.rules),
+            revocations: self.revocations.clone(),
         };
         let began = request.trace.and_then(Trace::now);
         let result = server

@@ -27,7 +27,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rate_limits", &["oauth"]),
     ("telemetry", &["oauth", "policy", "clock", "http_client"]),
     ("revocation", &["oauth", "clock"]),
-    ("verify", &["oauth", "telemetry", "clock", "http_client"]),
+    (
+        "verify",
+        &["oauth", "telemetry", "clock", "http_client", "revocation"],
+    ),
     (
         "fleet",
         &["oauth", "clock", "telemetry", "transport", "revocation"],
@@ -47,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "transport",
             "policy",
             "telemetry",
+            "revocation",
             "verify",
             "upstream",
             "rate_limits",
@@ -73,6 +77,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "gateway",
             "clock",
             "telemetry",
+            "oauth",
+            "revocation",
             "verify",
             "upstream",
             "rate_limits",

@@ -19,6 +19,7 @@ mod process;
 mod readme_walkthrough;
 mod reload;
 mod restart;
+mod revocations;
 mod rolling;
 mod systemd;
 mod unix_sockets;

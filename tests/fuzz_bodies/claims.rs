@@ -73,6 +73,7 @@ pub(crate) fn strict() -> Expectation {
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,
+        revocable: None,
         leeway: Duration::from_secs(30),
         granted_wildcards: GrantedWildcards::Honoured,
         refuse_id_tokens: true,
@@ -92,6 +93,7 @@ pub(crate) fn lenient() -> Expectation {
         expiry_unit: ExpiryUnit::Milliseconds,
         expiry_required: false,
         accept_unbounded_expiry: true,
+        revocable: None,
         granted_wildcards: GrantedWildcards::Literal,
         ignore_cnf: true,
         ..strict()

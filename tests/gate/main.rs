@@ -52,6 +52,7 @@ mod request_id;
 mod resources;
 mod response_headers;
 mod reused_kids;
+mod revocations;
 mod rewrite;
 mod route_timeouts;
 mod routes;

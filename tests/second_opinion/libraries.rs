@@ -162,6 +162,7 @@ impl Libraries {
                 expiry_unit: ExpiryUnit::Seconds,
                 expiry_required: true,
                 accept_unbounded_expiry: false,
+                revocable: None,
                 leeway: Duration::from_secs(LEEWAY),
                 granted_wildcards: GrantedWildcards::Honoured,
                 refuse_id_tokens: true,

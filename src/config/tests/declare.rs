@@ -101,6 +101,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[telemetry]`",
             "`[cors]`",
             "`[challenge]`",
+            "`[revocations]`",
             "`[issuers.NAME]`",
             "`[issuers.NAME.introspection]`",
             "`[[issuers.NAME.claims]]`",

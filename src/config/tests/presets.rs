@@ -81,7 +81,7 @@ fn no_preset_widens_what_is_accepted() {
         let preset = issuer(&format!("provider = \"{keyword}\"\n{}", needed(*provider)));
         assert_eq!(preset.audience, plain.audience, "{keyword}");
         assert!(preset.audience_required, "{keyword}");
-        assert!(!preset.insecure_ignore_cnf && !preset.accept_unbounded_expiry);
+        assert!(!preset.insecure_ignore_cnf && !preset.accept_unbounded_expiry.value);
         // Their access tokens have claims of ID tokens, and their pages say so.
         let needs_it = matches!(provider, Provider::Dex | Provider::Authentik);
         assert_eq!(preset.refuse_id_tokens, !needs_it, "{keyword}");

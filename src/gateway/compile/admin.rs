@@ -2,6 +2,7 @@
 
 use super::host_pattern;
 use crate::config::{Config, Fault};
+use crate::gateway::admin_token::AdminToken;
 use crate::policy::known_hosts::KnownHosts;
 
 /// The hosts that the admin listener accepts.
@@ -24,4 +25,11 @@ pub(super) fn known_hosts(config: &Config, faults: &mut Vec<Fault>) -> KnownHost
         .iter()
         .filter_map(|host| host_pattern(host).map_err(|fault| faults.push(*fault)).ok());
     KnownHosts::listed(parsed.collect())
+}
+
+/// The token that changes need, if there is one here.
+pub(super) fn token(config: &Config) -> Option<AdminToken> {
+    let token = config.admin.as_ref()?.token.as_ref()?;
+    let is_usable = !token.value.is_missing() && !token.value.expose().is_empty();
+    is_usable.then(|| AdminToken::new(token.value.expose()))
 }

@@ -13,7 +13,7 @@ use crate::clock::Backoff;
 use crate::config::{self, Config, Fault, KeySource, Spanned};
 use crate::files::{self, MAX_NAMED};
 use crate::http_client::EgressProxy;
-use crate::oauth::claims::{AudienceCheck, ClaimRule, Expectation, ExpectedAudience};
+use crate::oauth::claims::{AudienceCheck, ClaimRule, Expectation, ExpectedAudience, Revocable};
 use crate::oauth::jose::{Algorithm, Jwks};
 use crate::oauth::scope::GrantedWildcards;
 use crate::values::Validation;
@@ -56,7 +56,11 @@ pub(super) fn compile(
         } else {
             AudienceCheck::WithClaims
         };
-        match compile_one(issuer, audience_check, roots, proxy.as_ref(), epoch) {
+        let has_revocations = config.revocations.is_some();
+        let expected = expectation(issuer, audience_check, has_revocations);
+        match expected
+            .and_then(|expected| compile_one(issuer, expected, roots, proxy.as_ref(), epoch))
+        {
             Ok(issuer) => compiled.push(Arc::new(issuer)),
             Err(fault) => {
                 faults.extend(
@@ -187,23 +191,26 @@ fn duplicate_issuers(
 
 fn compile_one(
     issuer: &config::Issuer,
-    audience_check: AudienceCheck,
+    expectation: Expectation,
     roots: &RootCertificates,
     proxy: Option<&Arc<EgressProxy>>,
     epoch: &Epoch,
 ) -> Result<Issuer, Box<Fault>> {
-    let name: Arc<str> = issuer.name.value.as_str().into();
     let templates = tenants::templates(issuer)?;
     let server = AuthorizationServer::new(issuer, roots, proxy)?;
     if let Some(templates) = templates {
-        let expectation = expectation(issuer, audience_check, &name)?;
         return compile_with_tenants(issuer, expectation, templates, &server, epoch);
     }
     let keys = match &issuer.keys {
-        Some(source) => Some(keys(issuer, source, &name, &server, epoch)?),
+        Some(source) => Some(keys(
+            issuer,
+            source,
+            &expectation.issuer_name,
+            &server,
+            epoch,
+        )?),
         None => None,
     };
-    let expectation = expectation(issuer, audience_check, &name)?;
     let introspection = match &issuer.introspection {
         Some(asked) => {
             let introspection =
@@ -385,6 +392,18 @@ pub(super) fn faults_of_claims(issuers: &[config::Issuer]) -> impl Iterator<Item
     })
 }
 
+fn unbounded_expiry(issuer: &config::Issuer) -> Box<Fault> {
+    let message = "expected false beside [revocations], but found true: a revocation is remembered for \
+                   max_token_lifetime, and a token without an end would pass again";
+    let help = "remove it; such a token then ends at iat + max_token_lifetime, if its exp is within ten years";
+    Box::new(
+        issuer
+            .accept_unbounded_expiry
+            .fault(message)
+            .with_help(help),
+    )
+}
+
 fn claim_rules(issuer: &config::Issuer) -> Result<Vec<ClaimRule>, Box<Fault>> {
     let (rules, faults) = claims::rules(&issuer.claims, &RuleParameters::of_issuer(issuer));
     faults
@@ -396,10 +415,13 @@ fn claim_rules(issuer: &config::Issuer) -> Result<Vec<ClaimRule>, Box<Fault>> {
 fn expectation(
     issuer: &config::Issuer,
     audience_check: AudienceCheck,
-    name: &Arc<str>,
+    has_revocations: bool,
 ) -> Result<Expectation, Box<Fault>> {
+    if has_revocations && issuer.accept_unbounded_expiry.value {
+        return Err(unbounded_expiry(issuer));
+    }
     Ok(Expectation {
-        issuer_name: Arc::clone(name),
+        issuer_name: issuer.name.value.as_str().into(),
         issuers: texts(&issuer.issuer),
         issuer_required: issuer.require_issuer,
         audience: match &issuer.audience {
@@ -421,7 +443,12 @@ fn expectation(
         audience_check,
         expiry_unit: issuer.expiry_unit,
         expiry_required: true,
-        accept_unbounded_expiry: issuer.accept_unbounded_expiry,
+        accept_unbounded_expiry: issuer.accept_unbounded_expiry.value,
+        revocable: has_revocations.then_some(Revocable {
+            max_token_lifetime: issuer.max_token_lifetime,
+            skew: issuer.revocation_skew,
+            iat_required: issuer.iat_required,
+        }),
         leeway: issuer.leeway,
         granted_wildcards: if issuer.granted_wildcards {
             GrantedWildcards::Honoured

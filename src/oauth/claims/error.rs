@@ -50,6 +50,15 @@ pub enum ClaimsError {
         /// `exp`
         at: UnixTime,
     },
+    /// `iat` plus `max_token_lifetime` and the leeway is in the past.
+    #[error("expected iat within max_token_lifetime, but found {issued}")]
+    TooOld {
+        /// `iat`
+        issued: UnixTime,
+    },
+    /// `iat` is missing, so that the token could not be revoked.
+    #[error("expected claim \"iat\", but found none (see iat_required)")]
+    MissingIssuedAt,
     /// `nbf` minus the leeway is in the future.
     #[error("expected nbf to be in the past, but found {from}")]
     NotYetValid {
@@ -118,6 +127,8 @@ impl ClaimsError {
             | Self::MissingAudience
             | Self::WrongAudience { .. }
             | Self::Expired { .. }
+            | Self::TooOld { .. }
+            | Self::MissingIssuedAt
             | Self::NotYetValid { .. }
             | Self::IssuedInFuture { .. }
             | Self::UnboundedExpiry { .. }
@@ -134,11 +145,11 @@ impl ClaimsError {
         match self {
             Self::DuplicateMember => "duplicate_member",
             Self::NotAnObject(_) => "malformed_claims",
-            Self::MissingClaim(_) => "missing_claim",
+            Self::MissingClaim(_) | Self::MissingIssuedAt => "missing_claim",
             Self::WrongIssuer { .. } => "wrong_issuer",
             Self::MissingAudience => "missing_audience",
             Self::WrongAudience { .. } => "wrong_audience",
-            Self::Expired { .. } => "expired",
+            Self::Expired { .. } | Self::TooOld { .. } => "expired",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::IssuedInFuture { .. } => "issued_in_future",
             Self::NotANumericDate { .. } => "not_a_numeric_date",

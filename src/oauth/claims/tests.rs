@@ -247,6 +247,7 @@ fn expectation() -> Expectation {
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
         accept_unbounded_expiry: false,
+        revocable: None,
         leeway: Duration::from_secs(30),
         granted_wildcards: GrantedWildcards::Honoured,
         refuse_id_tokens: true,

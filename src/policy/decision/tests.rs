@@ -32,6 +32,7 @@ fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: false,
         accept_unbounded_expiry: false,
+        revocable: None,
         leeway: Duration::ZERO,
         granted_wildcards: GrantedWildcards::Honoured,
         refuse_id_tokens: true,

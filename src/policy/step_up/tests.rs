@@ -24,6 +24,7 @@ fn token(claims: &Value) -> ActiveToken {
         expiry_unit: ExpiryUnit::Seconds,
         expiry_required: false,
         accept_unbounded_expiry: false,
+        revocable: None,
         leeway: Duration::from_secs(30),
         granted_wildcards: GrantedWildcards::Honoured,
         refuse_id_tokens: true,

@@ -66,6 +66,7 @@ impl Introspection {
             epoch,
             now,
             rules,
+            revocations,
             ..
         } = request;
         let mut max_age = self.settings.cache_ttl;
@@ -106,8 +107,8 @@ impl Introspection {
                 .limited_to_audience_of(jwt),
             None => token,
         };
-        if let LocalVerification::Signed { signer, .. } = local {
-            signers.push(signer);
+        if let LocalVerification::Signed { signer, .. } = &local {
+            signers.push(signer.clone());
         }
         let basis = VerificationBasis {
             issuer,
@@ -117,7 +118,10 @@ impl Introspection {
             refresh_ahead: self.settings.refresh_ahead,
             rules,
         };
-        Ok(VerifiedToken::new(&text, token, replacement, basis, now))
+        let verified = VerifiedToken::new(&text, token, local.jwt(), replacement, basis, now);
+        // After the epoch was read: what is added from now on is noticed at the next use.
+        verified.check_revoked(revocations.as_ref())?;
+        Ok(verified)
     }
 
     // Malformed claims, such as a time in a string, are the server's fault and not the token's.

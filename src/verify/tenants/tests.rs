@@ -89,6 +89,7 @@ fn settings(server: &KeyServer, accepted: AcceptedTenants) -> Arc<IssuerSettings
             expiry_unit: ExpiryUnit::Seconds,
             expiry_required: true,
             accept_unbounded_expiry: false,
+            revocable: None,
             leeway: Duration::ZERO,
             granted_wildcards: GrantedWildcards::Literal,
             refuse_id_tokens: true,

@@ -1,0 +1,24 @@
+//! `[revocations]`: what is revoked before it expires.
+
+use std::path::PathBuf;
+
+use super::addresses::path;
+use super::declare::table;
+use super::report::Spanned;
+use super::units::count;
+
+table! {
+    /// Tokens that are revoked before they expire.
+    pub struct Revocations {
+        fn read(table) -> Option<Self>;
+
+        /// File that keeps revocations over a restart. It belongs to one process. Without it, a
+        /// restart forgets them. A change needs a restart.
+        /// Example: `file = "revocations.log"`
+        pub file: Option<Spanned<PathBuf>> = optional(path(table.folder())),
+        /// Maximum number of revocations. One more gets 507. None is forgotten before the tokens
+        /// that it revokes have expired.
+        /// Example: `max_entries = 100000`
+        pub max_entries: usize = or(count(1..=100_000_000), 1_000_000),
+    }
+}

@@ -1,0 +1,134 @@
+//! `scopegate revoke` and the file of revocations, with real processes.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::process::{Process, command, own_address, round_trip, run_in, start_upstream};
+use harness::Key;
+
+const ISSUER: &str = "https://id.test";
+
+/// A gateway whose keys and revocations are in `folder`.
+fn file(address: Ipv4Addr, folder: &Path, upstream: &str) -> String {
+    format!(
+        "[server]\nlisten = \"{address}:8080\"\nworkers = 2\n[admin]\nlisten = \"{address}:9090\"\ntoken = \"let me\"\n\
+         [revocations]\nfile = \"{0}/revocations.log\"\n\
+         [issuers.corp]\nissuer = \"{ISSUER}\"\naudience = \"https://api.test\"\njwks_file = \"{0}/keys.json\"\n\
+         [upstreams.up]\ntargets = \"http://{upstream}\"\n[[routes]]\npath = \"/a\"\nupstream = \"up\"\n",
+        folder.display()
+    )
+}
+
+fn token(key: &Key, sub: &str) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("after 1970").as_secs();
+    key.token(&json!({
+        "iss": ISSUER, "aud": "https://api.test", "sub": sub, "iat": now, "exp": now + 600,
+    }))
+}
+
+fn status(address: Ipv4Addr, token: &str) -> String {
+    let request =
+        format!("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    round_trip(address, 8080, &request)[9..12].to_owned()
+}
+
+/// Runs `scopegate revoke` with these arguments: its exit code, and what it printed.
+fn revoke(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = command();
+    command.args(["revoke", "--issuer", ISSUER]).args(arguments);
+    let output = run_in(command, folder);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), text)
+}
+
+#[test]
+fn revocations_survive_a_killed_process_and_a_torn_line_and_no_other_damage() {
+    let (address, folder, key) = (
+        own_address(),
+        tempfile::tempdir().expect("a folder"),
+        Key::es256("k"),
+    );
+    let keys = json!({"keys": [key.jwk()]}).to_string();
+    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    let upstream = start_upstream(address).to_string();
+    let toml = file(address, folder.path(), &upstream);
+    let [one, user, good] = ["one", "user", "good"].map(|sub| token(&key, sub));
+    fs::write(folder.path().join("one.txt"), &one).expect("a file");
+
+    let mut process = Process::start(address, &toml);
+    for token in [&one, &user, &good] {
+        assert_eq!(status(address, token), "200");
+    }
+    let at = |name: &str| format!("@{}", folder.path().join(name).display());
+    let (code, text) = revoke(process.folder(), &["--token", &at("one.txt")]);
+    assert_eq!((code, text.as_str()), (Some(0), "revoked\n"));
+    assert_eq!(revoke(process.folder(), &["--sub", "user"]).0, Some(0));
+    let check = |when: &str| {
+        for (token, expected) in [(&one, "401"), (&user, "401"), (&good, "200")] {
+            assert_eq!(status(address, token), expected, "{when}");
+        }
+    };
+    check("at once");
+    process.signal("KILL");
+    process.wait_for_exit();
+
+    let log = folder.path().join("revocations.log");
+    let mode = fs::metadata(&log).expect("the file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let whole = fs::read(&log).expect("the file");
+    assert!(!String::from_utf8_lossy(&whole).contains("user"));
+    fs::write(&log, [&whole[..], b"0123456789 torn"].concat()).expect("a file");
+    let mut process = Process::start(address, &toml);
+    check("after a crash");
+    assert!(process.printed().1.contains("cut off"), "{}", process.printed().1);
+
+    // A second process with the same file does not start.
+    let second = own_address();
+    let mut locked = Process::launch(command(), &file(second, folder.path(), &upstream));
+    assert_eq!(locked.wait_for_exit().code(), Some(1));
+    assert!(locked.printed().1.contains("locked by another"), "{}", locked.printed().1);
+    process.signal("KILL");
+    process.wait_for_exit();
+
+    let mut damaged = whole;
+    damaged[30] ^= 1;
+    fs::write(&log, &damaged).expect("a file");
+    let mut process = Process::launch(command(), &toml);
+    assert_eq!(process.wait_for_exit().code(), Some(1));
+    let printed = process.printed().1;
+    assert!(printed.contains("revocations.log:2: expected a revocation"), "{printed}");
+    assert_eq!(fs::read(&log).expect("the file"), damaged, "left as it is");
+}
+
+#[test]
+fn revoke_command_says_what_it_needs() {
+    let (address, folder) = (own_address(), tempfile::tempdir().expect("a folder"));
+    let path = folder.path();
+    let config = path.join("gateway.toml");
+    let toml = file(address, path, "127.0.0.1:1");
+    let cases = [
+        (toml.replace("token = \"let me\"\n", ""), Some(2), "expected token in [admin]"),
+        (toml.replace("[revocations]", "[log]").replace("file = ", "# "), Some(2), "expected [revocations]"),
+        (toml, Some(1), "nothing was revoked"),
+    ];
+    for (toml, code, expected) in cases {
+        fs::write(&config, toml).expect("a file");
+        let (found, text) = revoke(path, &["--sub", "alice"]);
+        assert_eq!(found, code, "{text}");
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("alice") && !text.contains("let me"), "{text}");
+    }
+    let token = "eyJhbGciOiJFUzI1NiJ9.e30.AQAB";
+    let (code, text) = revoke(path, &["--token", token]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("expected @FILE or -") && !text.contains(token), "{text}");
+    for arguments in [&[][..], &["--sub", "a", "--jti", "b"], &["--issued-before", "soon"]] {
+        assert_eq!(revoke(path, arguments).0, Some(2), "{arguments:?}");
+    }
+}
