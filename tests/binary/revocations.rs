@@ -33,8 +33,9 @@ fn token(key: &Key, sub: &str) -> String {
 }
 
 fn status(address: Ipv4Addr, token: &str) -> String {
-    let request =
-        format!("GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let request = format!(
+        "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
     round_trip(address, 8080, &request)[9..12].to_owned()
 }
 
@@ -86,13 +87,21 @@ fn revocations_survive_a_killed_process_and_a_torn_line_and_no_other_damage() {
     fs::write(&log, [&whole[..], b"0123456789 torn"].concat()).expect("a file");
     let mut process = Process::start(address, &toml);
     check("after a crash");
-    assert!(process.printed().1.contains("cut off"), "{}", process.printed().1);
+    assert!(
+        process.printed().1.contains("cut off"),
+        "{}",
+        process.printed().1
+    );
 
     // A second process with the same file does not start.
     let second = own_address();
     let mut locked = Process::launch(command(), &file(second, folder.path(), &upstream));
     assert_eq!(locked.wait_for_exit().code(), Some(1));
-    assert!(locked.printed().1.contains("locked by another"), "{}", locked.printed().1);
+    assert!(
+        locked.printed().1.contains("locked by another"),
+        "{}",
+        locked.printed().1
+    );
     process.signal("KILL");
     process.wait_for_exit();
 
@@ -102,7 +111,10 @@ fn revocations_survive_a_killed_process_and_a_torn_line_and_no_other_damage() {
     let mut process = Process::launch(command(), &toml);
     assert_eq!(process.wait_for_exit().code(), Some(1));
     let printed = process.printed().1;
-    assert!(printed.contains("revocations.log:2: expected a revocation"), "{printed}");
+    assert!(
+        printed.contains("revocations.log:2: expected a revocation"),
+        "{printed}"
+    );
     assert_eq!(fs::read(&log).expect("the file"), damaged, "left as it is");
 }
 
@@ -113,8 +125,17 @@ fn revoke_command_says_what_it_needs() {
     let config = path.join("gateway.toml");
     let toml = file(address, path, "127.0.0.1:1");
     let cases = [
-        (toml.replace("token = \"let me\"\n", ""), Some(2), "expected token in [admin]"),
-        (toml.replace("[revocations]", "[log]").replace("file = ", "# "), Some(2), "expected [revocations]"),
+        (
+            toml.replace("token = \"let me\"\n", ""),
+            Some(2),
+            "expected token in [admin]",
+        ),
+        (
+            toml.replace("[revocations]", "[log]")
+                .replace("file = ", "# "),
+            Some(2),
+            "expected [revocations]",
+        ),
         (toml, Some(1), "nothing was revoked"),
     ];
     for (toml, code, expected) in cases {
@@ -122,13 +143,23 @@ fn revoke_command_says_what_it_needs() {
         let (found, text) = revoke(path, &["--sub", "alice"]);
         assert_eq!(found, code, "{text}");
         assert!(text.contains(expected), "{text}");
-        assert!(!text.contains("alice") && !text.contains("let me"), "{text}");
+        assert!(
+            !text.contains("alice") && !text.contains("let me"),
+            "{text}"
+        );
     }
     let token = "eyJhbGciOiJFUzI1NiJ9.e30.AQAB";
     let (code, text) = revoke(path, &["--token", token]);
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("expected @FILE or -") && !text.contains(token), "{text}");
-    for arguments in [&[][..], &["--sub", "a", "--jti", "b"], &["--issued-before", "soon"]] {
+    assert!(
+        text.contains("expected @FILE or -") && !text.contains(token),
+        "{text}"
+    );
+    for arguments in [
+        &[][..],
+        &["--sub", "a", "--jti", "b"],
+        &["--issued-before", "soon"],
+    ] {
         assert_eq!(revoke(path, arguments).0, Some(2), "{arguments:?}");
     }
 }
