@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Admin;
+use crate::revocation::Counts;
 use crate::verify::{IntrospectionReport, KeysReport};
 
 /// The outcome of every check.
@@ -64,10 +65,7 @@ impl Admin {
         }
         if !self.reloads.last().is_active {
             let detail = "configuration: the last reload was rejected; the previous configuration stays active (see the log)";
-            checks.push(Check {
-                status: Status::Degraded,
-                detail: detail.to_owned(),
-            });
+            checks.push(degraded(detail.to_owned()));
         }
         let open: Vec<_> = snapshot
             .routes
@@ -79,25 +77,10 @@ impl Admin {
                 "shadow mode: requests without a sufficient token are forwarded at {}",
                 shortened(&open)
             );
-            checks.push(Check {
-                status: Status::Degraded,
-                detail,
-            });
+            checks.push(degraded(detail));
         }
-        if let Some(revocations) = snapshot.verifier.revocations() {
-            let counts = revocations.counts();
-            checks.push(Check {
-                status: if counts.entries < counts.max_entries {
-                    Status::Ok
-                } else {
-                    Status::Degraded
-                },
-                detail: format!(
-                    "revocations: {} of at most {}",
-                    counts.entries, counts.max_entries
-                ),
-            });
-        }
+        let revocations = snapshot.verifier.revocations();
+        checks.extend(revocations.map(|revocations| revocations_check(revocations.counts())));
         for (address, connections) in self.telemetry.listeners() {
             checks.push(ok(format!(
                 "listener {address}: {}",
@@ -124,6 +107,27 @@ impl Admin {
             );
         }
         Readiness(checks)
+    }
+}
+
+fn revocations_check(counts: Counts) -> Check {
+    Check {
+        status: if counts.entries < counts.max_entries {
+            Status::Ok
+        } else {
+            Status::Degraded
+        },
+        detail: format!(
+            "revocations: {} of at most {}",
+            counts.entries, counts.max_entries
+        ),
+    }
+}
+
+fn degraded(detail: String) -> Check {
+    Check {
+        status: Status::Degraded,
+        detail,
     }
 }
 

@@ -80,7 +80,7 @@ impl Admin {
         let entries = snapshot
             .verifier
             .revocation_entries(&revocation, token, now)
-            .map_err(|error| bad_request(error))?;
+            .map_err(bad_request)?;
         let entry = entries.first().map(|entry| entry.digest.to_string());
         let kind = revocation
             .selector

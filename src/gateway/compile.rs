@@ -110,10 +110,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         challenge: challenge(&config.challenge),
         path_parameters: config.server.path_parameters,
         trusted_proxies: Networks::trusted_proxies(config),
-        external_scheme: config.server.external_url.as_ref().map(|url| {
-            let is_https = url.value.scheme() == "https";
-            HeaderValue::from_static(if is_https { "https" } else { "http" })
-        }),
+        external_scheme: external_scheme(config),
         body_idle_timeout: config.server.body_idle_timeout,
         request_log: request_log(&config.log),
         request_ids: config.server.request_id,
@@ -133,6 +130,16 @@ fn challenge(written: &config::Challenge) -> ChallengeSettings {
         describe: written.describe,
         scope_when_unauthenticated: written.scope_when_unauthenticated,
     }
+}
+
+fn external_scheme(config: &Config) -> Option<HeaderValue> {
+    let url = config.server.external_url.as_ref()?;
+    let is_https = url.value.scheme() == "https";
+    Some(HeaderValue::from_static(if is_https {
+        "https"
+    } else {
+        "http"
+    }))
 }
 
 fn request_log(written: &config::Log) -> RequestLog {

@@ -48,6 +48,13 @@ fn revoke(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
+fn assert_does_not_start(toml: &str, expected: &str) {
+    let mut process = Process::launch(command(), toml);
+    assert_eq!(process.wait_for_exit().code(), Some(1));
+    let printed = process.printed().1;
+    assert!(printed.contains(expected), "{printed}");
+}
+
 #[test]
 fn revocations_survive_a_killed_process_and_a_torn_line_and_no_other_damage() {
     let (address, folder, key) = (
@@ -93,28 +100,15 @@ fn revocations_survive_a_killed_process_and_a_torn_line_and_no_other_damage() {
         process.printed().1
     );
 
-    // A second process with the same file does not start.
-    let second = own_address();
-    let mut locked = Process::launch(command(), &file(second, folder.path(), &upstream));
-    assert_eq!(locked.wait_for_exit().code(), Some(1));
-    assert!(
-        locked.printed().1.contains("locked by another"),
-        "{}",
-        locked.printed().1
-    );
+    let second = file(own_address(), folder.path(), &upstream);
+    assert_does_not_start(&second, "locked by another");
     process.signal("KILL");
     process.wait_for_exit();
 
     let mut damaged = whole;
     damaged[30] ^= 1;
     fs::write(&log, &damaged).expect("a file");
-    let mut process = Process::launch(command(), &toml);
-    assert_eq!(process.wait_for_exit().code(), Some(1));
-    let printed = process.printed().1;
-    assert!(
-        printed.contains("revocations.log:2: expected a revocation"),
-        "{printed}"
-    );
+    assert_does_not_start(&toml, "revocations.log:2: expected a revocation");
     assert_eq!(fs::read(&log).expect("the file"), damaged, "left as it is");
 }
 

@@ -74,10 +74,8 @@ impl Introspection {
         let mut signers: Vec<Signer> = Vec::new();
         let (token, replacement) = match response {
             TokenState::Inactive => {
-                return Err(invalid(
-                    "inactive",
-                    "the authorization server says that it is not active".to_owned(),
-                ));
+                let why = "the authorization server says that it is not active";
+                return Err(invalid("inactive", why.to_owned()));
             }
             TokenState::Active { claims, signer } => {
                 signers.extend(signer);
