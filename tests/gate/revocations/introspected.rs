@@ -25,9 +25,13 @@ fn introspecting(validation: &str, introspection: &str) -> Introspecting {
         })),
     });
     let upstream = Server::start(|_| Reply::text("hello"));
+    let keys = match validation {
+        "introspection" => String::new(),
+        _ => format!("jwks_uri = \"{url}/jwks\"\n"),
+    };
     let gateway = Gateway::start(&format!(
         "{ADMIN}[revocations]\n[issuers.corp]\nissuer = \"{url}\"\naudience = \"https://api.test\"\n\
-         validation = \"{validation}\"\njwks_uri = \"{url}/jwks\"\n[issuers.corp.introspection]\n\
+         validation = \"{validation}\"\n{keys}[issuers.corp.introspection]\n\
          endpoint = \"{url}/introspect\"\nclient_id = \"g\"\nclient_secret = \"s\"\n{introspection}\n\
          [upstreams.up]\ntargets = \"http://{}\"\n{ROUTE}",
         upstream.address

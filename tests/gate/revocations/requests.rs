@@ -87,7 +87,7 @@ fn request_that_is_not_one_revocation_is_refused_and_changes_nothing() {
     }
     assert_eq!(bed.get("/a", Some(&token)).status, 200);
     assert_eq!(
-        bed.gateway.metric("scopegate_revocation_entries"),
+        bed.gateway.metric("scopegate_revocation_entries{}"),
         Some(0.0)
     );
 }
