@@ -125,8 +125,7 @@ fn revoke_command_says_what_it_needs() {
             "expected token in [admin]",
         ),
         (
-            toml.replace("[revocations]", "[log]")
-                .replace("file = ", "# "),
+            toml.replace("[revocations]\nfile = ", "[log]\n# "),
             Some(2),
             "expected [revocations]",
         ),
