@@ -109,7 +109,7 @@ async fn take_part(
         let error = truncated(&error.to_string());
         session.status.failed(error.clone());
         if failures == 1 {
-            tracing::warn!(error = ?error, "connection to Redis failed");
+            tracing::warn!(error, "connection to Redis failed");
         }
         tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
     }
