@@ -78,6 +78,7 @@
 //! | Which checks does every request pass? | `gateway/judge.rs` | `STEPS` |
 //! | Where is the challenge of a 401 or 403 written? | `gateway/respond.rs` | `challenge` |
 //! | Where is a request header removed? | `upstream/headers.rs` | `rewrite_request` |
+//! | What does a Security Event Token revoke? | `oauth/security_event.rs` | `SecurityEventClaims::check` |
 //! | Which message to an MCP server is refused? | `policy/mcp/message.rs` | `Message::parse` |
 //! | Which endpoint gets a request? | `upstream/load_balancer.rs` | `LoadBalancer::select` |
 //! | Which requests share the bucket of a rate limit? | `rate_limits/key.rs` | `KeyPart` |
@@ -196,6 +197,8 @@
 //! - **[Requirement](policy::requirement::Requirement)**: what a route demands: nothing, or a token with scopes.
 //! - **retry budget**: limits retries to a share of the requests.
 //! - **[RouteTable](policy::route_table::RouteTable)**: all routes; finds the one that a request belongs to.
+//! - **[security event](oauth::security_event::SecurityEvent)**: what an authorization server tells in a
+//!   Security Event Token, as the end of a session.
 //! - **[ScopeSet](oauth::scope::ScopeSet)**: the scopes that a token grants.
 //! - **[RuleSet](oauth::claims::RuleSet)**: rules over claims whose outcomes verified tokens remember.
 //! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
@@ -270,6 +273,9 @@
 //! configuration of its issuer (`cached_tokens_end_with_the_configuration_of_their_issuer`). A token
 //! remembers which rules over claims it meets, for one set of rules:
 //! `cached_token_is_judged_by_the_rules_of_a_new_file`.
+//!
+//! **A Security Event Token is no access token, and revokes only tokens of its issuer.**
+//! `event_is_no_access_token`, `access_token_is_no_event`, `event_of_one_issuer_revokes_nothing_of_another`.
 //!
 //! **A tenant has its own keys and cached tokens.** `token_of_a_realm_is_verified_by_keys_of_this_realm_only`,
 //! `key_of_entra_is_good_for_the_tenant_that_it_names`. Whoever invents tenants costs a bounded number of fetches

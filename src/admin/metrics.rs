@@ -55,6 +55,7 @@ impl Collector for Metrics {
         self.0.write_revocations(&mut page)?;
         self.0.write_upstreams(&mut page)?;
         self.0.write_limits(&mut page)?;
+        self.0.write_security_events(&mut page)?;
         self.0.write_process(&mut page)
     }
 }
@@ -80,6 +81,22 @@ impl Admin {
             "scopegate_requests",
             "Requests by decision and reason",
             counts,
+        )
+    }
+
+    fn write_security_events(&self, page: &mut Page<'_>) -> fmt::Result {
+        let snapshot = self.shared_snapshot.load();
+        let Some(receiver) = &snapshot.security_events else {
+            return Ok(());
+        };
+        let labels = |(event, outcome, count): (&str, &str, u64)| {
+            let labels = vec![("event", event.to_owned()), ("outcome", outcome.to_owned())];
+            (labels, count)
+        };
+        page.counter(
+            "scopegate_security_events",
+            "Events of verified Security Event Tokens by type and outcome",
+            receiver.counts().map(labels),
         )
     }
 

@@ -60,6 +60,7 @@ pub(super) fn run(options: &Options) -> ExitCode {
         drop(log);
         return failed(fault);
     }
+    log_security_events(&snapshot);
     let startup = Startup {
         config,
         snapshot,
@@ -298,6 +299,7 @@ async fn reload(reloader: &mut Reloader, server: &Server, options: &Options, log
             let (format, level) = log_settings(&reloader.config().log, options);
             log.change(format, level);
             log_shadow_mode(&reloader.snapshot());
+            log_security_events(&reloader.snapshot());
             tracing::info!(accepted, "configuration reloaded");
         }
         Err(error) => {
@@ -314,6 +316,17 @@ fn log_shadow_mode(snapshot: &Snapshot) {
             routes,
             "shadow mode: routes with enforce = false forward requests without a sufficient token"
         );
+    }
+}
+
+fn log_security_events(snapshot: &Snapshot) {
+    if let Some(receiver) = &snapshot.security_events {
+        let issuers = snapshot.verifier.issuers().iter();
+        let issuers = issuers
+            .filter(|issuer| issuer.accepts_security_events())
+            .count();
+        let path = &receiver.path;
+        tracing::info!(%path, issuers, "receiving security events");
     }
 }
 

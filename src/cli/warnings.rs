@@ -18,6 +18,7 @@ mod resources;
 mod respond;
 mod revocations;
 mod routes;
+mod security_events;
 mod tenants;
 mod token_sources;
 mod typos;
@@ -63,6 +64,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
     found.extend(mcp::weak_choices(config, snapshot));
     found.extend(paths::weak_choices(config, snapshot));
     found.extend(resources::weak_choices(config, snapshot));
+    found.extend(security_events::weak_choices(config, snapshot));
     found
 }
 
@@ -71,6 +73,7 @@ pub(super) fn notes(config: &Config, snapshot: &Snapshot) -> Vec<Fault> {
     let mut notes = paths::notes(config, snapshot);
     notes.extend(resources::notes(config, snapshot));
     notes.extend(mcp::notes(config));
+    notes.extend(security_events::notes(config, snapshot));
     notes
 }
 

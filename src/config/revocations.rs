@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::addresses::path;
 use super::declare::table;
 use super::report::Spanned;
+use super::scalars::text;
 use super::units::count;
 
 table! {
@@ -12,6 +13,10 @@ table! {
     pub struct Revocations {
         fn read(table) -> Option<Self>;
 
+        /// Path of the main listeners where authorization servers POST Security Event Tokens (RFC
+        /// 8935), in normal form. No route may match it. Without it, none are received.
+        /// Example: `push = "/events"`
+        pub push: Option<Spanned<String>> = optional(text()),
         /// File that keeps revocations over a restart. It belongs to one process. Without it, a
         /// restart forgets them. A change needs a restart.
         /// Example: `file = "revocations.log"`

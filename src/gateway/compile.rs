@@ -20,6 +20,7 @@ mod resources;
 mod response_headers;
 mod routes;
 mod scopes;
+mod security_events;
 mod tenants;
 mod token_sources;
 mod upstreams;
@@ -36,12 +37,14 @@ pub(super) use fingerprints::Fingerprints;
 pub use authorization_server::egress_proxy;
 
 use super::networks::Networks;
+use super::resource_metadata::ResourceDocuments;
 use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
-use super::snapshot::Snapshot;
+use super::snapshot::{Forwarding, Snapshot};
 use crate::config::{self, Config, Fault, Spanned};
 use crate::oauth::claims::RuleSet;
 use crate::policy::host::HostPattern;
+use crate::policy::resource::Resource;
 use crate::policy::route_table::RouteTable;
 use crate::revocation::Revocations;
 use crate::telemetry::{RequestLog, SampleRatio};
@@ -84,11 +87,9 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     });
     let limits = limits::compile(config, earlier.map(|earlier| &*earlier.limits), &mut faults);
     let admin_hosts = admin::known_hosts(config, &mut faults);
-    let declaration = |index: usize| forwarding[index].declaration;
-    let resource_documents = table.as_ref().and_then(|table| {
-        resources::refuse_missing_audiences(config, table, declaration, &mut faults);
-        resources::documents(config, table, &resources, declaration, &mut faults)
-    });
+    let resource_documents = table
+        .as_ref()
+        .and_then(|table| own_responses(config, table, &resources, &forwarding, &mut faults));
     let Some(mut routes) = table.filter(|_| faults.is_empty()) else {
         return Err(faults);
     };
@@ -102,6 +103,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         forwarding,
         unrouted_response,
         resource_documents,
+        security_events: security_events::compile(config, earlier),
         verifier: Verifier::new(issuers, cache, epoch, config.server.max_token_size, rules)
             .with_revocations(revocations),
         admin_token: admin::token(config),
@@ -115,11 +117,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         request_log: request_log(&config.log),
         request_ids: config.server.request_id,
         admin_hosts,
-        traces: config
-            .telemetry
-            .otlp_endpoint
-            .as_ref()
-            .map(|_| SampleRatio::new(config.telemetry.sample_ratio)),
+        traces: traces(&config.telemetry),
         fingerprints,
     })
 }
@@ -130,6 +128,26 @@ fn challenge(written: &config::Challenge) -> ChallengeSettings {
         describe: written.describe,
         scope_when_unauthenticated: written.scope_when_unauthenticated,
     }
+}
+
+// Checks what the gateway responds to itself, and returns the metadata of resources.
+fn own_responses(
+    config: &Config,
+    table: &RouteTable,
+    resources: &[Arc<Resource>],
+    forwarding: &[Forwarding],
+    faults: &mut Vec<Fault>,
+) -> Option<Box<ResourceDocuments>> {
+    let declaration = |index: usize| forwarding[index].declaration;
+    resources::refuse_missing_audiences(config, table, declaration, faults);
+    let documents = resources::documents(config, table, resources, declaration, faults);
+    security_events::check(config, table, declaration, documents.as_deref(), faults);
+    documents
+}
+
+fn traces(written: &config::Telemetry) -> Option<SampleRatio> {
+    let endpoint = written.otlp_endpoint.as_ref();
+    endpoint.map(|_| SampleRatio::new(written.sample_ratio))
 }
 
 fn external_scheme(config: &Config) -> Option<HeaderValue> {
@@ -249,6 +267,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     faults.extend(issuers::faults_of_keys(&config.issuers));
     faults.extend(issuers::faults_of_claims(&config.issuers));
     faults.extend(issuers::faults_of_tenants(&config.issuers));
+    faults.extend(security_events::faults(config));
     admin::known_hosts(config, &mut faults);
     limits::compile(config, None, &mut faults);
     faults

@@ -91,8 +91,9 @@ fn code(refusal: &Refusal) -> u16 {
         | Refusal::BadAuthorization(_)
         | Refusal::TokenTooLarge { .. }
         | Refusal::BodyFault(RequestBodyFault::Broken)
-        // A call is no message of JSON-RPC.
+        // A call is no message of JSON-RPC, and no Security Event Token.
         | Refusal::Mcp(_)
+        | Refusal::SecurityEvent(_)
         | Refusal::Panicked => INTERNAL,
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } | Refusal::StepUp(_) => {

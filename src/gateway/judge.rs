@@ -1,8 +1,8 @@
 //! Decides whether a request may pass, by a list of steps. Each continues, replies or refuses.
 //!
 //! 1. The steps run in the order of [`STEPS`], and what they learn goes into [`Facts`].
-//! 2. Only two of them wait: the one that verifies the token, and the one that reads the message of
-//!    a request to an MCP server. The others are plain functions: a future for each of them
+//! 2. Only three of them wait: the one that verifies the token, and those that read a body: the
+//!    message of a request to an MCP server, or a Security Event Token. The others are plain functions: a future for each of them
 //!    would make the state of every request larger.
 //! 3. A route in shadow mode forwards what it would refuse for lack of a good token, without looking
 //!    at the message of such a request. All other refusals hold there as well.
@@ -14,6 +14,7 @@ mod metadata;
 mod operation;
 mod preflight;
 mod redirect;
+mod security_event;
 
 pub use preflight::Preflight;
 
@@ -69,6 +70,8 @@ impl RequestContext<'_> {
 pub(super) enum Step {
     /// Judges by what is at hand.
     Check(Check),
+    /// Receives a Security Event Token, on the path for those.
+    ReceiveSecurityEvent,
     /// Verifies the access token, if the route requires one.
     VerifyToken,
     /// Finds the rule for the operation, if an MCP server is behind the route.
@@ -107,10 +110,11 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 13] = [
+pub(super) const STEPS: [Step; 14] = [
     Step::Check(redirect::redirect_to_https),
     Step::Check(admit),
     Step::Check(normalize_path),
+    Step::ReceiveSecurityEvent,
     Step::Check(metadata::answer_metadata),
     Step::Check(preflight::answer_preflight),
     Step::Check(find_route),
@@ -138,6 +142,7 @@ pub(super) async fn judge<'h>(
     for step in steps {
         let flow = match step {
             Step::Check(check) => check(context, head, facts),
+            Step::ReceiveSecurityEvent => receive_security_event(context, head, body, facts).await,
             Step::VerifyToken => verify_token(context, head, trace, facts).await,
             Step::JudgeOperation => judge_operation(context, head, body, facts).await,
         };
@@ -375,6 +380,26 @@ fn refuse_without_token(
             Refusal::BadAuthorization(error)
         }
     }
+}
+
+// Before any route, as the metadata is. Boxed for the same reason as `judge_operation`.
+async fn receive_security_event<'h>(
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    body: &mut RequestBody,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    let Some(receiver) = &context.snapshot.security_events else {
+        return Ok(Flow::Continue);
+    };
+    let Some(path) = facts.path else {
+        return Err(Refusal::Panicked);
+    };
+    if *path.as_str() != *receiver.path {
+        return Ok(Flow::Continue);
+    }
+    let received = Box::pin(security_event::receive(receiver, context, head, body)).await;
+    received.map(|response| Flow::Reply(Box::new(response)))
 }
 
 // Boxed, so that other requests do not pay for the state of reading a body.

@@ -30,6 +30,7 @@ mod respond;
 mod response_body;
 mod response_rules;
 mod route_limits;
+mod security_events;
 mod snapshot;
 mod stream_end;
 mod tunnel;
@@ -49,6 +50,7 @@ pub use refusal::Refusal;
 pub use resource_metadata::{ResourceDocument, ResourceDocuments};
 pub use respond::ChallengeSettings;
 pub use response_body::ResponseBody;
+pub use security_events::{SecurityEventFault, SecurityEventReceiver};
 pub use snapshot::{
     Forwarding, SharedSnapshot, Snapshot, new_key_issuers, open_revocations,
     start_background_tasks, sweep_revocations, wait_for_keys,

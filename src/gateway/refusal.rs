@@ -7,6 +7,7 @@ use http::uri::InvalidUri;
 use http::{HeaderValue, Method};
 
 use super::admission::Inadmissible;
+use super::security_events::SecurityEventFault;
 use crate::client_limits::ClientAddress;
 use crate::oauth::bearer::BearerError;
 use crate::oauth::claims::ActiveToken;
@@ -101,6 +102,8 @@ pub enum Refusal {
     /// An MCP server may find another operation in the request than the one that was judged, or no
     /// rule matches the operation.
     Mcp(Box<McpFault>),
+    /// A Security Event Token is not accepted, or what it says is not revoked.
+    SecurityEvent(Box<SecurityEventFault>),
     /// The issuer's keys or introspection responses are unavailable.
     IssuerUnavailable {
         /// The issuer's name in gateway.toml.
@@ -200,6 +203,7 @@ impl Refusal {
                 }
                 McpError::NoRule(_) => "operation_not_allowed",
             },
+            Self::SecurityEvent(fault) => fault.reason(),
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
             Self::Overloaded { .. } => "overloaded",
             Self::Conflict => "conflict",
@@ -242,6 +246,7 @@ impl Refusal {
             // A limit is not about whether the token suffices.
             | Self::RateLimited(_)
             | Self::BadAuthorization(_)
+            | Self::SecurityEvent(_)
             | Self::Conflict
             | Self::BodyFault(_)
             | Self::Upstream(_)
@@ -268,6 +273,7 @@ impl Refusal {
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
             | Self::Mcp(_)
+            | Self::SecurityEvent(_)
             | Self::IssuerUnavailable { .. }
             | Self::Overloaded { .. }
             | Self::Conflict
@@ -282,6 +288,7 @@ impl Refusal {
     pub fn issuer(&self) -> Option<&Arc<str>> {
         match self {
             Self::InvalidToken { issuer, .. } => issuer.as_ref(),
+            Self::SecurityEvent(fault) => fault.issuer(),
             Self::IssuerUnavailable { issuer, .. } => Some(issuer),
             Self::Ambiguous(_)
             | Self::NoRoute { .. }
@@ -372,6 +379,7 @@ impl Refusal {
             }),
             Self::ClaimNotMet(unmet) => Some(unmet.to_string()),
             Self::Mcp(fault) => Some(fault.to_string()),
+            Self::SecurityEvent(fault) => Some(fault.cause()),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
             Self::Overloaded { bound, .. } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server responded with 409".to_owned()),
@@ -421,6 +429,12 @@ fn not_found(host: &str, among: HostRoutes) -> String {
         }
         (HostRoutes::None, "") => "expected a host that has routes, but found none".to_owned(),
         (HostRoutes::None, _) => format!("expected a host that has routes, but found {host:?}"),
+    }
+}
+
+impl SecurityEventFault {
+    pub(super) fn refuse(self) -> Refusal {
+        Refusal::SecurityEvent(Box::new(self))
     }
 }
 

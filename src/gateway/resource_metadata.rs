@@ -45,6 +45,12 @@ impl ResourceDocuments {
         same_path.push(document);
     }
 
+    /// Whether a document is at this path, for some host.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        self.by_path
+            .contains_key(path.strip_suffix('/').unwrap_or(path))
+    }
+
     /// The document of the resource with this identifier.
     #[must_use]
     pub fn of(&self, url: &str) -> Option<&ResourceDocument> {

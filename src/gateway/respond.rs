@@ -14,8 +14,11 @@ use http::{Response, StatusCode};
 
 use super::grpc;
 use super::refusal::{Ambiguity, Refusal};
+use super::security_events::SecurityEventFault;
 use crate::oauth::challenge::{Challenge, ErrorCode};
+use crate::oauth::security_event::ErrorCode as SecurityEventErrorCode;
 use crate::policy::mcp::McpError;
+use crate::revocation::RevokeError;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
 const PROBLEM: &str = "application/problem+json";
@@ -118,6 +121,15 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
         }
         Refusal::RateLimited(limited) => {
             headers.insert(header::RETRY_AFTER, whole_seconds(limited.retry_after));
+        }
+        Refusal::SecurityEvent(fault) => {
+            if let Some(after) = fault.retry_after() {
+                headers.insert(header::RETRY_AFTER, whole_seconds(after));
+            } else {
+                // RFC 8935 §2.3.
+                let english = HeaderValue::from_static("en");
+                headers.insert(header::CONTENT_LANGUAGE, english);
+            }
         }
         // As IBM's own resource filter responds.
         Refusal::Conflict => {
@@ -263,6 +275,7 @@ fn problem(refusal: &Refusal) -> Problem {
             )
         }
         Refusal::Mcp(fault) => mcp_problem(&fault.error),
+        Refusal::SecurityEvent(fault) => security_event_problem(fault),
         Refusal::IssuerUnavailable { .. } => {
             problem!(
                 503,
@@ -367,7 +380,67 @@ fn mcp_problem(error: &McpError) -> Problem {
     }
 }
 
-// Problem details. Clients of MCP look for an error of JSON-RPC instead.
+// What a transmitter is told of a token that is at fault is a document of its own: see `body`.
+fn security_event_problem(fault: &SecurityEventFault) -> Problem {
+    match fault {
+        SecurityEventFault::Invalid { .. } => {
+            problem!(400, "Bad Request", "The Security Event Token is refused.")
+        }
+        SecurityEventFault::TooMany { .. } => {
+            problem!(
+                429,
+                "Too Many Requests",
+                "Too many Security Event Tokens came from this client."
+            )
+        }
+        SecurityEventFault::Unavailable { .. } | SecurityEventFault::Overloaded { .. } => {
+            problem!(
+                503,
+                "Service Unavailable",
+                "The Security Event Token cannot be checked at the moment."
+            )
+        }
+        SecurityEventFault::NotRevoked { error, .. } => match error {
+            RevokeError::Full(_) => problem!(
+                507,
+                "Insufficient Storage",
+                "No more revocations can be stored at the moment."
+            ),
+            RevokeError::NotWritten(_) => problem!(
+                503,
+                "Service Unavailable",
+                "The revocation cannot be stored at the moment."
+            ),
+        },
+    }
+}
+
+// RFC 8935 §2.3. Fixed texts, as in problem details.
+fn security_event_error(code: SecurityEventErrorCode) -> &'static str {
+    match code {
+        SecurityEventErrorCode::InvalidRequest => {
+            "{\"err\":\"invalid_request\",\"description\":\"The body is no Security Event Token, or its claims or events are malformed or not supported.\"}\n"
+        }
+        SecurityEventErrorCode::InvalidKey => {
+            "{\"err\":\"invalid_key\",\"description\":\"The key or the algorithm of the signature is not acceptable.\"}\n"
+        }
+        SecurityEventErrorCode::InvalidIssuer => {
+            "{\"err\":\"invalid_issuer\",\"description\":\"The issuer is not known here.\"}\n"
+        }
+        SecurityEventErrorCode::InvalidAudience => {
+            "{\"err\":\"invalid_audience\",\"description\":\"The audience is not this gateway.\"}\n"
+        }
+        SecurityEventErrorCode::AuthenticationFailed => {
+            "{\"err\":\"authentication_failed\",\"description\":\"The signature is missing or wrong.\"}\n"
+        }
+        SecurityEventErrorCode::AccessDenied => {
+            "{\"err\":\"access_denied\",\"description\":\"The issuer may not send this event here.\"}\n"
+        }
+    }
+}
+
+// Problem details. Clients of MCP look for an error of JSON-RPC instead, and transmitters of events
+// for one of RFC 8935.
 fn body(refusal: &Refusal, problem: &Problem) -> (Bytes, &'static str) {
     if let Refusal::Mcp(fault) = refusal
         && let Some(response) = fault.response()
@@ -376,6 +449,12 @@ fn body(refusal: &Refusal, problem: &Problem) -> (Bytes, &'static str) {
     }
     if let Refusal::RateLimited(limited) = refusal {
         return (quota_exceeded(&limited.name, problem), PROBLEM);
+    }
+    if let Refusal::SecurityEvent(fault) = refusal
+        && let SecurityEventFault::Invalid { code, .. } = **fault
+    {
+        let error = security_event_error(code);
+        return (Bytes::from_static(error.as_bytes()), "application/json");
     }
     let problem = Bytes::from_static(problem.body.as_bytes());
     (problem, PROBLEM)
@@ -427,6 +506,7 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::TokenTooLarge { .. }
         | Refusal::ClaimNotMet(_)
         | Refusal::Mcp(_)
+        | Refusal::SecurityEvent(_)
         | Refusal::IssuerUnavailable { .. }
         | Refusal::Overloaded { .. }
         | Refusal::Conflict

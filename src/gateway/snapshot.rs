@@ -16,6 +16,7 @@ use super::resource_metadata::ResourceDocuments;
 use super::respond::{ChallengeSettings, ClientProtocol, RefusalContext};
 use super::response_rules::ResponseRules;
 use super::route_limits::RouteLimits;
+use super::security_events::SecurityEventReceiver;
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, Spanned};
 use crate::oauth::UnixTime;
@@ -51,6 +52,8 @@ pub struct Snapshot {
     pub has_cors: bool,
     /// The metadata of the protected resources; none without one.
     pub resource_documents: Option<Box<ResourceDocuments>>,
+    /// Where Security Event Tokens are pushed to; none if they are not.
+    pub security_events: Option<Box<SecurityEventReceiver>>,
     /// Verifies access tokens.
     pub verifier: Verifier,
     /// Where requests are forwarded.

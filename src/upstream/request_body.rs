@@ -61,23 +61,44 @@ pub enum RequestBodyFault {
 pub struct BodyLimit {
     /// In bytes.
     pub bytes: u64,
-    /// Whether the route sets it; otherwise `[server]` does.
-    pub is_of_route: bool,
+    /// What sets it.
+    pub source: LimitSource,
+}
+
+/// What limits a request body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitSource {
+    /// `max_body_size` of `[server]`.
+    Server,
+    /// `max_body_size` of the route.
+    Route,
+    /// A path for Security Event Tokens, which nothing configures.
+    SecurityEvents,
+}
+
+impl std::fmt::Display for LimitSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Server => "max_body_size of [server]",
+            Self::Route => "max_body_size of the route",
+            Self::SecurityEvents => "the size of a Security Event Token",
+        })
+    }
 }
 
 impl BodyLimit {
     const NONE: Self = Self {
         bytes: u64::MAX,
-        is_of_route: false,
+        source: LimitSource::Server,
     };
 }
 
 /// A request body above its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected a body of at most {} bytes (max_body_size of {}), but found {}",
+    "expected a body of at most {} bytes ({}), but found {}",
     limit.bytes,
-    if limit.is_of_route { "the route" } else { "[server]" },
+    limit.source,
     announced.map_or_else(
         || "a larger one without Content-Length".to_owned(),
         |bytes| format!("Content-Length: {bytes}")

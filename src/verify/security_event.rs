@@ -46,8 +46,8 @@ pub struct SecurityEventRequest<'t, C> {
 pub struct VerifiedEvents {
     /// The issuer's name in gateway.toml.
     pub issuer_name: Arc<str>,
-    /// Every `iss` of the issuer's tokens: it may have had others.
-    pub issuers: Vec<String>,
+    /// The exact `iss`, of the tenant if the issuer has tenants.
+    pub issuer: String,
     /// The events.
     pub events: Vec<SecurityEvent>,
 }
@@ -194,7 +194,7 @@ impl Verifier {
         {
             Signature::Good { .. } => Ok(VerifiedEvents {
                 issuer_name: Arc::clone(&issuer.settings.name),
-                issuers: issuer.settings.expectation.issuers.clone(),
+                issuer: claims.issuer()?.to_owned(),
                 events,
             }),
             Signature::Known(_) => {

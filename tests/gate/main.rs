@@ -57,6 +57,7 @@ mod rewrite;
 mod route_timeouts;
 mod routes;
 mod scopes;
+mod security_events;
 mod self_signed_servers;
 mod server_documents;
 mod server_tokens;

@@ -89,6 +89,8 @@ pub(super) struct RequestSummary {
     pub(super) url: String,
     pub(super) host: Option<String>,
     pub(super) path: Option<String>,
+    /// Whether its path is that for Security Event Tokens.
+    pub(super) is_for_security_events: bool,
     /// The resource whose metadata it reads, if any.
     pub(super) metadata_of: Option<String>,
 }
@@ -274,6 +276,11 @@ impl Explanation {
         else {
             return;
         };
+        let receiver = snapshot.security_events.as_ref();
+        if receiver.is_some_and(|receiver| *receiver.path == *path.as_str()) {
+            self.request.is_for_security_events = true;
+            return;
+        }
         let documents = snapshot.resource_documents.as_ref();
         let document = documents.and_then(|all| all.find(&snapshot.routes, host, path.as_str()));
         if let Some(document) = document {
@@ -396,6 +403,7 @@ impl RequestSummary {
             url: format!("{scheme}://{}{}", sample.host(), sample.path()),
             host: None,
             path: None,
+            is_for_security_events: false,
             metadata_of: None,
         }
     }

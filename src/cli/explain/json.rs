@@ -39,6 +39,7 @@ pub(super) fn render(explanation: &Explanation) -> String {
         "remedy": explanation.remedy,
         "request": request(explanation),
         "redirected_to_https": explanation.is_redirected,
+        "is_for_security_events": explanation.request.is_for_security_events,
         "metadata_of": explanation.request.metadata_of,
         "route": explanation.route.as_ref().map(route),
         "other_routes": others.collect::<Vec<_>>(),

@@ -109,6 +109,10 @@ impl TextReport {
                 "route",
                 "none is served here: the listener redirects to https (redirect_to_https)",
             ),
+            None if explanation.request.is_for_security_events => self.line(
+                "route",
+                "none: authorization servers push Security Event Tokens to this path (push)",
+            ),
             None if explanation.request.metadata_of.is_some() => self.line(
                 "route",
                 format!(

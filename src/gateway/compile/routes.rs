@@ -27,7 +27,7 @@ use crate::policy::route::Route;
 use crate::policy::route_table::{Overlap, RouteTable};
 use crate::policy::step_up::StepUp;
 use crate::policy::token_sources::TokenSources;
-use crate::upstream::BodyLimit;
+use crate::upstream::{BodyLimit, LimitSource};
 use crate::values::ForwardToken;
 
 /// Compiles all routes. There is no table if one is faulty.
@@ -358,7 +358,11 @@ fn body_limit(written: &config::Route, config: &Config) -> Option<BodyLimit> {
     };
     Some(BodyLimit {
         bytes: of_route.or(of_server)?,
-        is_of_route: of_route.is_some(),
+        source: if of_route.is_some() {
+            LimitSource::Route
+        } else {
+            LimitSource::Server
+        },
     })
 }
 

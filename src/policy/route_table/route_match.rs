@@ -9,6 +9,7 @@ use super::{NoRoute, Route, RouteTable};
 use crate::policy::methods::Methods;
 use crate::policy::parameters::Values;
 use crate::policy::path::NormalPath;
+use crate::policy::tree::Node;
 
 /// How a route matches a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +34,18 @@ pub enum RouteMatch {
 }
 
 impl RouteTable {
+    /// The routes whose patterns match a path, whatever their hosts and methods, and whether or not
+    /// another pattern is more specific.
+    pub fn matching(&self, path: &NormalPath<'_>) -> impl Iterator<Item = usize> {
+        let path = path.as_str().strip_prefix('/');
+        let routes = self.routes.iter().enumerate();
+        routes.filter_map(move |(index, route)| {
+            let alone = Node::build([(route.path.segments.as_slice(), index)]);
+            let is_match = alone.find(path, &mut Values::default()).is_some();
+            is_match.then_some(index)
+        })
+    }
+
     /// How each route matches a request, in the order of the routes.
     ///
     /// Exactly one is [`RouteMatch::Chosen`] if [`find`](Self::find) succeeds.
