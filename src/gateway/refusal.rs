@@ -12,6 +12,7 @@ use crate::client_limits::ClientAddress;
 use crate::oauth::bearer::BearerError;
 use crate::oauth::claims::ActiveToken;
 use crate::oauth::scope::ScopePattern;
+use crate::oauth::security_event::ErrorCode;
 use crate::policy::claim_rules::UnmetClaim;
 use crate::policy::decision::Denial;
 use crate::policy::mcp::{McpError, McpFault};
@@ -21,6 +22,7 @@ use crate::policy::route_table::{HostRoutes, NoRoute};
 use crate::policy::step_up::UnmetStepUp;
 use crate::policy::token_sources::TokenError;
 use crate::rate_limits::RateLimited;
+use crate::revocation::RevokeError;
 use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
 use crate::upstream::headers::{ForbiddenConnectionOption, UnknownClient};
@@ -433,6 +435,32 @@ fn not_found(host: &str, among: HostRoutes) -> String {
 }
 
 impl SecurityEventFault {
+    /// From a closed set of names, for logs and metrics.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid { code, .. } => match code {
+                ErrorCode::InvalidRequest => "security_event_invalid_request",
+                ErrorCode::InvalidKey => "security_event_invalid_key",
+                ErrorCode::InvalidIssuer => "security_event_invalid_issuer",
+                ErrorCode::InvalidAudience => "security_event_invalid_audience",
+                ErrorCode::AuthenticationFailed => "security_event_authentication_failed",
+                ErrorCode::AccessDenied => "security_event_access_denied",
+            },
+            Self::TooMany { .. } => "too_many_security_events",
+            Self::Unavailable { .. } => "issuer_unavailable",
+            Self::Overloaded { .. } => "overloaded",
+            Self::NotRevoked {
+                error: RevokeError::Full(_),
+                ..
+            } => "revocations_full",
+            Self::NotRevoked {
+                error: RevokeError::NotWritten(_),
+                ..
+            } => "revocations_not_written",
+        }
+    }
+
     pub(super) fn refuse(self) -> Refusal {
         Refusal::SecurityEvent(Box::new(self))
     }

@@ -244,32 +244,6 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), SecurityEventF
 }
 
 impl SecurityEventFault {
-    /// From a closed set of names, for logs and metrics.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Invalid { code, .. } => match code {
-                ErrorCode::InvalidRequest => "security_event_invalid_request",
-                ErrorCode::InvalidKey => "security_event_invalid_key",
-                ErrorCode::InvalidIssuer => "security_event_invalid_issuer",
-                ErrorCode::InvalidAudience => "security_event_invalid_audience",
-                ErrorCode::AuthenticationFailed => "security_event_authentication_failed",
-                ErrorCode::AccessDenied => "security_event_access_denied",
-            },
-            Self::TooMany { .. } => "too_many_security_events",
-            Self::Unavailable { .. } => "issuer_unavailable",
-            Self::Overloaded { .. } => "overloaded",
-            Self::NotRevoked {
-                error: RevokeError::Full(_),
-                ..
-            } => "revocations_full",
-            Self::NotRevoked {
-                error: RevokeError::NotWritten(_),
-                ..
-            } => "revocations_not_written",
-        }
-    }
-
     /// The name in gateway.toml of the issuer concerned.
     #[must_use]
     pub fn issuer(&self) -> Option<&Arc<str>> {
