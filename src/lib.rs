@@ -31,10 +31,10 @@
 //! | [`fleet`] | what several gateways share over Redis: the stream of revocations, and how old it is | `oauth`, `clock`, `telemetry`, `transport`, `revocation` |
 //! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client`, `revocation` |
 //! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
-//! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `revocation`, `verify`, `upstream`, `rate_limits` |
+//! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `revocation`, `verify`, `upstream`, `rate_limits`, `fleet` |
 //! | [`server`] | listeners, workers, client connections, eviction, drain | `gateway`, `config`, `clock`, `transport`, `telemetry` |
 //! | [`reload`] | replaces the active configuration | `gateway`, `config`, `clock`, `server`, `transport`, `telemetry` |
-//! | [`admin`] | `/livez`, `/readyz`, `/metrics` and `/revocations` on a listener of their own | `gateway`, `clock`, `telemetry`, `oauth`, `revocation`, `verify`, `upstream`, `rate_limits`, `server`, `reload` |
+//! | [`admin`] | `/livez`, `/readyz`, `/metrics` and `/revocations` on a listener of their own | `gateway`, `clock`, `telemetry`, `oauth`, `revocation`, `verify`, `upstream`, `rate_limits`, `fleet`, `server`, `reload` |
 //! | `dev` | development authorization server and echo upstream (feature `development`) | `oauth`, `clock`, `transport`, `verify` |
 //! | [`cli`] | command line; starts the control plane | everything |
 //!

@@ -276,6 +276,7 @@ fn changes_that_need_restart(from: &Config, to: &Config) -> Vec<&'static str> {
             "revocations.file",
             revocation_file(from) != revocation_file(to),
         ),
+        ("[fleet]", from.fleet != to.fleet),
         ("[telemetry]", from.telemetry != to.telemetry),
         ("[development]", from.development != to.development),
     ];

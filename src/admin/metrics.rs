@@ -56,6 +56,7 @@ impl Collector for Metrics {
         self.0.write_upstreams(&mut page)?;
         self.0.write_limits(&mut page)?;
         self.0.write_security_events(&mut page)?;
+        self.0.write_fleet(&mut page)?;
         self.0.write_process(&mut page)
     }
 }
@@ -352,6 +353,63 @@ impl Admin {
             "scopegate_rate_limit_evictions",
             "Buckets dropped to make room for new ones",
             each(|report| report.evictions),
+        )
+    }
+
+    fn write_fleet(&self, page: &mut Page<'_>) -> fmt::Result {
+        let Some(fleet) = self.shared_snapshot.load().fleet.as_ref().map(Arc::clone) else {
+            return Ok(());
+        };
+        let report = fleet.report();
+        let one = |number: u64| [(Vec::new(), number)];
+        page.gauge(
+            "scopegate_fleet_connected",
+            "Whether there is a connection to Redis",
+            one(u64::from(report.is_connected)),
+        )?;
+        page.gauge(
+            "scopegate_fleet_revocations_stale",
+            "Whether the revocations of the fleet are older than max_revocation_age",
+            one(u64::from(report.is_stale)),
+        )?;
+        page.gauge(
+            "scopegate_fleet_last_heard_timestamp_seconds",
+            "Unix time up to which the revocations of the fleet are known",
+            report.age.map(|age| (Vec::new(), self.seconds_when(age))),
+        )?;
+        page.gauge(
+            "scopegate_fleet_round_trip_milliseconds",
+            "Time from sending a heartbeat to reading it",
+            one(u64::try_from(report.round_trip.as_millis()).unwrap_or(u64::MAX)),
+        )?;
+        page.gauge(
+            "scopegate_fleet_peers",
+            "Other gateways of the fleet",
+            one(report.peers),
+        )?;
+        page.counter(
+            "scopegate_fleet_connections",
+            "Connections to Redis that were opened",
+            one(report.connections),
+        )?;
+        page.counter(
+            "scopegate_fleet_messages_published",
+            "Messages with revocations that were published",
+            one(report.published),
+        )?;
+        page.counter(
+            "scopegate_fleet_revocations_received",
+            "Revocations that other gateways published",
+            one(report.received),
+        )?;
+        let causes = [
+            ("not_sealed", report.unopened),
+            ("out_of_order", report.out_of_order),
+        ];
+        page.counter(
+            "scopegate_fleet_messages_suspect",
+            "Messages that were not sealed by this fleet, or were missing, repeated or reordered",
+            causes.map(|(cause, count)| (vec![("cause", cause.to_owned())], count)),
         )
     }
 

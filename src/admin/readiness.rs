@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Admin;
+use crate::fleet::FleetReport;
 use crate::revocation::Counts;
 use crate::verify::{IntrospectionReport, KeysReport};
 
@@ -81,6 +82,8 @@ impl Admin {
         }
         let revocations = snapshot.verifier.revocations();
         checks.extend(revocations.map(|revocations| revocations_check(revocations.counts())));
+        let fleet = snapshot.fleet.as_ref();
+        checks.extend(fleet.map(|fleet| fleet_check(&fleet.report())));
         for (address, connections) in self.telemetry.listeners() {
             checks.push(ok(format!(
                 "listener {address}: {}",
@@ -141,6 +144,27 @@ fn ok(detail: String) -> Check {
 fn plural<N: Display + PartialEq + From<u8>>(count: N, noun: &str) -> String {
     let suffix = if count == N::from(1) { "" } else { "s" };
     format!("{count} {noun}{suffix}")
+}
+
+fn fleet_check(report: &FleetReport) -> Check {
+    let age = report.age.map_or_else(
+        || "revocations were never read".to_owned(),
+        |age| format!("revocations heard {} s ago", age.as_secs()),
+    );
+    let others = plural(report.peers, "other gateway");
+    let failure = match &report.failure {
+        Some(failure) if !report.is_connected => format!("; no connection to Redis: {failure}"),
+        Some(_) | None => String::new(),
+    };
+    let (status, effect) = match (report.is_stale, report.refuses) {
+        (false, _) => (Status::Ok, ""),
+        (true, false) => (Status::Degraded, "; tokens revoked elsewhere may pass"),
+        (true, true) => (Status::Failed, "; requests with tokens are refused"),
+    };
+    Check {
+        status,
+        detail: format!("fleet: {age}, {others}{effect}{failure}"),
+    }
 }
 
 // Still ready: cached tokens pass, and another gateway could not reach the server either.

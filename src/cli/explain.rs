@@ -68,6 +68,8 @@ fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, Ex
         Purpose::Try
     };
     let (mut config, source) = super::read(file, purpose)?;
+    // It explains what a gateway decides that has heard its fleet.
+    config.fleet = None;
     let request = SampleRequest::new(arguments, &config).map_err(super::bad_input)?;
     if let Some(jwks) = &arguments.jwks {
         use_key_file(&mut config, jwks, &request).map_err(super::bad_input)?;

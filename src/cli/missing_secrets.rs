@@ -28,6 +28,17 @@ pub(super) fn without_missing_secrets(config: &Config) -> (Config, Vec<Fault>) {
             .tls_client
             .take_if(|Certificate { key, .. }| !has_key(key, &mut missing));
     }
+    config.fleet.take_if(|fleet| {
+        let secrets = [
+            Some(&fleet.key),
+            fleet.previous_key.as_ref(),
+            fleet.password.as_ref(),
+        ];
+        secrets
+            .into_iter()
+            .flatten()
+            .any(|one| one.value.is_missing())
+    });
     for issuer in &mut config.issuers {
         // `Discovered` fetches nothing here, so the tokens of this issuer stay undecided.
         issuer.keys = issuer.keys.take().map(|keys| {

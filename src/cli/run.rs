@@ -17,6 +17,7 @@ use super::{Options, service};
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{self, Config, Purpose};
+use crate::fleet;
 use crate::gateway::{self, SharedSnapshot, Snapshot};
 use crate::reload::{FileWatcher, Reloaded, Reloader};
 use crate::server::tls::{Certificates, CurrentCertificates};
@@ -182,6 +183,7 @@ async fn control_plane(
             Clock::system(),
         ));
     }
+    start_fleet(&snapshot.load(), &config)?;
     let (spans, span_export) = match collector(&config.telemetry) {
         Some(collector) => {
             let (spans, span_export) = export_spans(&collector)?;
@@ -267,6 +269,21 @@ async fn control_plane(
         span_export.finish().await;
     }
     Ok(code)
+}
+
+fn start_fleet(snapshot: &Snapshot, config: &config::Config) -> io::Result<()> {
+    let settings = gateway::fleet_settings(config)
+        .map_err(|_| io::Error::other("fleet: a file of [fleet] changed since it was read"))?;
+    let shared = snapshot.fleet.as_ref().zip(snapshot.verifier.revocations());
+    if let Some((settings, (status, revocations))) = settings.zip(shared) {
+        fleet::start(
+            settings,
+            Arc::clone(status),
+            Arc::clone(revocations),
+            Clock::system(),
+        );
+    }
+    Ok(())
 }
 
 fn export_spans(collector: &Collector) -> io::Result<(Spans, SpanExportTask)> {

@@ -7,6 +7,7 @@
 mod claim_rules;
 mod cors;
 mod development;
+mod fleet;
 mod header_rules;
 mod iss;
 mod issuers;
@@ -51,6 +52,7 @@ pub(super) fn weak_choices(config: &Config, source: &Source, snapshot: &Snapshot
         ));
     }
     found.extend(iss::weak_choices(config));
+    found.extend(fleet::weak_choices(config));
     found.extend(revocations::weak_choices(config));
     found.extend(tenants::weak_choices(config));
     found.extend(routes::weak_choices(config));

@@ -54,6 +54,7 @@ macro_rules! table {
     (@field required $field:ident) => { $field? };
     (@field required_value $field:ident) => { $field? };
     (@field required_list $field:ident) => { $field? };
+    (@field required_secret $field:ident) => { $field? };
     (@field required_computed $field:ident) => { $field? };
     (@field $form:ident $field:ident) => { $field };
 }

@@ -6,7 +6,7 @@
 //! - `value_type`: the type of a key's value. `scalars`, `addresses`, `unix_path`, `units`, `secret`:
 //!   types that several tables share.
 //! - `declare`: the macro that declares a table. `server` with `http_proxy`, `cors`, `listener`, `admin`,
-//!   `telemetry`, `revocations`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `limit`, `route` with `respond`:
+//!   `telemetry`, `fleet`, `revocations`, `development`, `issuer` with `endpoints`, `introspection` and `provider`, `upstream`, `limit`, `route` with `respond`:
 //!   the tables. Each key is declared once.
 //! - `presets`: the keys that `provider` fills in, from `providers/*.toml`, before the tables are read.
 //! - `reference`: records the declarations while tables are read. `schema`, `markdown`: render the
@@ -26,6 +26,7 @@ mod cors;
 mod declare;
 mod development;
 mod endpoints;
+mod fleet;
 mod header_rules;
 mod hints;
 mod http_proxy;
@@ -76,6 +77,7 @@ pub use claim_rule::{ClaimRule, ClaimTest};
 pub use cors::{Cors, RouteCors};
 pub use development::{Development, DevelopmentClient};
 pub use endpoints::{Discovery, KeySource};
+pub use fleet::{Fleet, RedisUrl};
 pub use header_rules::{RequestHeaders, ResponseHeaders};
 pub use hints::{
     host as host_hint, path as path_hint, reference as reference_hint, url as url_hint,
@@ -136,6 +138,9 @@ table! {
         /// Which pages of other origins may use the API, on all routes without a `cors` of their
         /// own. Without it, the gateway leaves CORS to the upstreams.
         pub cors: Option<Cors> = optional_table(Cors::read),
+        /// Several gateways as one, over Redis 7 or Valkey 8. Without it, a gateway shares nothing.
+        /// A change needs a restart.
+        pub fleet: Option<Fleet> = optional_table(Fleet::read),
         /// What `WWW-Authenticate` contains in addition to the error code.
         pub challenge: Challenge = table(Challenge::read),
         /// Revocation of tokens before they expire: by `scopegate revoke` or `POST /revocations` on the

@@ -9,6 +9,7 @@ mod claims;
 mod cors;
 mod fingerprints;
 mod fixed_response;
+mod fleet;
 mod header_rules;
 mod introspection;
 mod issuers;
@@ -35,6 +36,7 @@ use rustls::RootCertStore;
 pub(super) use fingerprints::Fingerprints;
 
 pub use authorization_server::egress_proxy;
+pub use fleet::fleet_settings;
 
 use super::networks::Networks;
 use super::resource_metadata::ResourceDocuments;
@@ -87,6 +89,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     });
     let limits = limits::compile(config, earlier.map(|earlier| &*earlier.limits), &mut faults);
     let admin_hosts = admin::known_hosts(config, &mut faults);
+    fleet::compile(config, &roots, &mut faults);
     let resource_documents = table
         .as_ref()
         .and_then(|table| own_responses(config, table, &resources, &forwarding, &mut faults));
@@ -118,6 +121,7 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         request_ids: config.server.request_id,
         admin_hosts,
         traces: traces(&config.telemetry),
+        fleet: fleet::status(config, earlier.and_then(|earlier| earlier.fleet.as_ref())),
         fingerprints,
     })
 }

@@ -110,6 +110,7 @@ fn code(refusal: &Refusal) -> u16 {
             RESOURCE_EXHAUSTED
         }
         Refusal::IssuerUnavailable { .. }
+        | Refusal::RevocationsStale
         | Refusal::Overloaded { .. }
         | Refusal::Upstream(
             UpstreamError::Connect { .. }

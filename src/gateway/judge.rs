@@ -335,6 +335,11 @@ async fn verify_token<'h>(
             last.as_ref().map(|last| last.text()),
         )
         .map_err(|error| refuse_without_token(error, found, snapshot, headers))?;
+    if let Some(fleet) = &snapshot.fleet
+        && fleet.refuses_tokens()
+    {
+        return Err(Refusal::RevocationsStale);
+    }
     let request = VerificationRequest {
         token,
         connection_cache: context.connection_cache,

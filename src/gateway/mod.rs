@@ -39,7 +39,7 @@ mod worker_snapshot;
 pub use admin_token::AdminToken;
 pub use admission::{Inadmissible, host};
 pub use claim_headers::{ClaimHeader, OmittedClaim};
-pub use compile::{compile, compile_after, egress_proxy, route_faults};
+pub use compile::{compile, compile_after, egress_proxy, fleet_settings, route_faults};
 pub use connection::{Connection, ConnectionOrigin};
 pub use dry_run::{DryRun, DryRunReport, Outgoing, RequestTarget};
 pub use gate::Gate;

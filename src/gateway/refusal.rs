@@ -115,6 +115,8 @@ pub enum Refusal {
         /// For the operator.
         cause: String,
     },
+    /// The fleet was not heard, so the token may have been revoked (`stale_revocations = "closed"`).
+    RevocationsStale,
     /// Too many new tokens wait to be verified.
     Overloaded {
         /// Which limit is reached.
@@ -207,6 +209,7 @@ impl Refusal {
             },
             Self::SecurityEvent(fault) => fault.reason(),
             Self::IssuerUnavailable { .. } => "issuer_unavailable",
+            Self::RevocationsStale => "revocations_stale",
             Self::Overloaded { .. } => "overloaded",
             Self::Conflict => "conflict",
             Self::BodyFault(RequestBodyFault::TimedOut) => "request_body_timed_out",
@@ -236,6 +239,7 @@ impl Refusal {
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
             | Self::IssuerUnavailable { .. }
+            | Self::RevocationsStale
             | Self::Overloaded { .. } => true,
             // A request with a token must not fare worse than one without, whose operation is not
             // looked at.
@@ -277,6 +281,7 @@ impl Refusal {
             | Self::Mcp(_)
             | Self::SecurityEvent(_)
             | Self::IssuerUnavailable { .. }
+            | Self::RevocationsStale
             | Self::Overloaded { .. }
             | Self::Conflict
             | Self::BodyFault(_)
@@ -304,6 +309,7 @@ impl Refusal {
             | Self::StepUp(_)
             | Self::InsufficientScope { .. }
             | Self::ClaimNotMet(_)
+            | Self::RevocationsStale
             | Self::Mcp(_)
             | Self::Overloaded { .. }
             | Self::Conflict
@@ -383,6 +389,10 @@ impl Refusal {
             Self::Mcp(fault) => Some(fault.to_string()),
             Self::SecurityEvent(fault) => Some(fault.cause()),
             Self::IssuerUnavailable { cause, .. } => Some(cause.clone()),
+            Self::RevocationsStale => Some(
+                "no revocations of the fleet were heard for max_revocation_age (see [fleet])"
+                    .to_owned(),
+            ),
             Self::Overloaded { bound, .. } => Some(format!("too many {bound}")),
             Self::Conflict => Some("the authorization server responded with 409".to_owned()),
             Self::Upstream(error) => Some(error.to_string()),

@@ -23,6 +23,8 @@ use crate::upstream::{RequestBodyFault, UpstreamError};
 
 const PROBLEM: &str = "application/problem+json";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+/// Seconds: within them a gateway has read what it missed once Redis is back.
+const RETRY_AFTER_STALE: u16 = 5;
 const MFP_CONFLICT: HeaderName = HeaderName::from_static("mfp-conflict");
 
 /// Where a client looks for a refusal.
@@ -130,6 +132,9 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
                 let english = HeaderValue::from_static("en");
                 headers.insert(header::CONTENT_LANGUAGE, english);
             }
+        }
+        Refusal::RevocationsStale => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_STALE));
         }
         // As IBM's own resource filter responds.
         Refusal::Conflict => {
@@ -276,7 +281,7 @@ fn problem(refusal: &Refusal) -> Problem {
         }
         Refusal::Mcp(fault) => mcp_problem(&fault.error),
         Refusal::SecurityEvent(fault) => security_event_problem(fault),
-        Refusal::IssuerUnavailable { .. } => {
+        Refusal::IssuerUnavailable { .. } | Refusal::RevocationsStale => {
             problem!(
                 503,
                 "Service Unavailable",
@@ -508,6 +513,7 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::Mcp(_)
         | Refusal::SecurityEvent(_)
         | Refusal::IssuerUnavailable { .. }
+        | Refusal::RevocationsStale
         | Refusal::Overloaded { .. }
         | Refusal::Conflict
         | Refusal::BodyFault(_)

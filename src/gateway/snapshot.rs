@@ -19,6 +19,7 @@ use super::route_limits::RouteLimits;
 use super::security_events::SecurityEventReceiver;
 use crate::clock::{self, Clock};
 use crate::config::{self, Config, Spanned};
+use crate::fleet::FleetStatus;
 use crate::oauth::UnixTime;
 use crate::oauth::bearer::{self, BearerToken};
 use crate::policy::cors::CorsPolicy;
@@ -82,6 +83,8 @@ pub struct Snapshot {
     pub admin_hosts: KnownHosts,
     /// The token that changes by the admin listener need; none if it accepts no change.
     pub admin_token: Option<AdminToken>,
+    /// How old the revocations of the fleet are; none without a fleet.
+    pub fleet: Option<Arc<FleetStatus>>,
     /// What its parts were compiled from, for the snapshot that replaces it.
     pub(super) fingerprints: Fingerprints,
 }

@@ -54,6 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "verify",
             "upstream",
             "rate_limits",
+            "fleet",
         ],
     ),
     (
@@ -82,6 +83,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "verify",
             "upstream",
             "rate_limits",
+            "fleet",
             "server",
             "reload",
         ],

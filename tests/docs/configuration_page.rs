@@ -103,6 +103,8 @@ fn table_at<'t>(file: &'t mut toml::Table, path: &str) -> &'t mut toml::Table {
 
 /// What a section needs beside `key`.
 fn neighbours(section: &str, key: &str) -> &'static str {
+    const FLEET_KEY: &str =
+        "key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"";
     const INTROSPECTION: &str =
         "introspection = { client_id = \"gateway\", client_secret = { env = \"SECRET\" } }";
     match (section, key) {
@@ -117,6 +119,17 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("resources", "") | ("resources", "url") => "",
         ("resources", _) => "url = \"https://api.example.com/v1\"",
         ("admin", _) => "listen = \"127.0.0.1:9090\"",
+        ("fleet", "redis") => FLEET_KEY,
+        ("fleet", "key") => "redis = \"redis://127.0.0.1:6379\"",
+        ("fleet", "username") => {
+            "redis = \"redis://127.0.0.1:6379\"
+             key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"
+             password = \"secret\""
+        }
+        ("fleet", _) => {
+            "redis = \"redis://127.0.0.1:6379\"
+             key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
+        }
         ("cors" | "routes.cors", _) => "origins = [\"https://app.example.com\"]",
         ("issuers.corp.claims" | "routes.claims", "claim") => "exists = true",
         ("issuers.corp.claims" | "routes.claims", "") => "",

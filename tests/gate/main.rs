@@ -21,6 +21,7 @@ mod cors;
 mod egress_proxy;
 mod exchanges;
 mod fixed_responses;
+mod fleet;
 mod forwarding;
 mod grpc;
 mod hostile_tokens;

@@ -99,6 +99,19 @@ impl Table<'_> {
         self.take_secret(key)
     }
 
+    /// A required secret; `what` names it in the fault.
+    pub(in crate::config) fn required_secret(
+        &mut self,
+        key: Key,
+        what: &str,
+    ) -> Option<Spanned<Secret>> {
+        self.declare(key, Presence::Required, || {
+            Form::Value(Description::secret())
+        });
+        self.refuse_missing(key.name, what);
+        self.take_secret(key)
+    }
+
     /// A secret with a public default, for development.
     pub(in crate::config) fn secret_or(&mut self, key: Key, default: &str) -> Secret {
         self.declare(key, Presence::Default(default.into()), || {

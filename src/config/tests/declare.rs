@@ -100,6 +100,7 @@ fn reference_has_a_section_for_each_table_and_a_row_for_each_key_of_the_schema()
             "`[log]`",
             "`[telemetry]`",
             "`[cors]`",
+            "`[fleet]`",
             "`[challenge]`",
             "`[revocations]`",
             "`[issuers.NAME]`",

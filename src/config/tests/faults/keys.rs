@@ -20,7 +20,7 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
         ),
         (
             "[page]\nlisten = \"127.0.0.1:9090\"",
-            "gateway.toml:1: page: expected a known key, but found \"page\" (known: \"server\", \"listeners\", \"admin\", \"development\", \"log\", \"telemetry\", \"cors\", \"challenge\", \"revocations\", \"issuers\", \"upstreams\", \"limits\", \"routes\" and \"resources\")",
+            "gateway.toml:1: page: expected a known key, but found \"page\" (known: \"server\", \"listeners\", \"admin\", \"development\", \"log\", \"telemetry\", \"cors\", \"fleet\", \"challenge\", \"revocations\", \"issuers\", \"upstreams\", \"limits\", \"routes\" and \"resources\")",
         ),
         (
             "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\ntls_client = { certificate = \"c\", key = \"k\", kee = 1 }",
