@@ -9,27 +9,32 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::rate::Rate;
+use super::lease::Lease;
+use super::rate::{Level, Rate};
 
 /// A bucket. Times are nanoseconds since its limit was created.
 #[derive(Debug, Default)]
 pub(super) struct Bucket {
     /// When it is full.
     full_at: AtomicU64,
-}
-
-/// What a bucket holds, after a request was counted or refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Level {
-    /// How many requests are possible now.
-    pub(super) remaining: u64,
-    /// Nanoseconds until it is full.
-    pub(super) full_in: u64,
-    /// Nanoseconds until one request is possible; 0 if one is now.
-    pub(super) wait: u64,
+    /// This gateway's part of the bucket, if several gateways share it.
+    lease: Option<Box<Lease>>,
 }
 
 impl Bucket {
+    /// A full bucket.
+    pub(super) fn new(is_shared: bool) -> Self {
+        Self {
+            full_at: AtomicU64::new(0),
+            lease: is_shared.then(Box::default),
+        }
+    }
+
+    /// This gateway's part of it, if several gateways share it.
+    pub(super) fn lease(&self) -> Option<&Lease> {
+        self.lease.as_deref()
+    }
+
     /// What it holds.
     pub(super) fn level(&self, rate: Rate, now: u64) -> Level {
         level(self.full_at.load(Ordering::Relaxed), rate, now)

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::bucket::{Bucket, Level};
+use super::bucket::Bucket;
 use super::key::{BucketKey, ClientIdentity};
 use super::limit::Limit;
+use super::rate::Level;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -68,7 +69,7 @@ impl Counted {
             let count = Count {
                 limit: index,
                 key,
-                level: bucket.level(limit.rate, limit.time(now)),
+                level: limit.level(&bucket, now),
                 bucket,
                 is_taken: false,
             };
@@ -100,7 +101,7 @@ impl Counted {
     fn take(&mut self, all: &[Arc<Limit>], now: Instant) -> bool {
         for count in self.all_mut().filter(|count| !count.is_taken) {
             let limit = &all[count.limit];
-            match count.bucket.take(limit.rate, limit.time(now)) {
+            match limit.take(&count.bucket, count.key, now) {
                 Ok(level) => {
                     count.level = level;
                     count.is_taken = true;
@@ -120,11 +121,10 @@ impl Counted {
         for count in self.all_mut() {
             let limit = &all[count.limit];
             if count.is_taken {
-                count.bucket.put_back(limit.rate);
+                limit.put_back(&count.bucket);
                 count.is_taken = false;
                 count.level.remaining += 1;
                 count.level.full_in = count.level.full_in.saturating_sub(limit.rate.interval);
-                limit.uncount(count.key);
             } else if count.level.wait > 0 {
                 limit.count(count.key, false);
             }

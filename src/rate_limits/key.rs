@@ -96,6 +96,11 @@ impl KeyHasher {
         Self(SipHasher13::new_with_keys(random(), random()))
     }
 
+    /// One that gives the keys of all gateways with this secret.
+    pub(super) fn with_secret(secret: [u8; 16]) -> Self {
+        Self(SipHasher13::new_with_key(&secret))
+    }
+
     /// The key of the bucket for a request.
     pub(super) fn key(&self, parts: &[KeyPart], client: ClientIdentity<'_>) -> BucketKey {
         let mut hasher = self.0;
@@ -138,6 +143,12 @@ fn write_value(value: Option<&Value>, hasher: &mut impl Hasher) {
             hasher.write_u8(2);
             write_text(Some(&other.to_string()), hasher);
         }
+    }
+}
+
+impl BucketKey {
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        ((u128::from(self.high) << 64) | u128::from(self.low)).to_be_bytes()
     }
 }
 

@@ -11,7 +11,9 @@ use moka::sync::Cache;
 
 use super::bucket::Bucket;
 use super::key::{BucketKey, ClientIdentity, KeptHashes, KeyHasher, KeyPart};
-use super::rate::Rate;
+use super::lease::{Lease, Terms};
+use super::rate::{Level, Rate};
+use super::sharing::{SharedBucket, Sharing};
 
 /// The maximum number of buckets of one limit.
 ///
@@ -43,10 +45,20 @@ pub struct Limit {
     /// What times of buckets count from.
     created: Instant,
     hasher: KeyHasher,
+    /// With which gateways it is shared.
+    sharing: Option<Arc<Sharing>>,
     buckets: Cache<BucketKey, Arc<Bucket>, KeptHashes>,
     evictions: Arc<AtomicU64>,
     /// By the key of the bucket, so that workers rarely write to the same line of memory.
     stripes: Box<[Stripe; STRIPES]>,
+}
+
+/// Where a request is taken from.
+enum Source<'b> {
+    /// The bucket, with this rate.
+    Own(Rate),
+    /// What this gateway has leased.
+    Leased(&'b Lease, &'b Arc<Sharing>),
 }
 
 const STRIPES: usize = 16;
@@ -62,7 +74,7 @@ struct Stripe {
 /// The state of a limit, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LimitReport {
-    /// Requests that it admitted.
+    /// Requests that it admitted, also if another limit refused them afterwards.
     pub admitted: u64,
     /// Requests that it refused.
     pub refused: u64,
@@ -75,8 +87,18 @@ pub struct LimitReport {
 impl Limit {
     /// A limit whose buckets are full. `None` if they would take too long to refill: see [`Rate::new`].
     #[must_use]
-    pub fn new(settings: LimitSettings, now: Instant) -> Option<Self> {
-        Self::with_capacity(settings, MAX_BUCKETS, now)
+    pub fn new(
+        settings: LimitSettings,
+        sharing: Option<&Arc<Sharing>>,
+        now: Instant,
+    ) -> Option<Self> {
+        let hasher = sharing.map_or_else(KeyHasher::new, |sharing| sharing.hasher());
+        let limit = Self::with_capacity(settings, MAX_BUCKETS, now)?;
+        Some(Self {
+            hasher,
+            sharing: sharing.cloned(),
+            ..limit
+        })
     }
 
     pub(super) fn with_capacity(
@@ -105,6 +127,7 @@ impl Limit {
             rate,
             created: now,
             hasher: KeyHasher::new(),
+            sharing: None,
             buckets,
             evictions,
             stripes: Box::default(),
@@ -141,7 +164,81 @@ impl Limit {
     }
 
     pub(super) fn bucket(&self, key: BucketKey) -> Arc<Bucket> {
-        self.buckets.get_with(key, Arc::default)
+        let is_shared = self.sharing.is_some();
+        self.buckets
+            .get_with(key, || Arc::new(Bucket::new(is_shared)))
+    }
+
+    /// Whether it is shared with these gateways, or with none.
+    #[must_use]
+    pub fn is_shared_by(&self, sharing: Option<&Arc<Sharing>>) -> bool {
+        match (&self.sharing, sharing) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    pub(super) fn terms(&self) -> Option<Terms> {
+        self.sharing
+            .as_ref()
+            .map(|sharing| sharing.terms(self.rate))
+    }
+
+    /// What a bucket holds.
+    pub(super) fn level(&self, bucket: &Bucket, now: Instant) -> Level {
+        let now = self.time(now);
+        match self.source(bucket) {
+            Source::Own(rate) => bucket.level(rate, now),
+            Source::Leased(lease, sharing) => lease.level(self.rate, sharing.terms(self.rate), now),
+        }
+    }
+
+    /// Takes one request out of a bucket.
+    ///
+    /// # Errors
+    /// It is empty. What it holds is unchanged.
+    pub(super) fn take(
+        self: &Arc<Self>,
+        bucket: &Arc<Bucket>,
+        key: BucketKey,
+        now: Instant,
+    ) -> Result<Level, Level> {
+        let now = self.time(now);
+        match self.source(bucket) {
+            Source::Own(rate) => bucket.take(rate, now),
+            Source::Leased(lease, sharing) => {
+                let terms = sharing.terms(self.rate);
+                let taken = lease.take(self.rate, terms, now);
+                if lease.claim_request(terms, now) {
+                    sharing.ask(SharedBucket {
+                        limit: Arc::clone(self),
+                        key,
+                        bucket: Arc::clone(bucket),
+                    });
+                }
+                taken
+            }
+        }
+    }
+
+    /// Puts back a request that [`Self::take`] took.
+    pub(super) fn put_back(&self, bucket: &Bucket) {
+        match self.source(bucket) {
+            Source::Own(rate) => bucket.put_back(rate),
+            Source::Leased(lease, _) => lease.put_back(),
+        }
+    }
+
+    // Its own while nobody shares it, or the others are out of reach.
+    fn source<'b>(&'b self, bucket: &'b Bucket) -> Source<'b> {
+        match (&self.sharing, bucket.lease()) {
+            (Some(sharing), Some(lease)) if sharing.is_connected() => {
+                Source::Leased(lease, sharing)
+            }
+            (Some(sharing), _) => Source::Own(sharing.own_share(self.rate)),
+            (None, _) => Source::Own(self.rate),
+        }
     }
 
     /// The time as buckets have it.
@@ -158,12 +255,6 @@ impl Limit {
             &stripe.refused
         };
         count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request that was admitted is refused by another limit.
-    pub(super) fn uncount(&self, key: BucketKey) {
-        let stripe = &self.stripes[key.high as usize % STRIPES];
-        stripe.admitted.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

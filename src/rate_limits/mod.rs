@@ -3,6 +3,7 @@
 //! - `rate`: how fast a bucket refills, and how much it holds. `bucket`: one bucket, an atomic number.
 //! - `key`: which requests share a bucket. `limit`: the buckets of one `[limits.NAME]`, shared by all
 //!   workers. `counted`: one request in several limits, and the response fields.
+//! - `lease`: one gateway's part of a bucket that a fleet shares. `sharing`: what is to be leased.
 //!
 //! 1. Every worker counts in the same buckets, so a limit is as exact with many workers as with one.
 //! 2. A request counts in all of its limits or in none. All buckets are read before one is
@@ -16,12 +17,16 @@
 mod bucket;
 mod counted;
 mod key;
+mod lease;
 mod limit;
 mod rate;
+mod sharing;
 #[cfg(test)]
 mod tests;
 
 pub use counted::{Counted, RateLimited};
 pub use key::{BucketKey, ClientIdentity, KeyPart};
+pub use lease::{Grant, LeaseRequest};
 pub use limit::{Limit, LimitReport, LimitSettings, MAX_BUCKETS};
 pub use rate::{MAX_REFILL_TIME, Rate};
+pub use sharing::{SharedBucket, Sharing};

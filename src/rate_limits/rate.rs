@@ -15,6 +15,17 @@ pub struct Rate {
     pub(super) capacity: u64,
 }
 
+/// What a bucket holds, after a request was counted or refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Level {
+    /// How many requests are possible now.
+    pub(super) remaining: u64,
+    /// Nanoseconds until it is full.
+    pub(super) full_in: u64,
+    /// Nanoseconds until one request is possible; 0 if one is now.
+    pub(super) wait: u64,
+}
+
 impl Rate {
     /// `requests` in each `per`, and `burst` at once. `None` if an empty bucket would take longer than
     /// [`MAX_REFILL_TIME`] to refill.
@@ -35,5 +46,15 @@ impl Rate {
     #[must_use]
     pub fn refill_time(self) -> Duration {
         Duration::from_nanos(self.capacity)
+    }
+
+    /// One of `parts` of it: as much at once where that is possible, and refilled more slowly.
+    pub(super) fn divided_by(self, parts: u64) -> Self {
+        let interval = self.interval.saturating_mul(parts);
+        Self {
+            interval,
+            // At least one request.
+            capacity: self.capacity.max(interval),
+        }
     }
 }

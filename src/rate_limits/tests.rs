@@ -94,8 +94,8 @@ fn workers_together_admit_what_one_would() {
 #[test]
 fn request_that_one_limit_refuses_is_spent_in_none() {
     let now = Instant::now();
-    let wide = Limit::new(settings(10, 10, &[KeyPart::Address]), now).expect("a limit");
-    let narrow = Limit::new(settings(1, 1, &[KeyPart::Route]), now).expect("a limit");
+    let wide = Limit::new(settings(10, 10, &[KeyPart::Address]), None, now).expect("a limit");
+    let narrow = Limit::new(settings(1, 1, &[KeyPart::Route]), None, now).expect("a limit");
     let all = [Arc::new(wide), Arc::new(narrow)];
     let mut refused = 0;
     for _ in 0..50 {
@@ -107,7 +107,8 @@ fn request_that_one_limit_refuses_is_spent_in_none() {
     }
     assert_eq!(refused, 49);
     let reports = all.each_ref().map(|limit| limit.report());
-    assert_eq!((reports[0].admitted, reports[0].refused), (1, 0));
+    // Counters never go back, although the requests were put back.
+    assert_eq!((reports[0].admitted, reports[0].refused), (50, 0));
     assert_eq!((reports[1].admitted, reports[1].refused), (1, 49));
     let mut counted = None;
     for _ in 0..9 {
@@ -128,7 +129,7 @@ fn request_that_one_limit_refuses_is_spent_in_none() {
 #[test]
 fn addresses_of_one_network_share_a_bucket() {
     let now = Instant::now();
-    let limit = Limit::new(settings(1, 1, &[KeyPart::Address]), now).expect("a limit");
+    let limit = Limit::new(settings(1, 1, &[KeyPart::Address]), None, now).expect("a limit");
     let key = |address: &str| limit.key(by_address(address.parse().expect("an address")));
     assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
     assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
@@ -144,7 +145,7 @@ fn addresses_of_one_network_share_a_bucket() {
 fn hashes_of_two_limits_are_not_comparable() {
     let now = Instant::now();
     let keys = [0, 1].map(|_| {
-        let limit = Limit::new(settings(1, 1, &[KeyPart::Address]), now).expect("a limit");
+        let limit = Limit::new(settings(1, 1, &[KeyPart::Address]), None, now).expect("a limit");
         limit.key(by_address(v4(1)))
     });
     assert_ne!(keys[0], keys[1]);
@@ -179,4 +180,47 @@ fn refill_time_is_bounded() {
     assert_eq!(longest.refill_time(), MAX_REFILL_TIME);
     let fastest = Rate::new(1_000_000, Duration::from_secs(1), 1).expect("a rate");
     assert_eq!(fastest.refill_time(), Duration::from_micros(1));
+}
+
+#[test]
+fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_off() {
+    let now = Instant::now();
+    let gateways = [(); 2].map(|()| {
+        let (sharing, asked) = Sharing::new([7; 16]);
+        sharing.set_gateways(2);
+        let limit = Limit::new(settings(1, 100, &[KeyPart::Route]), Some(&sharing), now);
+        (sharing, asked, Arc::new(limit.expect("a limit")))
+    });
+    let admitted = |limit: &Arc<Limit>| {
+        let all = [Arc::clone(limit)];
+        let is_admitted =
+            |_: &usize| Counted::count(&mut None, &[0], &all, by_address(v4(1)), now).is_ok();
+        (0..200).filter(is_admitted).count()
+    };
+    let [(first, _, one), (second, _, _)] = &gateways;
+    assert_eq!(admitted(one), 50, "half of the limit");
+    for sharing in [first, second] {
+        sharing.set_connected(true);
+    }
+    let mut gateways = gateways;
+    let asked =
+        |gateway: usize, gateways: &mut [(_, tokio::sync::mpsc::Receiver<SharedBucket>, _)]| {
+            gateways[gateway]
+                .1
+                .try_recv()
+                .expect("a lease is asked for")
+        };
+    let credit = admitted(&gateways[0].2) + admitted(&gateways[1].2);
+    assert_eq!(credit, 4, "five percent of the burst, over two gateways");
+    let (one, other) = (asked(0, &mut gateways), asked(1, &mut gateways));
+    assert_eq!(one.name(), other.name(), "both mean one bucket");
+    let request = one.request();
+    let grant = Grant {
+        leased: request.wanted,
+        full_in: 0,
+    };
+    one.grant(request, grant, now);
+    assert_eq!(request.credit, 2);
+    let leased = usize::try_from(request.wanted).expect("a small number");
+    assert_eq!(admitted(&gateways[0].2), leased + 2, "and new credit");
 }

@@ -24,7 +24,7 @@ pub(super) fn compile(
         let kept = known.find(|limit| *limit.settings() == settings);
         match kept {
             Some(limit) => limits.push(Arc::clone(limit)),
-            None => match Limit::new(settings, clock::now()) {
+            None => match Limit::new(settings, None, clock::now()) {
                 Some(limit) => limits.push(Arc::new(limit)),
                 None => faults.push(refills_too_slowly(written)),
             },
