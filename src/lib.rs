@@ -28,7 +28,7 @@
 //! | [`rate_limits`] | token buckets over bounded keys, and the response fields about them | `oauth` |
 //! | [`telemetry`] | access log, event log, metrics, spans | `oauth`, `policy`, `clock`, `http_client` |
 //! | [`revocation`] | what is revoked before it expires: the store, its file, its digests | `oauth`, `clock` |
-//! | [`fleet`] | what several gateways share over Redis: the stream of revocations, and how old it is | `oauth`, `clock`, `telemetry`, `transport`, `revocation` |
+//! | [`fleet`] | what several gateways share over Redis: the stream of revocations, how old it is, and limits | `oauth`, `clock`, `telemetry`, `transport`, `revocation`, `rate_limits` |
 //! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client`, `revocation` |
 //! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `revocation`, `verify`, `upstream`, `rate_limits`, `fleet` |

@@ -20,10 +20,12 @@ use crate::config::{self, Config, Purpose};
 use crate::fleet;
 use crate::gateway::{self, SharedSnapshot, Snapshot};
 use crate::reload::{FileWatcher, Reloaded, Reloader};
+use crate::revocation::Revocations;
 use crate::server::tls::{Certificates, CurrentCertificates};
 use crate::server::{
     self, Descriptors, Drained, Inherited, ListenError, Listeners, Server, listen_or_inherit,
 };
+use crate::sync::Epoch;
 use crate::telemetry::{self, Collector, Log, SpanExportTask, Spans, Telemetry};
 use crate::transport::tls;
 use crate::values::{LogFormat, LogLevel};
@@ -274,14 +276,13 @@ async fn control_plane(
 fn start_fleet(snapshot: &Snapshot, config: &config::Config) -> io::Result<()> {
     let settings = gateway::fleet_settings(config)
         .map_err(|_| io::Error::other("fleet: a file of [fleet] changed since it was read"))?;
-    let shared = snapshot.fleet.as_ref().zip(snapshot.verifier.revocations());
-    if let Some((settings, (status, revocations))) = settings.zip(shared) {
-        fleet::start(
-            settings,
-            Arc::clone(status),
-            Arc::clone(revocations),
-            Clock::system(),
-        );
+    if let Some((settings, status)) = settings.zip(snapshot.fleet.as_ref()) {
+        // Without [revocations], what others publish is not kept.
+        let revocations = snapshot
+            .verifier
+            .revocations()
+            .map_or_else(|| Revocations::new(0, Epoch::default()), Arc::clone);
+        fleet::start(settings, Arc::clone(status), revocations, Clock::system());
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::reference::Description;
 use super::report::Spanned;
 use super::scalars::{keyword, text};
 use super::secret::Secret;
-use super::units::{HOUR, SECOND, duration};
+use super::units::{HOUR, MILLISECOND, SECOND, duration};
 use super::unix_path::read_unix_path;
 use super::value_type::{ValueType, value_type};
 use crate::values::StaleRevocations;
@@ -53,6 +53,9 @@ table! {
         /// What the names of all keys in the servers begin with.
         /// Example: `prefix = "orders-gateway:"`
         pub prefix: Spanned<String> = spanned_or(text(), "scopegate:"),
+        /// Timeout of one question to the servers. Slow is the same as down. No request waits for it.
+        /// Example: `timeout = "100ms"`
+        pub timeout: Duration = or(duration(MILLISECOND..=SECOND * 10), "50ms"),
         /// What a gateway does that has heard no revocations of the fleet for `max_revocation_age`:
         /// `open` serves and reports it, `closed` refuses requests with tokens (503) and is not
         /// ready.

@@ -11,9 +11,11 @@
 //! - `redis`: a connection: timeouts and bounds
 //! - `message`: the bytes of messages; `feed`: whether something is missing
 //! - `publisher`: what this gateway has to publish; `session`: reads and writes on one connection
+//! - `limits`: leases requests from shared limits
 //! - `status`: how old the revocations are, and counts
 
 mod feed;
+mod limits;
 mod message;
 mod publisher;
 mod redis;
@@ -56,6 +58,21 @@ pub struct FleetSettings {
     pub prefix: String,
     /// How long the stream keeps a revocation.
     pub retention: Duration,
+    /// Timeout of one question.
+    pub timeout: Duration,
+}
+
+impl FleetSettings {
+    // One slot of a cluster for all keys.
+    fn messages_key(&self) -> String {
+        format!("{}{{fleet}}:revocations", self.prefix)
+    }
+
+    /// The secret of the keys of limits, which all gateways of the fleet have.
+    #[must_use]
+    pub fn limits_secret(&self) -> [u8; 16] {
+        self.seal.secret("keys of limits")
+    }
 }
 
 /// Takes part in the fleet until the process ends.
@@ -65,12 +82,17 @@ pub fn start(
     revocations: Arc<Revocations>,
     clock: Clock,
 ) {
+    let settings = Arc::new(settings);
     tokio::spawn(status::watch(Arc::clone(&status)));
+    if let Some(asked) = status.take_asked() {
+        let sharing = Arc::clone(status.limits());
+        tokio::spawn(limits::serve(Arc::clone(&settings), sharing, asked));
+    }
     tokio::spawn(take_part(settings, status, revocations, clock));
 }
 
 async fn take_part(
-    settings: FleetSettings,
+    settings: Arc<FleetSettings>,
     status: Arc<FleetStatus>,
     revocations: Arc<Revocations>,
     clock: Clock,

@@ -96,6 +96,15 @@ impl Seal {
             .collect()
     }
 
+    /// A secret that the gateways of the fleet share, for one purpose.
+    #[must_use]
+    pub fn secret(&self, purpose: &str) -> [u8; 16] {
+        let mut secret = [0; 16];
+        let tag = hmac::sign(&self.current.names, purpose.as_bytes());
+        secret.copy_from_slice(&tag.as_ref()[..16]);
+        secret
+    }
+
     /// Seals a value that is stored as `name` until `expires`.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub(super) feed: Feed,
     pub(super) publisher: Publisher,
     pub(super) position: Position,
-    pub(super) settings: FleetSettings,
+    pub(super) settings: Arc<FleetSettings>,
     pub(super) status: Arc<FleetStatus>,
     pub(super) revocations: Arc<Revocations>,
     pub(super) clock: Clock,
@@ -252,9 +252,8 @@ impl Session {
         Ok(())
     }
 
-    // One slot of a cluster.
     fn messages_key(&self) -> String {
-        format!("{}{{fleet}}:revocations", self.settings.prefix)
+        self.settings.messages_key()
     }
 
     fn heartbeats_key(&self) -> String {

@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc;
+
 use crate::clock;
+use crate::rate_limits::{SharedBucket, Sharing};
 use crate::sync::lock;
 use crate::telemetry::metrics::Counter;
 use crate::values::StaleRevocations;
@@ -25,6 +28,10 @@ pub struct FleetStatus {
     peers: AtomicU64,
     /// Why the last connection ended.
     failure: Mutex<Option<String>>,
+    /// What the limits share.
+    limits: Arc<Sharing>,
+    /// What the limits ask for, until the fleet is started.
+    asked: Mutex<Option<mpsc::Receiver<SharedBucket>>>,
     pub(super) published: Counter,
     pub(super) received: Counter,
     pub(super) unopened: Counter,
@@ -62,10 +69,13 @@ pub struct FleetReport {
 }
 
 impl FleetStatus {
-    /// Nothing was heard yet.
+    /// Nothing was heard yet. The gateways of a fleet have one `limits_secret`.
     #[must_use]
-    pub fn new(policy: StaleRevocations, max_age: Duration) -> Arc<Self> {
+    pub fn new(policy: StaleRevocations, max_age: Duration, limits_secret: [u8; 16]) -> Arc<Self> {
+        let (limits, asked) = Sharing::new(limits_secret);
         Arc::new(Self {
+            limits,
+            asked: Mutex::new(Some(asked)),
             policy,
             max_age,
             started: clock::now(),
@@ -88,6 +98,17 @@ impl FleetStatus {
     #[must_use]
     pub fn refuses_tokens(&self) -> bool {
         self.refuses.load(Ordering::Relaxed)
+    }
+
+    /// What the limits of this gateway share with the others.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<Sharing> {
+        &self.limits
+    }
+
+    /// What the limits ask for. `None` if the fleet was started already.
+    pub(super) fn take_asked(&self) -> Option<mpsc::Receiver<SharedBucket>> {
+        lock(&self.asked).take()
     }
 
     /// How old the revocations may be.
@@ -161,11 +182,15 @@ impl FleetStatus {
     }
 }
 
-/// Keeps the flags up to date.
+/// Keeps the flags up to date, and the number of gateways that share the limits.
 pub(super) async fn watch(status: Arc<FleetStatus>) {
     let pause = (status.max_age / 50).clamp(Duration::from_millis(20), Duration::from_millis(500));
     loop {
         status.update(clock::now());
+        // Those that are not heard any more still count: they may serve requests.
+        status
+            .limits
+            .set_gateways(status.peers.load(Ordering::Relaxed) + 1);
         tokio::time::sleep(pause).await;
     }
 }
@@ -179,7 +204,7 @@ mod tests {
     use super::*;
 
     fn status(policy: StaleRevocations) -> Arc<FleetStatus> {
-        FleetStatus::new(policy, Duration::from_secs(30))
+        FleetStatus::new(policy, Duration::from_secs(30), [0; 16])
     }
 
     #[test]

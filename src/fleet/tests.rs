@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
+use crate::rate_limits::{ClientIdentity, Counted, KeyPart, Limit, LimitSettings};
 use crate::revocation::{Digest, Entry, IssuedBefore, Origin};
 use crate::sync::Epoch;
 use crate::transport::tls;
@@ -37,8 +38,13 @@ impl Gateway {
             seal: Seal::new(&key, None),
             prefix: prefix.to_owned(),
             retention: Duration::from_secs(3600),
+            timeout: Duration::from_secs(1),
         };
-        let status = FleetStatus::new(StaleRevocations::Closed, Duration::from_secs(2));
+        let status = FleetStatus::new(
+            StaleRevocations::Closed,
+            Duration::from_secs(2),
+            settings.limits_secret(),
+        );
         let revocations = Revocations::new(1_000_000, Epoch::default());
         start(
             settings,
@@ -173,4 +179,76 @@ async fn without_a_server_closed_refuses() {
     assert!(alone.status.refuses_tokens());
     alone.add(1);
     assert_eq!(alone.entries(), 1, "active here at once");
+}
+
+/// Requests that gateways admit in `duration`, with many times more attempts.
+async fn admitted(gateways: &[Gateway], limits: &[Arc<Limit>], duration: Duration) -> usize {
+    let client = ClientIdentity {
+        token: None,
+        address: None,
+        route: "/a",
+    };
+    let started = clock::now();
+    let mut admitted = 0;
+    while clock::since(started) < duration {
+        for (_, limit) in gateways.iter().zip(limits) {
+            let limits = [Arc::clone(limit)];
+            let counted = Counted::count(&mut None, &[0], &limits, client, clock::now());
+            admitted += usize::from(counted.is_ok());
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    admitted
+}
+
+#[tokio::test]
+async fn gateways_share_a_limit_and_each_has_its_part_while_redis_is_away() {
+    let Some(socket) = socket() else { return };
+    for count in [1, 2, 4] {
+        let prefix = format!("limits{count}:");
+        let gateways: Vec<_> = (0..count)
+            .map(|_| Gateway::start(&socket, &prefix))
+            .collect();
+        until("all hear each other", || {
+            let heard = |gateway: &Gateway| gateway.status.report().peers + 1 == count;
+            gateways.iter().all(heard)
+        })
+        .await;
+        until("all are connected", || {
+            gateways
+                .iter()
+                .all(|gateway| gateway.status.limits().is_connected())
+        })
+        .await;
+        let settings = LimitSettings {
+            name: "standard".into(),
+            requests: 100,
+            per: Duration::from_secs(1),
+            burst: 100,
+            key: [KeyPart::Route].into(),
+        };
+        let limits: Vec<_> = gateways
+            .iter()
+            .map(|gateway| {
+                let limit = Limit::new(
+                    settings.clone(),
+                    Some(gateway.status.limits()),
+                    clock::now(),
+                );
+                Arc::new(limit.expect("a limit"))
+            })
+            .collect();
+        let seconds = 3;
+        let found = admitted(&gateways, &limits, Duration::from_secs(seconds)).await;
+        let allowed = 100 + 100 * usize::try_from(seconds).expect("a small number");
+        eprintln!("{count} gateways admitted {found} of {allowed}");
+        assert!(
+            found * 100 <= allowed * 105,
+            "{count} gateways: {found} of {allowed}"
+        );
+        assert!(
+            found * 100 >= allowed * 90,
+            "{count} gateways: {found} of {allowed}"
+        );
+    }
 }

@@ -44,10 +44,12 @@ use super::respond::ChallengeSettings;
 use super::response_rules::ResponseRules;
 use super::snapshot::{Forwarding, Snapshot};
 use crate::config::{self, Config, Fault, Spanned};
+use crate::fleet::FleetStatus;
 use crate::oauth::claims::RuleSet;
 use crate::policy::host::HostPattern;
 use crate::policy::resource::Resource;
 use crate::policy::route_table::RouteTable;
+use crate::rate_limits::Limit;
 use crate::revocation::Revocations;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::transport::tls::{self, TlsError, TrustedCertificates};
@@ -87,9 +89,8 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
     let upstreams = upstreams::compile(config, &roots, &mut faults, |index| {
         fingerprints.upstreams[index].find(&earlier?.fingerprints.upstreams, &earlier?.upstreams)
     });
-    let limits = limits::compile(config, earlier.map(|earlier| &*earlier.limits), &mut faults);
+    let (fleet, limits) = shared_limits(config, earlier, &roots, &mut faults);
     let admin_hosts = admin::known_hosts(config, &mut faults);
-    fleet::compile(config, &roots, &mut faults);
     let resource_documents = table
         .as_ref()
         .and_then(|table| own_responses(config, table, &resources, &forwarding, &mut faults));
@@ -121,9 +122,24 @@ pub fn compile_after(config: &Config, earlier: Option<&Snapshot>) -> Result<Snap
         request_ids: config.server.request_id,
         admin_hosts,
         traces: traces(&config.telemetry),
-        fleet: fleet::status(config, earlier.and_then(|earlier| earlier.fleet.as_ref())),
+        fleet,
         fingerprints,
     })
+}
+
+fn shared_limits(
+    config: &Config,
+    earlier: Option<&Snapshot>,
+    roots: &RootCertificates,
+    faults: &mut Vec<Fault>,
+) -> (Option<Arc<FleetStatus>>, Vec<Arc<Limit>>) {
+    let settings = fleet::compile(config, roots, faults);
+    let fleet = earlier.and_then(|earlier| earlier.fleet.as_ref());
+    let fleet = fleet::status(config, settings.as_ref(), fleet);
+    let sharing = fleet.as_ref().map(|fleet| fleet.limits());
+    let earlier = earlier.map(|earlier| &*earlier.limits);
+    let limits = limits::compile(config, earlier, sharing, faults);
+    (fleet, limits)
 }
 
 fn challenge(written: &config::Challenge) -> ChallengeSettings {
@@ -273,7 +289,7 @@ pub fn route_faults(config: &Config, known: &[Fault]) -> Vec<Fault> {
     faults.extend(issuers::faults_of_tenants(&config.issuers));
     faults.extend(security_events::faults(config));
     admin::known_hosts(config, &mut faults);
-    limits::compile(config, None, &mut faults);
+    limits::compile(config, None, None, &mut faults);
     faults
 }
 

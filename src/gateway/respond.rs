@@ -18,6 +18,7 @@ use super::security_events::SecurityEventFault;
 use crate::oauth::challenge::{Challenge, ErrorCode};
 use crate::oauth::security_event::ErrorCode as SecurityEventErrorCode;
 use crate::policy::mcp::McpError;
+use crate::policy::step_up::UnmetStepUp;
 use crate::revocation::RevokeError;
 use crate::upstream::{RequestBodyFault, UpstreamError};
 
@@ -473,6 +474,14 @@ fn quota_exceeded(name: &str, problem: &Problem) -> Bytes {
     Bytes::from(format!("{members},\"violated-policies\":[\"{name}\"]}}\n"))
 }
 
+fn step_up(refusal: &Refusal) -> Option<&UnmetStepUp> {
+    if let Refusal::StepUp(unmet) = refusal {
+        Some(unmet)
+    } else {
+        None
+    }
+}
+
 fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderValue> {
     let (error, description, scope) = match refusal {
         Refusal::NoToken { scope, .. } => (None, None, scope.as_deref()),
@@ -520,11 +529,7 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::Upstream(_)
         | Refusal::Panicked => return None,
     };
-    let step_up = if let Refusal::StepUp(unmet) = refusal {
-        Some(unmet)
-    } else {
-        None
-    };
+    let step_up = step_up(refusal);
     let challenge = Challenge {
         realm: context.settings.realm.as_deref(),
         error,

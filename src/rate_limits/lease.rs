@@ -172,12 +172,15 @@ impl Lease {
         self.is_asked.store(false, Ordering::Relaxed);
     }
 
+    /// Whether it was used since the last lease, or one is asked for.
+    pub(super) fn is_in_use(&self) -> bool {
+        self.used.load(Ordering::Relaxed) > 0 || self.is_asked.load(Ordering::Relaxed)
+    }
+
     /// Takes the balance, to give it back, unless it was used since the last lease or is about to
     /// change.
     pub(super) fn take_unused(&self) -> u64 {
-        let is_in_use =
-            self.used.load(Ordering::Relaxed) > 0 || self.is_asked.load(Ordering::Relaxed);
-        if is_in_use {
+        if self.is_in_use() {
             return 0;
         }
         let rest = |balance| (balance > 0).then_some(0);

@@ -11,8 +11,8 @@ use moka::sync::Cache;
 
 use super::bucket::Bucket;
 use super::key::{BucketKey, ClientIdentity, KeptHashes, KeyHasher, KeyPart};
-use super::lease::{Lease, Terms};
-use super::rate::{Level, Rate};
+use super::lease::Lease;
+use super::rate::{Level, Rate, nanos_since};
 use super::sharing::{SharedBucket, Sharing};
 
 /// The maximum number of buckets of one limit.
@@ -179,12 +179,6 @@ impl Limit {
         }
     }
 
-    pub(super) fn terms(&self) -> Option<Terms> {
-        self.sharing
-            .as_ref()
-            .map(|sharing| sharing.terms(self.rate))
-    }
-
     /// What a bucket holds.
     pub(super) fn level(&self, bucket: &Bucket, now: Instant) -> Level {
         let now = self.time(now);
@@ -199,7 +193,7 @@ impl Limit {
     /// # Errors
     /// It is empty. What it holds is unchanged.
     pub(super) fn take(
-        self: &Arc<Self>,
+        &self,
         bucket: &Arc<Bucket>,
         key: BucketKey,
         now: Instant,
@@ -211,10 +205,14 @@ impl Limit {
                 let terms = sharing.terms(self.rate);
                 let taken = lease.take(self.rate, terms, now);
                 if lease.claim_request(terms, now) {
+                    let (name, rules) = (&self.settings.name, self.settings.to_string());
                     sharing.ask(SharedBucket {
-                        limit: Arc::clone(self),
+                        limit: [Arc::clone(name), rules.into()],
                         key,
                         bucket: Arc::clone(bucket),
+                        rate: self.rate,
+                        created: self.created,
+                        sharing: Arc::clone(sharing),
                     });
                 }
                 taken
@@ -243,8 +241,7 @@ impl Limit {
 
     /// The time as buckets have it.
     pub(super) fn time(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.created);
-        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
+        nanos_since(self.created, now)
     }
 
     pub(super) fn count(&self, key: BucketKey, is_admitted: bool) {

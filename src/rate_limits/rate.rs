@@ -1,6 +1,6 @@
 //! How fast a bucket refills, and how much it holds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest time that an empty bucket may take to refill. Nanoseconds of it fit in 64 bits many
 /// times over.
@@ -57,4 +57,10 @@ impl Rate {
             capacity: self.capacity.max(interval),
         }
     }
+}
+
+/// A time as buckets have it.
+pub(super) fn nanos_since(created: Instant, now: Instant) -> u64 {
+    let since = now.saturating_duration_since(created);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
 }

@@ -13,9 +13,8 @@ use tokio::sync::mpsc;
 
 use super::bucket::Bucket;
 use super::key::{BucketKey, KeyHasher};
-use super::lease::{Grant, LeaseRequest, Terms};
-use super::limit::Limit;
-use super::rate::Rate;
+use super::lease::{Grant, Lease, LeaseRequest, Terms};
+use super::rate::{Rate, nanos_since};
 
 /// Leases that wait to be asked for. Beyond it, a later request asks again.
 const MAX_QUEUE: usize = 10_000;
@@ -33,9 +32,14 @@ pub struct Sharing {
 /// A bucket of which more is to be leased.
 #[derive(Clone, Debug)]
 pub struct SharedBucket {
-    pub(super) limit: Arc<Limit>,
+    /// The name of the limit, and what it allows.
+    pub(super) limit: [Arc<str>; 2],
     pub(super) key: BucketKey,
     pub(super) bucket: Arc<Bucket>,
+    pub(super) rate: Rate,
+    /// What times of the bucket count from.
+    pub(super) created: Instant,
+    pub(super) sharing: Arc<Sharing>,
 }
 
 impl Sharing {
@@ -63,7 +67,9 @@ impl Sharing {
         self.is_connected.swap(is_connected, Ordering::Relaxed)
     }
 
-    pub(super) fn is_connected(&self) -> bool {
+    /// Whether the shared buckets can be asked.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Relaxed)
     }
 
@@ -91,10 +97,10 @@ impl SharedBucket {
     /// What distinguishes it from all other buckets: the limit, what it allows, and the key.
     #[must_use]
     pub fn name(&self) -> [Vec<u8>; 3] {
-        let settings = self.limit.settings();
+        let [name, rules] = &self.limit;
         [
-            settings.name.as_bytes().to_vec(),
-            settings.to_string().into_bytes(),
+            name.as_bytes().to_vec(),
+            rules.as_bytes().to_vec(),
             self.key.to_bytes().to_vec(),
         ]
     }
@@ -102,23 +108,21 @@ impl SharedBucket {
     /// Nanoseconds in which it regains one request, and in which it refills.
     #[must_use]
     pub fn interval_and_capacity(&self) -> (u64, u64) {
-        (self.limit.rate.interval, self.limit.rate.capacity)
+        (self.rate.interval, self.rate.capacity)
     }
 
     /// What to ask for.
     #[must_use]
     pub fn request(&self) -> LeaseRequest {
-        let terms = self.limit.terms();
+        let terms = self.sharing.terms(self.rate);
         let lease = self.bucket.lease();
-        lease
-            .zip(terms)
-            .map_or_else(LeaseRequest::default, |(lease, terms)| lease.request(terms))
+        lease.map_or_else(LeaseRequest::default, |lease| lease.request(terms))
     }
 
     /// What was asked for is here.
     pub fn grant(&self, request: LeaseRequest, grant: Grant, now: Instant) {
         if let Some(lease) = self.bucket.lease() {
-            lease.grant(request, grant, self.limit.rate, self.limit.time(now));
+            lease.grant(request, grant, self.rate, nanos_since(self.created, now));
         }
     }
 
@@ -135,10 +139,10 @@ impl SharedBucket {
         self.bucket.lease().map_or(0, |lease| lease.take_unused())
     }
 
-    /// Whether it is the same bucket.
+    /// Whether something of it was leased or is being used.
     #[must_use]
-    pub fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.bucket, &other.bucket)
+    pub fn is_in_use(&self) -> bool {
+        self.bucket.lease().is_some_and(Lease::is_in_use)
     }
 }
 

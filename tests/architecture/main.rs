@@ -33,7 +33,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "fleet",
-        &["oauth", "clock", "telemetry", "transport", "revocation"],
+        &[
+            "oauth",
+            "clock",
+            "telemetry",
+            "transport",
+            "revocation",
+            "rate_limits",
+        ],
     ),
     (
         "upstream",

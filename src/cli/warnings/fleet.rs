@@ -10,10 +10,12 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     };
     let mut found = in_the_clear(fleet);
     match &config.revocations {
-        None => {
-            let message = "without [revocations], the gateways of the fleet share nothing";
-            found.push(fleet.key.fault(message).with_help("add [revocations]"));
+        None if config.limits.is_empty() => {
+            let message =
+                "without [revocations] and [limits], the gateways of the fleet share nothing";
+            found.push(fleet.key.fault(message).with_help("add one of them"));
         }
+        None => {}
         Some(revocations) if revocations.file.is_none() => {
             let message = "a gateway that restarts while Redis is away or empty has no revocations";
             let help = "set file in [revocations]";
@@ -75,6 +77,8 @@ mod tests {
     #[test]
     fn fleet_without_revocations_or_their_file_is_warned_of() {
         assert!(warnings("redis://127.0.0.1", "")[0].contains("share nothing"));
+        let limit = "[limits.a]\nrequests = 1\nper = \"1s\"\n";
+        assert_eq!(warnings("redis://127.0.0.1", limit), [""; 0]);
         let found = warnings("redis://127.0.0.1", "[revocations]\n");
         assert!(found[0].contains("has no revocations"), "{found:?}");
     }

@@ -32,10 +32,18 @@ pub fn fleet_settings(config: &Config) -> Result<Option<FleetSettings>, Vec<Faul
 /// What others may know of the fleet: that of an earlier configuration, whose `[fleet]` is the same.
 pub(super) fn status(
     config: &Config,
+    settings: Option<&FleetSettings>,
     earlier: Option<&Arc<FleetStatus>>,
 ) -> Option<Arc<FleetStatus>> {
     let fleet = config.fleet.as_ref()?;
-    let new = || FleetStatus::new(fleet.stale_revocations.value, fleet.max_revocation_age);
+    let secret = settings?.limits_secret();
+    let new = || {
+        FleetStatus::new(
+            fleet.stale_revocations.value,
+            fleet.max_revocation_age,
+            secret,
+        )
+    };
     Some(earlier.map_or_else(new, Arc::clone))
 }
 
@@ -93,6 +101,7 @@ pub(super) fn compile(
         seal: Seal::new(&key, previous.as_ref()),
         prefix: fleet.prefix.value.clone(),
         retention: retention(config),
+        timeout: fleet.timeout,
     })
 }
 

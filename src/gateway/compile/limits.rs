@@ -6,13 +6,14 @@ use super::claims;
 use crate::clock;
 use crate::config::{self, Access, Config, Fault, LimitKey};
 use crate::gateway::route_limits::RouteLimits;
-use crate::rate_limits::{KeyPart, Limit, LimitSettings, MAX_REFILL_TIME};
+use crate::rate_limits::{KeyPart, Limit, LimitSettings, MAX_REFILL_TIME, Sharing};
 
 /// Compiles all limits, in the order of the file. A limit that `earlier` has with the same settings is
 /// kept, with its counters.
 pub(super) fn compile(
     config: &Config,
     earlier: Option<&[Arc<Limit>]>,
+    sharing: Option<&Arc<Sharing>>,
     faults: &mut Vec<Fault>,
 ) -> Vec<Arc<Limit>> {
     let mut limits = Vec::new();
@@ -21,10 +22,10 @@ pub(super) fn compile(
             continue;
         };
         let mut known = earlier.unwrap_or_default().iter();
-        let kept = known.find(|limit| *limit.settings() == settings);
+        let kept = known.find(|limit| *limit.settings() == settings && limit.is_shared_by(sharing));
         match kept {
             Some(limit) => limits.push(Arc::clone(limit)),
-            None => match Limit::new(settings, None, clock::now()) {
+            None => match Limit::new(settings, sharing, clock::now()) {
                 Some(limit) => limits.push(Arc::new(limit)),
                 None => faults.push(refills_too_slowly(written)),
             },

@@ -1,0 +1,279 @@
+//! Leases requests from the buckets of limits, which Redis holds for the whole fleet.
+//!
+//! A bucket in Redis is one number: when it is full, in microseconds of Redis' own clock, so that the
+//! clocks of gateways play no part. Its name is an HMAC. Buckets are asked for together: while one
+//! question is on its way, the next ones gather.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::redis::{FleetError, Redis};
+use super::{FleetSettings, RECONNECT};
+use crate::clock::{self, jitter};
+use crate::rate_limits::{Grant, LeaseRequest, SharedBucket, Sharing};
+
+/// Takes credit and leases from a bucket: KEYS its name; ARGV microseconds for one request, and to
+/// refill; requests given on credit, wanted, and given back. Returns how many are leased, and the
+/// microseconds until the bucket is full.
+const SCRIPT: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local interval, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
+local credit, wanted, unused = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+full_at = math.max(full_at + (credit - unused) * interval, now)
+local leased = math.max(0, math.min(wanted, math.floor((now + capacity - full_at) / interval)))
+full_at = full_at + leased * interval
+local full_in = full_at - now
+if full_in > 0 then
+  redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil(full_in / 1000))
+else
+  redis.call('DEL', KEYS[1])
+end
+return {leased, math.ceil(full_in)}
+";
+
+/// Buckets that are asked for together.
+const BATCH: usize = 256;
+/// Buckets that may have unused leases. Beyond it, those of new ones are not given back.
+const MAX_LEASED: usize = 100_000;
+/// How often unused leases are given back.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Leases what the limits of this gateway ask for, until the process ends.
+pub(super) async fn serve(
+    settings: Arc<FleetSettings>,
+    sharing: Arc<Sharing>,
+    mut asked: mpsc::Receiver<SharedBucket>,
+) {
+    let mut failures = 0;
+    loop {
+        let leases = Leases::connect(&settings).await;
+        if let Ok(mut leases) = leases {
+            failures = 0;
+            sharing.set_connected(true);
+            let error = match leases.run(&mut asked).await {
+                Err(error) => error,
+                Ok(never) => match never {},
+            };
+            sharing.set_connected(false);
+            tracing::warn!(%error, "limits are not shared; each gateway has its part of them");
+        }
+        // What was asked for is not answered any more.
+        while let Ok(bucket) = asked.try_recv() {
+            bucket.fail();
+        }
+        failures += 1;
+        tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
+    }
+}
+
+/// One connection, and what was leased on it.
+struct Leases<'s> {
+    settings: &'s FleetSettings,
+    redis: Redis,
+    script: Vec<u8>,
+    /// By their names.
+    leased: HashMap<String, SharedBucket>,
+}
+
+/// One question of the script.
+struct Question {
+    name: String,
+    bucket: SharedBucket,
+    request: LeaseRequest,
+    unused: u64,
+}
+
+impl<'s> Leases<'s> {
+    async fn connect(settings: &'s FleetSettings) -> Result<Self, FleetError> {
+        let key = settings.messages_key();
+        let mut redis = Redis::connect(&settings.redis, &key).await?;
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(SCRIPT);
+        let Value::BulkString(script) = redis.ask(load, settings.timeout).await? else {
+            return Err(FleetError::UnexpectedReply);
+        };
+        Ok(Self {
+            settings,
+            redis,
+            script,
+            leased: HashMap::new(),
+        })
+    }
+
+    async fn run(
+        &mut self,
+        asked: &mut mpsc::Receiver<SharedBucket>,
+    ) -> Result<Infallible, FleetError> {
+        let mut sweep = interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut buckets = Vec::with_capacity(BATCH);
+        loop {
+            tokio::select! {
+                count = asked.recv_many(&mut buckets, BATCH) => {
+                    if count == 0 {
+                        // No limit can ask any more.
+                        std::future::pending::<()>().await;
+                    }
+                    let questions = buckets.drain(..).map(|bucket| self.question(bucket)).collect();
+                    self.ask(questions).await?;
+                }
+                _ = sweep.tick() => self.give_back().await?,
+            }
+        }
+    }
+
+    fn question(&mut self, bucket: SharedBucket) -> Question {
+        let [limit, rules, key] = bucket.name();
+        let name = self.settings.seal.name(&[&limit, &rules, &key]);
+        let name = format!("{}{{fleet}}:limit:{name}", self.settings.prefix);
+        if self.leased.len() < MAX_LEASED {
+            self.leased.insert(name.clone(), bucket.clone());
+        }
+        Question {
+            request: bucket.request(),
+            name,
+            bucket,
+            unused: 0,
+        }
+    }
+
+    // An idle connection is tested as well.
+    async fn give_back(&mut self) -> Result<(), FleetError> {
+        let mut questions = Vec::new();
+        self.leased.retain(|name, bucket| {
+            let unused = bucket.take_unused();
+            if unused > 0 {
+                questions.push(Question {
+                    name: name.clone(),
+                    bucket: bucket.clone(),
+                    request: LeaseRequest::default(),
+                    unused,
+                });
+            }
+            unused == 0 && bucket.is_in_use()
+        });
+        if questions.is_empty() {
+            return self
+                .redis
+                .ask(redis::cmd("PING"), self.settings.timeout)
+                .await
+                .map(drop);
+        }
+        while !questions.is_empty() {
+            let rest = questions.split_off(questions.len().min(BATCH));
+            self.ask(std::mem::replace(&mut questions, rest)).await?;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, questions: Vec<Question>) -> Result<(), FleetError> {
+        let replies = self.try_ask(&questions).await;
+        if replies.is_err() {
+            for question in &questions {
+                question.bucket.fail();
+            }
+        }
+        let now = clock::now();
+        for (question, grant) in questions.iter().zip(replies?) {
+            if question.unused == 0 {
+                question.bucket.grant(question.request, grant, now);
+            }
+        }
+        Ok(())
+    }
+
+    async fn try_ask(&mut self, questions: &[Question]) -> Result<Vec<Grant>, FleetError> {
+        let mut commands = redis::pipe();
+        for Question {
+            name,
+            bucket,
+            request,
+            unused,
+        } in questions
+        {
+            let (interval, capacity) = bucket.interval_and_capacity();
+            commands
+                .cmd("EVALSHA")
+                .arg(&self.script)
+                .arg(1)
+                .arg(name)
+                .arg(micros(interval))
+                .arg(micros(capacity))
+                .arg(request.credit)
+                .arg(request.wanted)
+                .arg(*unused);
+        }
+        let timeout = self.settings.timeout;
+        let replies = self
+            .redis
+            .ask_all(&commands, questions.len(), timeout)
+            .await?;
+        let grants = replies.iter().zip(questions).map(|(reply, question)| {
+            parse_grant(reply, question.request.wanted).ok_or(FleetError::UnexpectedReply)
+        });
+        grants.collect()
+    }
+}
+
+// Redis counts in microseconds, with fractions: a limit may allow more than a million a second.
+fn micros(nanos: u64) -> String {
+    format!("{}.{:03}", nanos / 1000, nanos % 1000)
+}
+
+// Never more than what was asked for, whatever the server says.
+fn parse_grant(reply: &Value, wanted: u64) -> Option<Grant> {
+    let Value::Array(numbers) = reply else {
+        return None;
+    };
+    let [Value::Int(leased), Value::Int(full_in)] = numbers[..] else {
+        return None;
+    };
+    let leased = u64::try_from(leased)
+        .ok()
+        .filter(|leased| *leased <= wanted)?;
+    let full_in = u64::try_from(full_in).ok()?.checked_mul(1000)?;
+    Some(Grant { leased, full_in })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grant_is_no_more_than_what_was_asked_for() {
+        let reply = |leased, full_in| Value::Array(vec![Value::Int(leased), Value::Int(full_in)]);
+        let grant = Grant {
+            leased: 3,
+            full_in: 7_000,
+        };
+        assert_eq!(parse_grant(&reply(3, 7), 3), Some(grant));
+        let strange = [
+            reply(4, 7),
+            reply(-1, 7),
+            reply(3, -7),
+            reply(3, i64::MAX),
+            Value::Array(vec![Value::Int(3)]),
+            Value::Int(3),
+            Value::Nil,
+        ];
+        for reply in strange {
+            assert_eq!(parse_grant(&reply, 3), None, "{reply:?}");
+        }
+    }
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        assert_eq!(
+            [micros(1), micros(1_500), micros(60_000_000_000)],
+            ["0.001", "1.500", "60000000.000"]
+        );
+    }
+}
