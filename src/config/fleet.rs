@@ -59,7 +59,7 @@ table! {
         /// What a gateway does that has heard no revocations of the fleet for `max_revocation_age`:
         /// `open` serves and reports it, `closed` refuses requests with tokens (503) and is not
         /// ready.
-        /// Example: `stale_revocations = "closed"`
+        /// Example: `stale_revocations = "open"`
         pub stale_revocations: Spanned<StaleRevocations> = spanned_or(keyword(), "open"),
         /// How old what was last heard may be.
         /// Example: `max_revocation_age = "1m"`

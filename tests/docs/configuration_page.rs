@@ -103,8 +103,6 @@ fn table_at<'t>(file: &'t mut toml::Table, path: &str) -> &'t mut toml::Table {
 
 /// What a section needs beside `key`.
 fn neighbours(section: &str, key: &str) -> &'static str {
-    const FLEET_KEY: &str =
-        "key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"";
     const INTROSPECTION: &str =
         "introspection = { client_id = \"gateway\", client_secret = { env = \"SECRET\" } }";
     match (section, key) {
@@ -119,17 +117,7 @@ fn neighbours(section: &str, key: &str) -> &'static str {
         ("resources", "") | ("resources", "url") => "",
         ("resources", _) => "url = \"https://api.example.com/v1\"",
         ("admin", _) => "listen = \"127.0.0.1:9090\"",
-        ("fleet", "redis") => FLEET_KEY,
-        ("fleet", "key") => "redis = \"redis://127.0.0.1:6379\"",
-        ("fleet", "username") => {
-            "redis = \"redis://127.0.0.1:6379\"
-             key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"
-             password = \"secret\""
-        }
-        ("fleet", _) => {
-            "redis = \"redis://127.0.0.1:6379\"
-             key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
-        }
+        ("fleet", key) => neighbours_in_fleet(key),
         ("cors" | "routes.cors", _) => "origins = [\"https://app.example.com\"]",
         ("issuers.corp.claims" | "routes.claims", "claim") => "exists = true",
         ("issuers.corp.claims" | "routes.claims", "") => "",
@@ -169,5 +157,21 @@ fn neighbours(section: &str, key: &str) -> &'static str {
             "client_id = \"gateway\"\nclient_secret = { env = \"SECRET\" }"
         }
         _ => "",
+    }
+}
+
+fn neighbours_in_fleet(key: &str) -> &'static str {
+    match key {
+        "redis" => "key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"",
+        "key" => "redis = \"redis://127.0.0.1:6379\"",
+        "username" => {
+            "redis = \"redis://127.0.0.1:6379\"
+             key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"
+             password = \"secret\""
+        }
+        _ => {
+            "redis = \"redis://127.0.0.1:6379\"
+             key = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\""
+        }
     }
 }

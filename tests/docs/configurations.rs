@@ -38,8 +38,8 @@ fn the_packaged_configuration_compiles() {
     compile(&text).unwrap_or_else(|report| panic!("{report}"));
 }
 
-/// Good for every algorithm, and as a bearer token.
-const SECRET: &str = "a-secret-that-is-long-enough-for-every-algorithm_64-bytes-and-more";
+/// Good for every algorithm, as a bearer token, and as the key of a fleet.
+const SECRET: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Reads and compiles a configuration in a folder of its own. The folder has the files that the configuration names.
 pub(crate) fn compile(toml: &str) -> Result<(), String> {
