@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use scopegate::config::Config;
 use scopegate::{config, gateway};
 
+const MANIFEST: &str = "examples/kubernetes/scopegate.yaml";
+
 #[test]
 fn every_example_and_the_shipped_file_compile() {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("examples"))
@@ -54,13 +56,20 @@ fn check(toml: &str) -> Output {
         rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).expect("a certificate");
     for (name, content) in [
         ("secret", "a secret that is long enough".to_owned()),
+        ("fleet-key", "5a".repeat(32)),
         ("certificate", certified.cert.pem()),
         ("key", certified.signing_key.serialize_pem()),
     ] {
         fs::write(path(name), content).expect("a file");
     }
     let toml = toml
-        .replace("/etc/scopegate/secrets/gateway-secret", &path("secret"))
+        .replace("/etc/scopegate/secrets/", "/run/secrets/")
+        .replace("/run/secrets/fleet-key", &path("fleet-key"))
+        .replace("/run/secrets/admin-token", &path("secret"))
+        .replace("/run/secrets/valkey-password", &path("secret"))
+        .replace("/run/secrets/gateway-secret", &path("secret"))
+        .replace("/etc/scopegate/valkey/ca.crt", &path("certificate"))
+        .replace("/var/lib/scopegate/", &path(""))
         .replace(
             "/run/credentials/scopegate.service/tls_fullchain.pem",
             &path("certificate"),
@@ -92,9 +101,9 @@ fn shipped(path: &str) -> String {
     fs::read_to_string(root().join(path)).expect("a shipped file")
 }
 
-/// The gateway.toml of the ConfigMap.
-fn config_map() -> String {
-    let manifest = shipped("examples/kubernetes/scopegate.yaml");
+/// The gateway.toml of the ConfigMap of a manifest.
+fn config_map(manifest: &str) -> String {
+    let manifest = shipped(manifest);
     let lines = manifest
         .lines()
         .skip_while(|line| *line != "  gateway.toml: |")
@@ -123,7 +132,12 @@ fn drain_seconds(config: &Config) -> u64 {
 
 #[test]
 fn check_warns_of_nothing_in_the_kubernetes_and_systemd_examples() {
-    for toml in [config_map(), shipped("examples/systemd/gateway.toml")] {
+    for toml in [
+        config_map(MANIFEST),
+        config_map("examples/kubernetes/fleet.yaml"),
+        shipped("examples/systemd/gateway.toml"),
+        shipped("examples/fleet/gateway.toml"),
+    ] {
         let output = check(&toml);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
@@ -134,7 +148,7 @@ fn check_warns_of_nothing_in_the_kubernetes_and_systemd_examples() {
 fn kubernetes_manifest_fits_its_configuration() {
     let (manifest, config) = (
         shipped("examples/kubernetes/scopegate.yaml"),
-        read(&config_map()),
+        read(&config_map(MANIFEST)),
     );
     let admin = config
         .admin_address()

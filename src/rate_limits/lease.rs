@@ -80,9 +80,9 @@ impl Lease {
         let balance = self.balance.load(Ordering::Relaxed);
         let full_in = self.full_at.load(Ordering::Relaxed).saturating_sub(now);
         let shared = rate.capacity.saturating_sub(full_in) / rate.interval;
-        let own = u64::try_from(balance).unwrap_or(0);
         Level {
-            remaining: own + shared,
+            // Without what was admitted on credit.
+            remaining: shared.saturating_add_signed(balance),
             full_in,
             wait: self.wait(balance, rate, terms, now),
         }

@@ -190,7 +190,8 @@ fn lease_is_asked_for_once_until_it_arrives_or_fails() {
     let rate = rate(60, 60, 100);
     let terms = Terms::new(rate, 2);
     let lease = Lease::default();
-    assert!(lease.take(rate, terms, 0).is_ok());
+    let level = lease.take(rate, terms, 0).expect("on credit");
+    assert_eq!(level.remaining, 99);
     assert!(lease.claim_request(terms, 0) && !lease.claim_request(terms, 0));
     lease.fail();
     assert!(lease.claim_request(terms, 0));
