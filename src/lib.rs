@@ -290,6 +290,15 @@
 //! `cached_token_of_one_resource_does_not_pass_for_the_other`. The `Host` of a request plays no part:
 //! `host_of_a_request_does_not_select_the_audience`.
 //!
+//! **A revoked token passes nowhere, cached or not.** From the response to a revocation on:
+//! `revoked_token_leaves_the_cache_of_its_connection_its_worker_and_all_workers`,
+//! `renewal_in_the_background_does_not_bring_a_revoked_token_back`. A gateway that has not heard its
+//! fleet refuses, if the file says so:
+//! `closed_refuses_requests_with_tokens_and_no_other_and_is_not_ready`.
+//!
+//! **A client spends nobody else's quota.** `forged_tokens_spend_nobodys_quota`; of a fleet:
+//! `fleet_admits_at_most_five_percent_too_much_from_a_burst_of_100_on`.
+//!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:
 //! `r8_invalid_introspection_response_is_a_503_and_no_token_is_logged`,
