@@ -105,25 +105,7 @@ pub(super) fn add_http1_fields(parts: &mut Parts, has_body: bool) -> Result<(), 
 
 /// Refuses ambiguous framing, and targets that a gateway does not serve.
 pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
-    let headers = &parts.headers;
-    let is_chunked = is_chunked(headers)?;
-    let has_body = || {
-        is_chunked
-            || headers
-                .get(header::CONTENT_LENGTH)
-                .is_some_and(|length| length != "0")
-    };
-    if headers
-        .get_all(header::CONTENT_LENGTH)
-        .iter()
-        .nth(1)
-        .is_some()
-    {
-        return Err(Inadmissible::SeveralLengths);
-    }
-    if headers.contains_key(header::UPGRADE) && has_body() {
-        return Err(Inadmissible::UpgradeWithBody);
-    }
+    FramingFields::of(&parts.headers).check()?;
     if parts
         .uri
         .scheme()
@@ -156,13 +138,46 @@ pub(super) fn check_fragment(parts: &Parts, bytes_before: usize) -> Result<(), I
     Ok(())
 }
 
-// hyper accepts any list that ends with `chunked` (RFC 9112 §6.1), and other servers may not.
-fn is_chunked(headers: &HeaderMap) -> Result<bool, Inadmissible> {
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(false),
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(true),
-        (Some(_), _) => Err(Inadmissible::BadTransferEncoding),
+/// The fields of a request that say what follows its head. One pass over all fields finds them: most
+/// requests have none, and a lookup of each in the map would cost a hash.
+#[derive(Default)]
+struct FramingFields<'h> {
+    coding: Option<&'h HeaderValue>,
+    has_several_codings: bool,
+    length: Option<&'h HeaderValue>,
+    has_several_lengths: bool,
+    has_upgrade: bool,
+}
+
+impl<'h> FramingFields<'h> {
+    fn of(headers: &'h HeaderMap) -> Self {
+        let mut found = Self::default();
+        for (name, value) in headers {
+            if *name == header::CONTENT_LENGTH {
+                found.has_several_lengths |= found.length.replace(value).is_some();
+            } else if *name == header::TRANSFER_ENCODING {
+                found.has_several_codings |= found.coding.replace(value).is_some();
+            } else if *name == header::UPGRADE {
+                found.has_upgrade = true;
+            }
+        }
+        found
+    }
+
+    fn check(&self) -> Result<(), Inadmissible> {
+        // hyper accepts any list that ends with `chunked` (RFC 9112 §6.1), and other servers may not.
+        let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if self.has_several_codings || !self.coding.is_none_or(is_chunked) {
+            return Err(Inadmissible::BadTransferEncoding);
+        }
+        if self.has_several_lengths {
+            return Err(Inadmissible::SeveralLengths);
+        }
+        let has_body = self.coding.is_some() || self.length.is_some_and(|length| length != "0");
+        if self.has_upgrade && has_body {
+            return Err(Inadmissible::UpgradeWithBody);
+        }
+        Ok(())
     }
 }
 

@@ -460,7 +460,7 @@ fn decide<'h>(
     let rules = found.route.mcp.as_ref().zip(facts.operation);
     let rule = rules.and_then(|(mcp, index)| mcp.rules.all().get(index));
     let scope = rule.and_then(|rule| rule.scope.as_ref());
-    let now = context.ticker.wall();
+    let now = || context.ticker.wall();
     let permit = decision::decide(found, scope, token.map(|token| &**token), now)
         .map_err(|denial| Refusal::from_denial(denial, token))?;
     facts.decision = if token.is_some() {

@@ -63,6 +63,7 @@ pub enum Denial {
 
 /// Decides whether a request may pass; `token` is `None` if the request has none. `operation` holds
 /// the scopes that it requires in addition to those of the route, if an MCP server is behind it.
+/// `now` is called only if the route requires a step-up: a clock costs every request.
 ///
 /// # Errors
 /// See [`Denial`].
@@ -70,7 +71,7 @@ pub fn decide(
     found: &MatchedRoute<'_, '_>,
     operation: Option<&ScopeRequirement>,
     token: Option<&ActiveToken>,
-    now: UnixTime,
+    now: impl FnOnce() -> UnixTime,
 ) -> Result<Permit, Denial> {
     let any_of = match &found.route.requirement {
         Requirement::Public => return Ok(Permit { route: found.index }),
@@ -95,7 +96,7 @@ pub fn decide(
     };
     // Before the scope: a new token must meet both, so one 401 names both (RFC 9470 §3).
     if let Some(step_up) = &found.route.step_up
-        && let Err(mut unmet) = step_up.check(token, now)
+        && let Err(mut unmet) = step_up.check(token, now())
     {
         unmet.scope = needed;
         return Err(Denial::StepUp(unmet));

@@ -78,7 +78,7 @@ fn on<T>(route: Route, path: &str, ask: impl FnOnce(&MatchedRoute<'_, '_>) -> T)
 
 fn decided(route: Route, path: &str, token: Option<ActiveToken>) -> Result<(), Denial> {
     on(route, path, |found| {
-        decide(found, None, token.as_ref(), UnixTime::from_seconds(0))
+        decide(found, None, token.as_ref(), || UnixTime::from_seconds(0))
             .map(|permit| assert_eq!(permit.route(), 0))
     })
 }
@@ -206,12 +206,9 @@ fn needed_scope_has_the_parameters_of_the_request() {
 #[test]
 fn permit_names_its_route() {
     let route = on(requiring(&["a"]), "/apps/x", |found| {
-        decide(
-            found,
-            None,
-            Some(&token("corp", "a")),
-            UnixTime::from_seconds(0),
-        )
+        decide(found, None, Some(&token("corp", "a")), || {
+            UnixTime::from_seconds(0)
+        })
         .map(|p| p.route())
     });
     assert_eq!(route, Ok(0));
@@ -225,7 +222,7 @@ fn operation_requires_its_own_scopes_beside_those_of_the_route() {
         on(route, path, |found| {
             let token = token("corp", scopes);
             let now = UnixTime::from_seconds(0);
-            decide(found, Some(&operation), Some(&token), now).map(drop)
+            decide(found, Some(&operation), Some(&token), || now).map(drop)
         })
     };
     for (scopes, expected) in [

@@ -152,7 +152,13 @@ impl AddedHeaders {
         let host = proxy_fields
             .host
             .as_ref()
-            .or_else(|| headers.get(header::HOST));
+            // Not `get`: it is nearly always the first, and a lookup would cost a hash.
+            .or_else(|| {
+                headers
+                    .iter()
+                    .find(|(name, _)| **name == header::HOST)
+                    .map(|(_, host)| host)
+            });
         if client.is_trusted {
             return Self {
                 of_client: Rc::new(ClientFields::new(client, host, version, &proxy_fields)),

@@ -70,8 +70,9 @@ pub(in crate::upstream) fn is_accepted_upgrade(
 }
 
 fn single_value(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let mut lines = headers.get_all(header::UPGRADE).iter();
-    let line = lines.next();
+    // Not `get_all`: most messages have none, and comparing a few names costs less than a hash.
+    let mut lines = headers.iter().filter(|(name, _)| **name == header::UPGRADE);
+    let line = lines.next().map(|(_, line)| line);
     line.filter(|_| lines.next().is_none())
 }
 

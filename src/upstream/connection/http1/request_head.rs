@@ -1,7 +1,7 @@
 //! Writes the head of a request (RFC 9112 §3).
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue};
 
 use super::fields::parse_length;
 use crate::upstream::headers::{AddedHeaders, write_field};
@@ -23,15 +23,6 @@ pub(super) fn write_head(
     host: Option<&HeaderValue>,
     has_body: bool,
 ) -> RequestFraming {
-    let length = request
-        .headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| parse_length(length.as_bytes()));
-    let framing = match length {
-        Some(length) if has_body => RequestFraming::Length(length),
-        None if has_body => RequestFraming::Chunked,
-        Some(_) | None => RequestFraming::Length(0),
-    };
     head.extend_from_slice(request.method.as_str().as_bytes());
     head.push(b' ');
     head.extend_from_slice(
@@ -45,10 +36,14 @@ pub(super) fn write_head(
     if let Some(host) = host {
         write_field(head, "host", host);
     }
+    // Found in the same pass: a lookup would cost a hash. The first value counts.
+    let mut length = None;
     for (name, value) in &request.headers {
         let is_replaced = match name.as_str() {
             "host" => host.is_some(),
-            "content-length" => length.is_none(),
+            "content-length" => length
+                .get_or_insert_with(|| parse_length(value.as_bytes()))
+                .is_none(),
             "transfer-encoding" => true,
             _ => false,
         };
@@ -57,6 +52,11 @@ pub(super) fn write_head(
         }
     }
     added.write(head);
+    let framing = match length.flatten() {
+        Some(length) if has_body => RequestFraming::Length(length),
+        None if has_body => RequestFraming::Chunked,
+        Some(_) | None => RequestFraming::Length(0),
+    };
     head.extend_from_slice(if framing == RequestFraming::Chunked {
         b"transfer-encoding: chunked\r\n\r\n"
     } else {
