@@ -7,7 +7,7 @@
 //! 4. At most [`MAX_KEYS_TRIED`] keys are tried per token.
 //!
 //! `jsonwebtoken` verifies with a shared secret, and signs. Its `decode` accepts claims of the wrong type, and its
-//! `from_jwk` ignores the use of a key. Public keys are parsed by [`PublicKey`].
+//! `from_jwk` ignores the use of a key. `public_key` parses public keys.
 
 mod public_key;
 
