@@ -14,30 +14,12 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::redis::{FleetError, Redis};
-use super::{FleetSettings, RECONNECT};
+use super::{FleetSettings, RECONNECT, REVOCATIONS};
 use crate::clock::{self, jitter};
 use crate::rate_limits::{Grant, LeaseRequest, SharedBucket, Sharing};
 
-/// Takes credit and leases from a bucket: KEYS its name; ARGV microseconds for one request, and to
-/// refill; requests given on credit, wanted, and given back. Returns how many are leased, and the
-/// microseconds until the bucket is full.
-const SCRIPT: &str = r"
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local interval, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
-local credit, wanted, unused = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local full_at = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
-full_at = math.max(full_at + (credit - unused) * interval, now)
-local leased = math.max(0, math.min(wanted, math.floor((now + capacity - full_at) / interval)))
-full_at = full_at + leased * interval
-local full_in = full_at - now
-if full_in > 0 then
-  redis.call('SET', KEYS[1], string.format('%.0f', full_at), 'PX', math.ceil(full_in / 1000))
-else
-  redis.call('DEL', KEYS[1])
-end
-return {leased, math.ceil(full_in)}
-";
+/// Takes credit and leases from a bucket. Its own comment describes arguments and reply.
+const SCRIPT: &str = include_str!("lease.lua");
 
 /// Buckets that are asked for together.
 const BATCH: usize = 256;
@@ -93,7 +75,7 @@ struct Question {
 
 impl<'s> Leases<'s> {
     async fn connect(settings: &'s FleetSettings) -> Result<Self, FleetError> {
-        let key = settings.messages_key();
+        let key = settings.key(REVOCATIONS);
         let mut redis = Redis::connect(&settings.redis, &key).await?;
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
@@ -133,7 +115,7 @@ impl<'s> Leases<'s> {
     fn question(&mut self, bucket: SharedBucket) -> Question {
         let [limit, rules, key] = bucket.name();
         let name = self.settings.seal.name(&[&limit, &rules, &key]);
-        let name = format!("{}{{fleet}}:limit:{name}", self.settings.prefix);
+        let name = self.settings.key(&format!("limit:{name}"));
         if self.leased.len() < MAX_LEASED {
             self.leased.insert(name.clone(), bucket.clone());
         }

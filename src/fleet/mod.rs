@@ -1,6 +1,7 @@
 //! Several gateways as one: what they share over Redis or Valkey, and how old it is.
 //!
-//! 1. Everything here runs on the control plane. A worker reads one atomic flag.
+//! 1. Everything here runs on the control plane. A worker reads a flag, and takes requests from what
+//!    was leased.
 //! 2. Redis is not trusted. It holds nothing in the clear; what it returns is bounded, and counts
 //!    only if a gateway of this fleet has sealed it for this place.
 //! 3. A revocation is active here before the fleet hears of it. While Redis is away, it waits.
@@ -42,6 +43,11 @@ use message::Sender;
 use publisher::Publisher;
 use session::Session;
 
+/// The name of the stream of revocations.
+const REVOCATIONS: &str = "revocations";
+/// The name of the stream of heartbeats.
+const HEARTBEATS: &str = "heartbeats";
+
 const RECONNECT: Backoff = Backoff {
     first: Duration::from_millis(200),
     max: Duration::from_secs(2),
@@ -63,9 +69,9 @@ pub struct FleetSettings {
 }
 
 impl FleetSettings {
-    // One slot of a cluster for all keys.
-    fn messages_key(&self) -> String {
-        format!("{}{{fleet}}:revocations", self.prefix)
+    /// The key in Redis of what has this name. All keys are in one slot of a cluster.
+    fn key(&self, name: &str) -> String {
+        format!("{}{{fleet}}:{name}", self.prefix)
     }
 
     /// The secret of the keys of limits, which all gateways of the fleet have.

@@ -8,12 +8,12 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::FleetSettings;
 use super::feed::{Arrival, Feed};
 use super::message::{Body, Heartbeat, MAX_ENTRIES, Message};
 use super::publisher::Publisher;
 use super::redis::{FleetError, Redis};
 use super::status::FleetStatus;
+use super::{FleetSettings, HEARTBEATS, REVOCATIONS};
 use crate::clock::{self, Clock, jitter};
 use crate::oauth::UnixTime;
 use crate::revocation::{Origin, Revocations};
@@ -72,7 +72,7 @@ impl Default for Position {
 impl Session {
     /// Takes part until a connection fails.
     pub(super) async fn run(&mut self) -> Result<Infallible, FleetError> {
-        let key = self.messages_key();
+        let key = self.settings.key(REVOCATIONS);
         let mut writer = Redis::connect(&self.settings.redis, &key).await?;
         let reader = Redis::connect(&self.settings.redis, &key).await?;
         self.status.connections.count();
@@ -80,7 +80,7 @@ impl Session {
         tracing::info!("connected to Redis");
         let (sender, mut pages) = mpsc::channel(MAX_PAGES);
         let mut reading = JoinSet::new();
-        let (position, keys) = (self.position.clone(), [key, self.heartbeats_key()]);
+        let (position, keys) = (self.position.clone(), [key, self.settings.key(HEARTBEATS)]);
         reading.spawn(read(reader, position, keys, sender));
         let mut next_beat = clock::now();
         loop {
@@ -112,7 +112,7 @@ impl Session {
         }
         let mut entries = Vec::new();
         for (id, sealed) in page.messages {
-            let name = self.messages_key();
+            let name = self.settings.key(REVOCATIONS);
             let opened = self.settings.seal.open(&name, &sealed, now);
             match opened.map(|bytes| Message::parse(&bytes)) {
                 Ok(Some(message)) => {
@@ -146,7 +146,7 @@ impl Session {
 
     fn heartbeats(&mut self, heartbeats: Vec<(String, Vec<u8>)>, now: UnixTime) {
         let monotonic = clock::now();
-        let name = self.heartbeats_key();
+        let name = self.settings.key(HEARTBEATS);
         for (id, sealed) in heartbeats {
             let opened = self.settings.seal.open(&name, &sealed, now);
             match opened.map(|bytes| Heartbeat::parse(&bytes)) {
@@ -187,7 +187,7 @@ impl Session {
             last,
             wants_snapshot: self.feed.wants_snapshot(monotonic),
         };
-        let key = self.heartbeats_key();
+        let key = self.settings.key(HEARTBEATS);
         let kept = self.status.max_age() * 3;
         let sealed =
             self.settings
@@ -195,7 +195,7 @@ impl Session {
                 .seal(&key, now.later_by(kept + CLOCK_SKEW), &heartbeat.write())?;
         let mut commands = redis::pipe();
         add(&mut commands, &key, &sealed, kept, now);
-        let stream = self.messages_key();
+        let stream = self.settings.key(REVOCATIONS);
         commands.cmd("EXISTS").arg(&stream);
         let replies = writer.ask_all(&commands, 2, WAIT).await?;
         // FLUSHALL, or a restart without data: this gateway knows what Redis has lost.
@@ -207,7 +207,7 @@ impl Session {
     }
 
     async fn flush(&mut self, writer: &mut Redis) -> Result<(), FleetError> {
-        let key = self.messages_key();
+        let key = self.settings.key(REVOCATIONS);
         loop {
             let (now, retention) = (self.clock.now(), self.settings.retention);
             let mut commands = redis::pipe();
@@ -250,14 +250,6 @@ impl Session {
         self.flush(writer).await?;
         tracing::info!(entries = count, "revocations published for the fleet");
         Ok(())
-    }
-
-    fn messages_key(&self) -> String {
-        self.settings.messages_key()
-    }
-
-    fn heartbeats_key(&self) -> String {
-        format!("{}{{fleet}}:heartbeats", self.settings.prefix)
     }
 }
 

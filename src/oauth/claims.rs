@@ -45,6 +45,7 @@ use super::tenant::Tenant;
 use crate::values::ExpiryUnit;
 
 pub use active::ActiveToken;
+pub(crate) use active::CLIENT_ID_CLAIMS;
 pub use audience::{AudienceCheck, ExpectedAudience};
 pub use checks::{ClaimCheck, FoundValue, LeewayUse};
 pub use claim_rule::{ClaimRule, ClaimTest, UnmetRule};

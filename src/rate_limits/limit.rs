@@ -92,17 +92,12 @@ impl Limit {
         sharing: Option<&Arc<Sharing>>,
         now: Instant,
     ) -> Option<Self> {
-        let hasher = sharing.map_or_else(KeyHasher::new, |sharing| sharing.hasher());
-        let limit = Self::with_capacity(settings, MAX_BUCKETS, now)?;
-        Some(Self {
-            hasher,
-            sharing: sharing.cloned(),
-            ..limit
-        })
+        Self::with_capacity(settings, sharing, MAX_BUCKETS, now)
     }
 
     pub(super) fn with_capacity(
         settings: LimitSettings,
+        sharing: Option<&Arc<Sharing>>,
         max_buckets: u64,
         now: Instant,
     ) -> Option<Self> {
@@ -126,8 +121,8 @@ impl Limit {
             settings,
             rate,
             created: now,
-            hasher: KeyHasher::new(),
-            sharing: None,
+            hasher: sharing.map_or_else(KeyHasher::new, |sharing| sharing.hasher()),
+            sharing: sharing.cloned(),
             buckets,
             evictions,
             stripes: Box::default(),

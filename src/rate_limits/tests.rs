@@ -155,7 +155,7 @@ fn hashes_of_two_limits_are_not_comparable() {
 fn flood_of_new_keys_is_bounded_and_keeps_the_bucket_in_use() {
     let now = Instant::now();
     let settings = settings(1, 5, &[KeyPart::Address]);
-    let limit = Limit::with_capacity(settings, 1000, now).expect("a limit");
+    let limit = Limit::with_capacity(settings, None, 1000, now).expect("a limit");
     let all = [Arc::new(limit)];
     let ask =
         |number: u32| Counted::count(&mut None, &[0], &all, by_address(v4(number)), now).is_ok();

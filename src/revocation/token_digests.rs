@@ -4,10 +4,7 @@ use std::borrow::Cow;
 
 use super::digest::{Digest, Selector, TokenHash};
 use crate::oauth::UnixTime;
-use crate::oauth::claims::ActiveToken;
-
-/// The claims that name the client, in this order.
-const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+use crate::oauth::claims::{ActiveToken, CLIENT_ID_CLAIMS};
 
 /// What a verified token keeps to be found in the store: at most 6 digests of 16 bytes, and `iat`.
 pub struct TokenDigests {
@@ -38,7 +35,7 @@ impl TokenDigests {
                 hash.clone(),
                 identifier(&["jti"]).map(Selector::Jti),
                 identifier(&["sub"]).map(Selector::Sub),
-                identifier(&CLIENT_CLAIMS).map(Selector::ClientId),
+                identifier(&CLIENT_ID_CLAIMS).map(Selector::ClientId),
                 identifier(&["sid"]).map(Selector::Sid),
             ];
             let selected = selectors.iter().flatten();

@@ -21,15 +21,7 @@ pub(super) fn count_before_token<'h>(
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
-    };
-    match &context.snapshot.forwarding[found.index].limits {
-        Some(limits) if !limits.before_token.is_empty() => {
-            count(limits, &limits.before_token, context, head, facts)
-        }
-        Some(_) | None => Ok(Flow::Continue),
-    }
+    count(|limits| &limits.before_token, context, head, facts)
 }
 
 /// Limits by what a verified token says.
@@ -38,24 +30,25 @@ pub(super) fn count_after_token<'h>(
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
-    };
-    match &context.snapshot.forwarding[found.index].limits {
-        Some(limits) if !limits.after_token.is_empty() => {
-            count(limits, &limits.after_token, context, head, facts)
-        }
-        Some(_) | None => Ok(Flow::Continue),
-    }
+    count(|limits| &limits.after_token, context, head, facts)
 }
 
 fn count<'h>(
-    limits: &RouteLimits,
-    indices: &[usize],
+    select: fn(&RouteLimits) -> &[usize],
     context: &RequestContext<'h>,
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
+    let Some(found) = facts.found.as_ref() else {
+        return Err(Refusal::Panicked);
+    };
+    let Some(limits) = &context.snapshot.forwarding[found.index].limits else {
+        return Ok(Flow::Continue);
+    };
+    let indices = select(limits);
+    if indices.is_empty() {
+        return Ok(Flow::Continue);
+    }
     let address = || -> IpAddr {
         let address = context.client_address(&head.parts.headers);
         client_network(address.for_limits())

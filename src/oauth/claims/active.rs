@@ -16,7 +16,7 @@ use crate::oauth::tenant::Tenant;
 use crate::values::ExpiryUnit;
 
 /// The claims that name the client, by the servers that have them: RFC 9068, OpenID Connect, Okta, Entra.
-const CLIENT_ID_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
+pub(crate) const CLIENT_ID_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
 /// An access token that is active: facts about it, no decisions.
 ///
