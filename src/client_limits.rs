@@ -1,14 +1,10 @@
 //! Client addresses, and how much of a shared resource one client may use.
 
-mod client_rates;
-
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::{AddrParseError, IpAddr, Ipv6Addr};
 use std::str::FromStr;
-
-pub(crate) use client_rates::ClientRates;
 
 /// Where a client connects from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

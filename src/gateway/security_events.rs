@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderMap};
 
-use crate::client_limits::ClientRates;
 use crate::oauth::UnixTime;
 use crate::oauth::security_event::{ErrorCode, EventType, SecurityEvent};
+use crate::rate_limits::ClientRates;
 use crate::revocation::{Origin, Revocation, RevokeError, Selector};
 use crate::telemetry::metrics::Counter;
 use crate::verify::{SecurityEventRefusal, VerifiedEvents, Verifier};

@@ -3,6 +3,7 @@
 //! - `rate`: how fast a bucket refills, and how much it holds. `bucket`: one bucket, an atomic number.
 //! - `key`: which requests share a bucket. `limit`: the buckets of one `[limits.NAME]`, shared by all
 //!   workers. `counted`: one request in several limits, and the response fields.
+//! - `client_rates`: a rate for each client address, in a fixed amount of memory.
 //! - `lease`: one gateway's part of a bucket that a fleet shares. `sharing`: what is to be leased.
 //!
 //! 1. Every worker counts in the same buckets, so a limit is as exact with many workers as with one.
@@ -15,6 +16,7 @@
 //!    identity is kept.
 
 mod bucket;
+mod client_rates;
 mod counted;
 mod key;
 mod lease;
@@ -24,6 +26,7 @@ mod sharing;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client_rates::ClientRates;
 pub use counted::{Counted, RateLimited};
 pub use key::{BucketKey, ClientIdentity, KeyPart};
 pub use lease::{Grant, LeaseRequest};

@@ -34,7 +34,7 @@ impl ClientRates {
         }
     }
 
-    /// Counts one use by a client, a [`client_network`](super::client_network).
+    /// Counts one use by a client, a [`client_network`](crate::client_limits::client_network).
     ///
     /// # Errors
     /// How long the client must wait.
