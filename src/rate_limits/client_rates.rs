@@ -2,35 +2,32 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use super::bucket::Bucket;
+use super::rate::{Rate, nanos_since};
 
 /// Clients with the same remainder share a bucket. Nobody can choose whom to share with: the hash has
 /// a secret.
 const BUCKETS: usize = 4096;
 
-/// Token buckets of clients (GCRA): the time at which each will be full.
+/// Token buckets of clients.
 #[derive(Debug)]
 pub(crate) struct ClientRates {
-    /// Nanoseconds for one use.
-    interval: u64,
-    /// Nanoseconds in which an empty bucket refills.
-    capacity: u64,
+    rate: Rate,
     created: Instant,
     hasher: RandomState,
-    full_at: Box<[AtomicU64]>,
+    buckets: Box<[Bucket]>,
 }
 
 impl ClientRates {
     /// Up to `burst` uses at once, and `per_second` on average.
     pub(crate) fn new(per_second: u32, burst: u32, now: Instant) -> Self {
-        let interval = 1_000_000_000 / u64::from(per_second.max(1));
         Self {
-            interval,
-            capacity: interval * u64::from(burst.max(1)),
+            rate: Rate::per_second(per_second, burst),
             created: now,
             hasher: RandomState::new(),
-            full_at: (0..BUCKETS).map(|_| AtomicU64::new(0)).collect(),
+            buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(),
         }
     }
 
@@ -39,18 +36,11 @@ impl ClientRates {
     /// # Errors
     /// How long the client must wait.
     pub(crate) fn count(&self, client: IpAddr, now: Instant) -> Result<(), Duration> {
-        let since = now.saturating_duration_since(self.created).as_nanos();
-        let now = u64::try_from(since).unwrap_or(u64::MAX / 2);
-        let bucket = self.hasher.hash_one(client) as usize % BUCKETS;
-        let counted = |full_at: u64| {
-            let full_at = full_at.max(now) + self.interval;
-            (full_at - now <= self.capacity).then_some(full_at)
-        };
-        let updated =
-            self.full_at[bucket].try_update(Ordering::Relaxed, Ordering::Relaxed, counted);
-        updated.map(|_| ()).map_err(|full_at| {
-            Duration::from_nanos((full_at + self.interval).saturating_sub(now + self.capacity))
-        })
+        let bucket = &self.buckets[self.hasher.hash_one(client) as usize % BUCKETS];
+        let taken = bucket.take(self.rate, nanos_since(self.created, now));
+        taken
+            .map(drop)
+            .map_err(|level| Duration::from_nanos(level.wait))
     }
 }
 

@@ -42,6 +42,16 @@ impl Rate {
         })
     }
 
+    /// `requests` in each second, and `burst` at once. An empty bucket refills within 137 years, so its
+    /// nanoseconds fit.
+    pub(super) fn per_second(requests: u32, burst: u32) -> Self {
+        let interval = 1_000_000_000 / u64::from(requests.max(1));
+        Self {
+            interval: interval.max(1),
+            capacity: interval.max(1) * u64::from(burst.max(1)),
+        }
+    }
+
     /// The time in which an empty bucket refills.
     #[must_use]
     pub fn refill_time(self) -> Duration {
