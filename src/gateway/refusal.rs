@@ -27,7 +27,7 @@ use crate::telemetry::RefusalDetail;
 use crate::text::truncated;
 use crate::upstream::headers::{ForbiddenConnectionOption, UnknownClient};
 use crate::upstream::{RequestBodyFault, UpstreamError};
-use crate::verify::VerifyError;
+use crate::verify::{SecurityEventRefusal, VerifyError};
 
 /// Why the gateway responds itself. `respond` alone decides what the client learns of it; the rest is
 /// for the operator.
@@ -449,7 +449,7 @@ impl SecurityEventFault {
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Invalid { code, .. } => match code {
+            Self::NotVerified(SecurityEventRefusal::Invalid { code, .. }) => match code {
                 ErrorCode::InvalidRequest => "security_event_invalid_request",
                 ErrorCode::InvalidKey => "security_event_invalid_key",
                 ErrorCode::InvalidIssuer => "security_event_invalid_issuer",
@@ -458,8 +458,8 @@ impl SecurityEventFault {
                 ErrorCode::AccessDenied => "security_event_access_denied",
             },
             Self::TooMany { .. } => "too_many_security_events",
-            Self::Unavailable { .. } => "issuer_unavailable",
-            Self::Overloaded { .. } => "overloaded",
+            Self::NotVerified(SecurityEventRefusal::Unavailable { .. }) => "issuer_unavailable",
+            Self::NotVerified(SecurityEventRefusal::Overloaded { .. }) => "overloaded",
             Self::NotRevoked {
                 error: RevokeError::Full(_),
                 ..

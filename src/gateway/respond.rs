@@ -21,6 +21,7 @@ use crate::policy::mcp::McpError;
 use crate::policy::step_up::UnmetStepUp;
 use crate::revocation::RevokeError;
 use crate::upstream::{RequestBodyFault, UpstreamError};
+use crate::verify::SecurityEventRefusal;
 
 const PROBLEM: &str = "application/problem+json";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
@@ -386,10 +387,10 @@ fn mcp_problem(error: &McpError) -> Problem {
     }
 }
 
-// What a transmitter is told of a token that is at fault is a document of its own: see `body`.
+// The response to a token that is at fault has another body, which RFC 8935 defines: see `body`.
 fn security_event_problem(fault: &SecurityEventFault) -> Problem {
     match fault {
-        SecurityEventFault::Invalid { .. } => {
+        SecurityEventFault::NotVerified(SecurityEventRefusal::Invalid { .. }) => {
             problem!(400, "Bad Request", "The Security Event Token is refused.")
         }
         SecurityEventFault::TooMany { .. } => {
@@ -399,7 +400,9 @@ fn security_event_problem(fault: &SecurityEventFault) -> Problem {
                 "Too many Security Event Tokens came from this client."
             )
         }
-        SecurityEventFault::Unavailable { .. } | SecurityEventFault::Overloaded { .. } => {
+        SecurityEventFault::NotVerified(
+            SecurityEventRefusal::Unavailable { .. } | SecurityEventRefusal::Overloaded { .. },
+        ) => {
             problem!(
                 503,
                 "Service Unavailable",
@@ -457,7 +460,7 @@ fn body(refusal: &Refusal, problem: &Problem) -> (Bytes, &'static str) {
         return (quota_exceeded(&limited.name, problem), PROBLEM);
     }
     if let Refusal::SecurityEvent(fault) = refusal
-        && let SecurityEventFault::Invalid { code, .. } = **fault
+        && let SecurityEventFault::NotVerified(SecurityEventRefusal::Invalid { code, .. }) = **fault
     {
         let error = security_event_error(code);
         return (Bytes::from_static(error.as_bytes()), "application/json");

@@ -58,33 +58,10 @@ struct EventCounts {
 /// Why a token is not accepted.
 #[derive(Debug)]
 pub enum SecurityEventFault {
-    /// By a fault of its own.
-    Invalid {
-        /// What the transmitter learns.
-        code: ErrorCode,
-        /// For the operator.
-        detail: String,
-        /// The issuer's name in gateway.toml, if it is one of them.
-        issuer: Option<Arc<str>>,
-    },
+    /// It is invalid, or cannot be verified.
+    NotVerified(SecurityEventRefusal),
     /// Its client sends too many.
     TooMany {
-        /// When a retry may succeed.
-        retry_after: Duration,
-    },
-    /// The issuer's keys are unavailable.
-    Unavailable {
-        /// The issuer's name in gateway.toml.
-        issuer: Arc<str>,
-        /// When a retry may succeed.
-        retry_after: Duration,
-        /// For the operator.
-        cause: String,
-    },
-    /// Too many tokens wait for verification.
-    Overloaded {
-        /// The limit that is reached.
-        bound: &'static str,
         /// When a retry may succeed.
         retry_after: Duration,
     },
@@ -206,10 +183,9 @@ async fn revoke_event(
         };
         // Not from now on: the same event must have the same entry whenever it comes.
         let of_subject = verifier.revocation_entries(&revocation, None, event.issued_before);
-        entries.extend(of_subject.map_err(|error| SecurityEventFault::Invalid {
-            code: ErrorCode::InvalidIssuer,
-            detail: error.to_string(),
-            issuer: Some(Arc::clone(&verified.issuer_name)),
+        entries.extend(of_subject.map_err(|error| {
+            SecurityEventRefusal::invalid(ErrorCode::InvalidIssuer, error.to_string())
+                .with_issuer(&verified.issuer_name)
         })?);
     }
     // Of an event so old that its tokens have expired, nothing is left to revoke.
@@ -234,13 +210,10 @@ pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), SecurityEventF
     if is_right && !headers.contains_key(header::CONTENT_ENCODING) {
         return Ok(());
     }
-    Err(SecurityEventFault::Invalid {
-        code: ErrorCode::InvalidRequest,
-        detail: format!(
-            "expected Content-Type: {MEDIA_TYPE} without Content-Encoding, but found another one"
-        ),
-        issuer: None,
-    })
+    let detail = format!(
+        "expected Content-Type: {MEDIA_TYPE} without Content-Encoding, but found another one"
+    );
+    Err(SecurityEventRefusal::invalid(ErrorCode::InvalidRequest, detail).into())
 }
 
 impl SecurityEventFault {
@@ -248,9 +221,9 @@ impl SecurityEventFault {
     #[must_use]
     pub fn issuer(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Invalid { issuer, .. } => issuer.as_ref(),
-            Self::Unavailable { issuer, .. } | Self::NotRevoked { issuer, .. } => Some(issuer),
-            Self::TooMany { .. } | Self::Overloaded { .. } => None,
+            Self::NotVerified(refusal) => refusal.issuer(),
+            Self::NotRevoked { issuer, .. } => Some(issuer),
+            Self::TooMany { .. } => None,
         }
     }
 
@@ -258,12 +231,10 @@ impl SecurityEventFault {
     #[must_use]
     pub fn cause(&self) -> String {
         match self {
-            Self::Invalid { detail, .. } => detail.clone(),
+            Self::NotVerified(refusal) => refusal.to_string(),
             Self::TooMany { .. } => format!(
                 "expected at most {TOKENS_PER_SECOND} Security Event Tokens per second from one client, but found more"
             ),
-            Self::Unavailable { cause, .. } => cause.clone(),
-            Self::Overloaded { bound, .. } => format!("too many {bound}"),
             Self::NotRevoked { error, .. } => error.to_string(),
         }
     }
@@ -271,10 +242,8 @@ impl SecurityEventFault {
     /// When a retry may succeed; none for a token that will not be accepted later either.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Invalid { .. } => None,
-            Self::TooMany { retry_after }
-            | Self::Unavailable { retry_after, .. }
-            | Self::Overloaded { retry_after, .. } => Some(*retry_after),
+            Self::NotVerified(refusal) => refusal.retry_after(),
+            Self::TooMany { retry_after } => Some(*retry_after),
             Self::NotRevoked { .. } => Some(STORE_RETRY_AFTER),
         }
     }
@@ -282,28 +251,6 @@ impl SecurityEventFault {
 
 impl From<SecurityEventRefusal> for SecurityEventFault {
     fn from(refusal: SecurityEventRefusal) -> Self {
-        match refusal {
-            SecurityEventRefusal::Invalid {
-                code,
-                detail,
-                issuer,
-            } => Self::Invalid {
-                code,
-                detail,
-                issuer,
-            },
-            SecurityEventRefusal::Unavailable {
-                issuer,
-                retry_after,
-                cause,
-            } => Self::Unavailable {
-                issuer,
-                retry_after,
-                cause,
-            },
-            SecurityEventRefusal::Overloaded { bound, retry_after } => {
-                Self::Overloaded { bound, retry_after }
-            }
-        }
+        Self::NotVerified(refusal)
     }
 }

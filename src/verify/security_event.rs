@@ -52,10 +52,11 @@ pub struct VerifiedEvents {
     pub events: Vec<SecurityEvent>,
 }
 
-/// Why a Security Event Token is not accepted.
-#[derive(Debug)]
+/// Why a Security Event Token is not accepted. The text is for the operator.
+#[derive(Debug, thiserror::Error)]
 pub enum SecurityEventRefusal {
     /// By a fault of its own.
+    #[error("{detail}")]
     Invalid {
         /// What the transmitter learns.
         code: ErrorCode,
@@ -65,6 +66,7 @@ pub enum SecurityEventRefusal {
         issuer: Option<Arc<str>>,
     },
     /// The issuer's keys are unavailable.
+    #[error("{cause}")]
     Unavailable {
         /// The issuer's name in gateway.toml.
         issuer: Arc<str>,
@@ -74,6 +76,7 @@ pub enum SecurityEventRefusal {
         cause: String,
     },
     /// Too many tokens wait for verification.
+    #[error("too many {bound}")]
     Overloaded {
         /// The limit that is reached.
         bound: &'static str,
@@ -107,7 +110,10 @@ impl Verifier {
             TokenShape::Jwt(jws) => jws,
             TokenShape::Opaque => {
                 let detail = "expected a JWT, but found something else".to_owned();
-                return Err(invalid(ErrorCode::InvalidRequest, detail));
+                return Err(SecurityEventRefusal::invalid(
+                    ErrorCode::InvalidRequest,
+                    detail,
+                ));
             }
         };
         jws.check_type(&[TYPE.to_owned()])?;
@@ -177,7 +183,10 @@ impl Verifier {
         };
         let Some(token) = BearerToken::parse(request.token) else {
             let detail = "expected a JWT, but found other characters".to_owned();
-            return Err(invalid(ErrorCode::InvalidRequest, detail));
+            return Err(SecurityEventRefusal::invalid(
+                ErrorCode::InvalidRequest,
+                detail,
+            ));
         };
         let verification = VerificationRequest {
             token,
@@ -199,7 +208,10 @@ impl Verifier {
             }),
             Signature::Known(_) => {
                 let detail = "expected a Security Event Token, but found an access token";
-                Err(invalid(ErrorCode::InvalidRequest, detail.to_owned()))
+                Err(SecurityEventRefusal::invalid(
+                    ErrorCode::InvalidRequest,
+                    detail.to_owned(),
+                ))
             }
         }
     }
@@ -213,15 +225,7 @@ impl Verifier {
             alternatives(names.map(String::as_str)),
             truncated(iss)
         );
-        invalid(ErrorCode::InvalidIssuer, detail)
-    }
-}
-
-fn invalid(code: ErrorCode, detail: String) -> SecurityEventRefusal {
-    SecurityEventRefusal::Invalid {
-        code,
-        detail,
-        issuer: None,
+        SecurityEventRefusal::invalid(ErrorCode::InvalidIssuer, detail)
     }
 }
 
@@ -242,7 +246,40 @@ impl SecurityEventRefusal {
         }
     }
 
-    fn with_issuer(self, name: &Arc<str>) -> Self {
+    /// A token with a fault of its own, whose issuer is not known yet.
+    #[must_use]
+    pub fn invalid(code: ErrorCode, detail: String) -> Self {
+        Self::Invalid {
+            code,
+            detail,
+            issuer: None,
+        }
+    }
+
+    /// The name in gateway.toml of the issuer concerned.
+    #[must_use]
+    pub fn issuer(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Invalid { issuer, .. } => issuer.as_ref(),
+            Self::Unavailable { issuer, .. } => Some(issuer),
+            Self::Overloaded { .. } => None,
+        }
+    }
+
+    /// When a retry may succeed; none for a token that will not be accepted later either.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Invalid { .. } => None,
+            Self::Unavailable { retry_after, .. } | Self::Overloaded { retry_after, .. } => {
+                Some(*retry_after)
+            }
+        }
+    }
+
+    /// The same refusal of a token of this issuer.
+    #[must_use]
+    pub fn with_issuer(self, name: &Arc<str>) -> Self {
         match self {
             Self::Invalid { code, detail, .. } => Self::Invalid {
                 code,
@@ -256,7 +293,7 @@ impl SecurityEventRefusal {
 
 impl From<SecurityEventError> for SecurityEventRefusal {
     fn from(error: SecurityEventError) -> Self {
-        invalid(error.code(), error.to_string())
+        SecurityEventRefusal::invalid(error.code(), error.to_string())
     }
 }
 
@@ -271,7 +308,7 @@ impl From<JwsError> for SecurityEventRefusal {
             | JwsError::NotBase64Url
             | JwsError::WrongType { .. } => ErrorCode::InvalidRequest,
         };
-        invalid(code, error.to_string().replace(" (see token_types)", ""))
+        SecurityEventRefusal::invalid(code, error.to_string().replace(" (see token_types)", ""))
     }
 }
 
@@ -287,9 +324,9 @@ impl From<VerifyError> for SecurityEventRefusal {
                     "unknown_issuer" | "unknown_tenant" => ErrorCode::InvalidIssuer,
                     _ => ErrorCode::AuthenticationFailed,
                 };
-                invalid(code, detail)
+                SecurityEventRefusal::invalid(code, detail)
             }
-            VerifyError::TooLarge { .. } | VerifyError::Conflict => invalid(
+            VerifyError::TooLarge { .. } | VerifyError::Conflict => SecurityEventRefusal::invalid(
                 ErrorCode::AuthenticationFailed,
                 "the token cannot be verified".to_owned(),
             ),

@@ -14,7 +14,7 @@ use crate::gateway::security_events::{
 use crate::oauth::security_event::ErrorCode;
 use crate::transport::content_length;
 use crate::upstream::{BodyLimit, BodyTooLarge, LimitSource, RequestBody, RequestBodyFault};
-use crate::verify::SecurityEventRequest;
+use crate::verify::{SecurityEventRefusal, SecurityEventRequest};
 
 /// Verifies the token in the body, and revokes what it says.
 pub(super) async fn receive(
@@ -81,9 +81,6 @@ async fn read_token(
 }
 
 fn not_text() -> SecurityEventFault {
-    SecurityEventFault::Invalid {
-        code: ErrorCode::InvalidRequest,
-        detail: "expected a JWT, but found bytes that are no text".to_owned(),
-        issuer: None,
-    }
+    let detail = "expected a JWT, but found bytes that are no text".to_owned();
+    SecurityEventRefusal::invalid(ErrorCode::InvalidRequest, detail).into()
 }
