@@ -197,8 +197,8 @@
 //! - **[Requirement](policy::requirement::Requirement)**: what a route demands: nothing, or a token with scopes.
 //! - **retry budget**: limits retries to a share of the requests.
 //! - **[RouteTable](policy::route_table::RouteTable)**: all routes; finds the one that a request belongs to.
-//! - **[security event](oauth::security_event::SecurityEvent)**: what an authorization server tells in a
-//!   Security Event Token, as the end of a session.
+//! - **[security event](oauth::security_event::SecurityEvent)**: what an authorization server reports in a
+//!   Security Event Token, such as the end of a session.
 //! - **[ScopeSet](oauth::scope::ScopeSet)**: the scopes that a token grants.
 //! - **[RuleSet](oauth::claims::RuleSet)**: rules over claims whose outcomes verified tokens remember.
 //! - **shadow mode**: a route with `enforce = false` forwards requests without a sufficient token.
@@ -278,7 +278,7 @@
 //! `event_is_no_access_token`, `access_token_is_no_event`, `event_of_one_issuer_revokes_nothing_of_another`.
 //!
 //! **A tenant has its own keys and cached tokens.** `token_of_a_realm_is_verified_by_keys_of_this_realm_only`,
-//! `key_of_entra_is_good_for_the_tenant_that_it_names`. Whoever invents tenants costs a bounded number of fetches
+//! `key_of_entra_is_good_for_the_tenant_that_it_names`. Invented tenants cost a bounded number of fetches
 //! and no known tenant:
 //! `hundred_thousand_invented_tenants_cost_a_hundred_fetches_and_harm_no_known_one`.
 //!

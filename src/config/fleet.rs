@@ -53,7 +53,7 @@ table! {
         /// What the names of all keys in the servers begin with.
         /// Example: `prefix = "orders-gateway:"`
         pub prefix: Spanned<String> = spanned_or(text(), "scopegate:"),
-        /// Timeout of one question to the servers. Slow is the same as down. No request waits for it.
+        /// Timeout of one command to the servers. Slow is the same as down. No request waits for it.
         /// Example: `timeout = "100ms"`
         pub timeout: Duration = or(duration(MILLISECOND..=SECOND * 10), "50ms"),
         /// What a gateway does that has heard no revocations of the fleet for `max_revocation_age`:

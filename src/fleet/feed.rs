@@ -52,7 +52,7 @@ struct Peer {
 
 /// How a message relates to the ones before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum MessageOrder {
     /// The next of its sender.
     InOrder,
     /// The messages before it are missing.
@@ -96,32 +96,32 @@ impl Feed {
     }
 
     /// A message was read.
-    pub(super) fn message(&mut self, message: &Message, now: Instant) -> Arrival {
+    pub(super) fn message(&mut self, message: &Message, now: Instant) -> MessageOrder {
         if message.sender == self.me {
-            return Arrival::Own;
+            return MessageOrder::Own;
         }
         let sequence = message.sequence;
         let Some(peer) = self.peer(message.sender, now) else {
             self.is_damaged = true;
-            return Arrival::OutOfOrder;
+            return MessageOrder::OutOfOrder;
         };
-        let arrival = if peer.last == 0 {
+        let order = if peer.last == 0 {
             peer.first = sequence;
-            Arrival::InOrder
+            MessageOrder::InOrder
         } else if sequence <= peer.last {
-            Arrival::OutOfOrder
+            MessageOrder::OutOfOrder
         } else if sequence == peer.last + 1 {
-            Arrival::InOrder
+            MessageOrder::InOrder
         } else {
             peer.has_gap = true;
-            Arrival::AfterGap
+            MessageOrder::AfterGap
         };
         peer.last = peer.last.max(sequence);
         self.has_past = true;
         if let Body::EndOfSnapshot { is_complete } = message.body {
             self.end_of_snapshot(message.sender, is_complete);
         }
-        arrival
+        order
     }
 
     // A snapshot of a gateway that misses nothing makes up for all that others sent before.
@@ -202,7 +202,7 @@ impl Feed {
     }
 
     /// Whether this gateway publishes all that it knows now.
-    pub(super) fn takes_snapshot(&mut self, now: Instant) -> bool {
+    pub(super) fn take_due_snapshot(&mut self, now: Instant) -> bool {
         let is_due = self.snapshot_due.is_some_and(|due| due <= now);
         if is_due {
             self.snapshot_due = None;

@@ -1,8 +1,8 @@
 //! Leases requests from the buckets of limits, which Redis holds for the whole fleet.
 //!
 //! A bucket in Redis is one number: when it is full, in microseconds of Redis' own clock, so that the
-//! clocks of gateways play no part. Its name is an HMAC. Buckets are asked for together: while one
-//! question is on its way, the next ones gather.
+//! clocks of gateways play no part. Its name is an HMAC. Calls are sent together: while some are on
+//! their way, the next ones gather.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -21,18 +21,18 @@ use crate::rate_limits::{Grant, LeaseRequest, SharedBucket, Sharing};
 /// Takes credit and leases from a bucket. Its own comment describes arguments and reply.
 const SCRIPT: &str = include_str!("lease.lua");
 
-/// Buckets that are asked for together.
+/// Calls that are sent together.
 const BATCH: usize = 256;
 /// Buckets that may have unused leases. Beyond it, those of new ones are not given back.
 const MAX_LEASED: usize = 100_000;
 /// How often unused leases are given back.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Leases what the limits of this gateway ask for, until the process ends.
+/// Leases what the limits of this gateway request, until the process ends.
 pub(super) async fn serve(
     settings: Arc<FleetSettings>,
     sharing: Arc<Sharing>,
-    mut asked: mpsc::Receiver<SharedBucket>,
+    mut requested: mpsc::Receiver<SharedBucket>,
 ) {
     let mut failures = 0;
     loop {
@@ -40,15 +40,15 @@ pub(super) async fn serve(
         if let Ok(mut leases) = leases {
             failures = 0;
             sharing.set_connected(true);
-            let error = match leases.run(&mut asked).await {
+            let error = match leases.run(&mut requested).await {
                 Err(error) => error,
                 Ok(never) => match never {},
             };
             sharing.set_connected(false);
             tracing::warn!(%error, "limits are not shared; each gateway has its part of them");
         }
-        // What was asked for is not answered any more.
-        while let Ok(bucket) = asked.try_recv() {
+        // These get no lease any more.
+        while let Ok(bucket) = requested.try_recv() {
             bucket.fail();
         }
         failures += 1;
@@ -65,8 +65,8 @@ struct Leases<'s> {
     leased: HashMap<String, SharedBucket>,
 }
 
-/// One question of the script.
-struct Question {
+/// One call of the script.
+struct ScriptCall {
     name: String,
     bucket: SharedBucket,
     request: LeaseRequest,
@@ -79,7 +79,7 @@ impl<'s> Leases<'s> {
         let mut redis = Redis::connect(&settings.redis, &key).await?;
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
-        let Value::BulkString(script) = redis.ask(load, settings.timeout).await? else {
+        let Value::BulkString(script) = redis.query(load, settings.timeout).await? else {
             return Err(FleetError::UnexpectedReply);
         };
         Ok(Self {
@@ -92,34 +92,34 @@ impl<'s> Leases<'s> {
 
     async fn run(
         &mut self,
-        asked: &mut mpsc::Receiver<SharedBucket>,
+        requested: &mut mpsc::Receiver<SharedBucket>,
     ) -> Result<Infallible, FleetError> {
         let mut sweep = interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut buckets = Vec::with_capacity(BATCH);
         loop {
             tokio::select! {
-                count = asked.recv_many(&mut buckets, BATCH) => {
+                count = requested.recv_many(&mut buckets, BATCH) => {
                     if count == 0 {
-                        // No limit can ask any more.
+                        // No limit is left.
                         std::future::pending::<()>().await;
                     }
-                    let questions = buckets.drain(..).map(|bucket| self.question(bucket)).collect();
-                    self.ask(questions).await?;
+                    let calls = buckets.drain(..).map(|bucket| self.lease_call(bucket)).collect();
+                    self.send(calls).await?;
                 }
                 _ = sweep.tick() => self.give_back().await?,
             }
         }
     }
 
-    fn question(&mut self, bucket: SharedBucket) -> Question {
+    fn lease_call(&mut self, bucket: SharedBucket) -> ScriptCall {
         let [limit, rules, key] = bucket.name();
         let name = self.settings.seal.name(&[&limit, &rules, &key]);
         let name = self.settings.key(&format!("limit:{name}"));
         if self.leased.len() < MAX_LEASED {
             self.leased.insert(name.clone(), bucket.clone());
         }
-        Question {
+        ScriptCall {
             request: bucket.request(),
             name,
             bucket,
@@ -129,11 +129,11 @@ impl<'s> Leases<'s> {
 
     // An idle connection is tested as well.
     async fn give_back(&mut self) -> Result<(), FleetError> {
-        let mut questions = Vec::new();
+        let mut calls = Vec::new();
         self.leased.retain(|name, bucket| {
             let unused = bucket.take_unused();
             if unused > 0 {
-                questions.push(Question {
+                calls.push(ScriptCall {
                     name: name.clone(),
                     bucket: bucket.clone(),
                     request: LeaseRequest::default(),
@@ -142,44 +142,44 @@ impl<'s> Leases<'s> {
             }
             unused == 0 && bucket.is_in_use()
         });
-        if questions.is_empty() {
+        if calls.is_empty() {
             return self
                 .redis
-                .ask(redis::cmd("PING"), self.settings.timeout)
+                .query(redis::cmd("PING"), self.settings.timeout)
                 .await
                 .map(drop);
         }
-        while !questions.is_empty() {
-            let rest = questions.split_off(questions.len().min(BATCH));
-            self.ask(std::mem::replace(&mut questions, rest)).await?;
+        while !calls.is_empty() {
+            let rest = calls.split_off(calls.len().min(BATCH));
+            self.send(std::mem::replace(&mut calls, rest)).await?;
         }
         Ok(())
     }
 
-    async fn ask(&mut self, questions: Vec<Question>) -> Result<(), FleetError> {
-        let replies = self.try_ask(&questions).await;
+    async fn send(&mut self, calls: Vec<ScriptCall>) -> Result<(), FleetError> {
+        let replies = self.try_send(&calls).await;
         if replies.is_err() {
-            for question in &questions {
-                question.bucket.fail();
+            for call in &calls {
+                call.bucket.fail();
             }
         }
         let now = clock::now();
-        for (question, grant) in questions.iter().zip(replies?) {
-            if question.unused == 0 {
-                question.bucket.grant(question.request, grant, now);
+        for (call, grant) in calls.iter().zip(replies?) {
+            if call.unused == 0 {
+                call.bucket.grant(call.request, grant, now);
             }
         }
         Ok(())
     }
 
-    async fn try_ask(&mut self, questions: &[Question]) -> Result<Vec<Grant>, FleetError> {
+    async fn try_send(&mut self, calls: &[ScriptCall]) -> Result<Vec<Grant>, FleetError> {
         let mut commands = redis::pipe();
-        for Question {
+        for ScriptCall {
             name,
             bucket,
             request,
             unused,
-        } in questions
+        } in calls
         {
             let (interval, capacity) = bucket.interval_and_capacity();
             commands
@@ -196,10 +196,10 @@ impl<'s> Leases<'s> {
         let timeout = self.settings.timeout;
         let replies = self
             .redis
-            .ask_all(&commands, questions.len(), timeout)
+            .query_all(&commands, calls.len(), timeout)
             .await?;
-        let grants = replies.iter().zip(questions).map(|(reply, question)| {
-            parse_grant(reply, question.request.wanted).ok_or(FleetError::UnexpectedReply)
+        let grants = replies.iter().zip(calls).map(|(reply, call)| {
+            parse_grant(reply, call.request.wanted).ok_or(FleetError::UnexpectedReply)
         });
         grants.collect()
     }
@@ -210,7 +210,7 @@ fn micros(nanos: u64) -> String {
     format!("{}.{:03}", nanos / 1000, nanos % 1000)
 }
 
-// Never more than what was asked for, whatever the server says.
+// Never more than was requested, whatever the server replies.
 fn parse_grant(reply: &Value, wanted: u64) -> Option<Grant> {
     let Value::Array(numbers) = reply else {
         return None;
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn grant_is_no_more_than_what_was_asked_for() {
+    fn grant_is_no_more_than_was_requested() {
         let reply = |leased, full_in| Value::Array(vec![Value::Int(leased), Value::Int(full_in)]);
         let grant = Grant {
             leased: 3,

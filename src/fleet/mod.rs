@@ -64,7 +64,7 @@ pub struct FleetSettings {
     pub prefix: String,
     /// How long the stream keeps a revocation.
     pub retention: Duration,
-    /// Timeout of one question.
+    /// Timeout of one command.
     pub timeout: Duration,
 }
 
@@ -90,9 +90,9 @@ pub fn start(
 ) {
     let settings = Arc::new(settings);
     tokio::spawn(status::watch(Arc::clone(&status)));
-    if let Some(asked) = status.take_asked() {
+    if let Some(requested) = status.take_lease_requests() {
         let sharing = Arc::clone(status.limits());
-        tokio::spawn(limits::serve(Arc::clone(&settings), sharing, asked));
+        tokio::spawn(limits::serve(Arc::clone(&settings), sharing, requested));
     }
     tokio::spawn(take_part(settings, status, revocations, clock));
 }

@@ -46,8 +46,8 @@ impl Publisher {
         self.must_publish_all = true;
     }
 
-    /// Whether everything has to be published; asking once answers it.
-    pub(super) fn takes_all(&mut self) -> bool {
+    /// Whether everything has to be published; true once.
+    pub(super) fn take_must_publish_all(&mut self) -> bool {
         std::mem::take(&mut self.must_publish_all)
     }
 

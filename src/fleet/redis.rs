@@ -144,7 +144,7 @@ impl Redis {
             connection,
             _driver: tasks,
         };
-        let Value::Array(role) = this.ask(redis::cmd("ROLE"), CONNECT_TIMEOUT).await? else {
+        let Value::Array(role) = this.query(redis::cmd("ROLE"), CONNECT_TIMEOUT).await? else {
             return Err(FleetError::UnexpectedReply);
         };
         if role.first() != Some(&Value::BulkString(b"master".to_vec())) {
@@ -153,12 +153,16 @@ impl Redis {
         // A node of a cluster that does not hold the key refuses.
         let mut length = redis::cmd("XLEN");
         length.arg(key);
-        this.ask(length, CONNECT_TIMEOUT).await?;
+        this.query(length, CONNECT_TIMEOUT).await?;
         Ok(this)
     }
 
     /// Sends a command, and waits for its reply.
-    pub(super) async fn ask(&mut self, command: Cmd, wait: Duration) -> Result<Value, FleetError> {
+    pub(super) async fn query(
+        &mut self,
+        command: Cmd,
+        wait: Duration,
+    ) -> Result<Value, FleetError> {
         let reply = timeout(wait, self.connection.send_packed_command(&command)).await;
         let reply = reply.map_err(|_| FleetError::Timeout(wait))??;
         // An error inside of a reply is one as well.
@@ -166,7 +170,7 @@ impl Redis {
     }
 
     /// Sends several commands at once, and waits for their replies.
-    pub(super) async fn ask_all(
+    pub(super) async fn query_all(
         &mut self,
         commands: &Pipeline,
         count: usize,

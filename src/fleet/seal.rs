@@ -247,7 +247,7 @@ mod tests {
     fn changed_or_truncated_value_does_not_open() {
         let seal = Seal::new(&key('a'), None);
         let value = sealed(&seal);
-        // The expiry among them: whoever can write to Redis cannot prolong a fact.
+        // The expiry among them: write access to Redis does not prolong a fact.
         for bit in 0..value.len() * 8 {
             let mut changed = value.clone();
             changed[bit / 8] ^= 1 << (bit % 8);

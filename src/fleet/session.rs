@@ -8,7 +8,7 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::feed::{Arrival, Feed};
+use super::feed::{Feed, MessageOrder};
 use super::message::{Body, Heartbeat, MAX_ENTRIES, Message};
 use super::publisher::Publisher;
 use super::redis::{FleetError, Redis};
@@ -96,7 +96,7 @@ impl Session {
                     next_beat = clock::now() + self.feed.interval();
                 }
             }
-            if self.feed.takes_snapshot(clock::now()) || self.publisher.takes_all() {
+            if self.feed.take_due_snapshot(clock::now()) || self.publisher.take_must_publish_all() {
                 self.publish_snapshot(&mut writer).await?;
             }
         }
@@ -116,12 +116,16 @@ impl Session {
             let opened = self.settings.seal.open(&name, &sealed, now);
             match opened.map(|bytes| Message::parse(&bytes)) {
                 Ok(Some(message)) => {
-                    let arrival = self.feed.message(&message, monotonic);
-                    match arrival {
-                        Arrival::InOrder | Arrival::Own => {}
-                        Arrival::AfterGap | Arrival::OutOfOrder => self.status.out_of_order.count(),
+                    let order = self.feed.message(&message, monotonic);
+                    match order {
+                        MessageOrder::InOrder | MessageOrder::Own => {}
+                        MessageOrder::AfterGap | MessageOrder::OutOfOrder => {
+                            self.status.out_of_order.count()
+                        }
                     }
-                    if let (Body::Entries(found), false) = (message.body, arrival == Arrival::Own) {
+                    if let (Body::Entries(found), false) =
+                        (message.body, order == MessageOrder::Own)
+                    {
                         entries.extend(found.into_iter().filter(|entry| entry.expires > now));
                     }
                 }
@@ -197,7 +201,7 @@ impl Session {
         add(&mut commands, &key, &sealed, kept, now);
         let stream = self.settings.key(REVOCATIONS);
         commands.cmd("EXISTS").arg(&stream);
-        let replies = writer.ask_all(&commands, 2, WAIT).await?;
+        let replies = writer.query_all(&commands, 2, WAIT).await?;
         // FLUSHALL, or a restart without data: this gateway knows what Redis has lost.
         if replies.get(1) == Some(&Value::Int(0)) && self.revocations.counts().entries > 0 {
             let delay = self.feed.interval() - jitter(self.feed.interval());
@@ -221,7 +225,7 @@ impl Session {
                 let sealed = self.settings.seal.seal(&key, expires, &message.write())?;
                 add(&mut commands, &key, &sealed, retention, now);
             }
-            writer.ask_all(&commands, count, WAIT).await?;
+            writer.query_all(&commands, count, WAIT).await?;
             self.publisher.sent(count);
             self.status.published.add(count as u64);
         }
@@ -284,7 +288,7 @@ async fn read(
             .arg(&keys)
             .arg(&position.messages)
             .arg(&position.heartbeats);
-        let reply = redis.ask(command, BLOCK + WAIT).await?;
+        let reply = redis.query(command, BLOCK + WAIT).await?;
         let page = parse_page(reply, &keys).ok_or(FleetError::UnexpectedReply)?;
         let last = |read: &[(String, Vec<u8>)]| read.last().map(|(id, _)| id.clone());
         position.messages = last(&page.messages).unwrap_or(position.messages);

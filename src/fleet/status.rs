@@ -30,8 +30,8 @@ pub struct FleetStatus {
     failure: Mutex<Option<String>>,
     /// What the limits share.
     limits: Arc<Sharing>,
-    /// What the limits ask for, until the fleet is started.
-    asked: Mutex<Option<mpsc::Receiver<SharedBucket>>>,
+    /// What the limits request, until the fleet is started.
+    lease_requests: Mutex<Option<mpsc::Receiver<SharedBucket>>>,
     pub(super) published: Counter,
     pub(super) received: Counter,
     pub(super) unopened: Counter,
@@ -72,10 +72,10 @@ impl FleetStatus {
     /// Nothing was heard yet. The gateways of a fleet have one `limits_secret`.
     #[must_use]
     pub fn new(policy: StaleRevocations, max_age: Duration, limits_secret: [u8; 16]) -> Arc<Self> {
-        let (limits, asked) = Sharing::new(limits_secret);
+        let (limits, requested) = Sharing::new(limits_secret);
         Arc::new(Self {
             limits,
-            asked: Mutex::new(Some(asked)),
+            lease_requests: Mutex::new(Some(requested)),
             policy,
             max_age,
             started: clock::now(),
@@ -106,9 +106,9 @@ impl FleetStatus {
         &self.limits
     }
 
-    /// What the limits ask for. `None` if the fleet was started already.
-    pub(super) fn take_asked(&self) -> Option<mpsc::Receiver<SharedBucket>> {
-        lock(&self.asked).take()
+    /// What the limits request. `None` if the fleet was started already.
+    pub(super) fn take_lease_requests(&self) -> Option<mpsc::Receiver<SharedBucket>> {
+        lock(&self.lease_requests).take()
     }
 
     /// How old the revocations may be.

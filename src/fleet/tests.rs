@@ -95,7 +95,7 @@ async fn command(socket: &Path, command: &[&str]) {
     let mut redis = connected.expect("a server");
     let mut packed = ::redis::cmd(command[0]);
     packed.arg(&command[1..]);
-    let reply = redis.ask(packed, Duration::from_secs(5)).await;
+    let reply = redis.query(packed, Duration::from_secs(5)).await;
     reply.expect("a reply");
 }
 

@@ -2,7 +2,7 @@
 //!
 //! 1. A token is verified as strictly as an access token, and revokes only tokens of its own issuer.
 //! 2. 202 means that the revocation is active here, and on the disk if there is a file. Anything
-//!    else is an error that makes the transmitter repeat the token, or tell its operator.
+//!    else is an error that makes the transmitter repeat the token, or alert its operator.
 //! 3. A token that comes again changes nothing: what it revokes is revoked.
 //! 4. Each client has a rate, and signatures are verified in the turns of the worker. So tokens that
 //!    anybody sends cost other requests little.

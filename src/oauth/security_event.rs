@@ -30,7 +30,7 @@ pub struct SecurityEventClaims {
     members: Map<String, Value>,
 }
 
-/// The types of events that are told apart.
+/// The types of events that have different effects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventType {
     /// CAEP: the sessions of a user ended.
@@ -301,7 +301,7 @@ impl SecurityEventClaims {
         let Some(found) = self.members.get("aud") else {
             return Err(SecurityEventError::Missing { claim: "aud" });
         };
-        // An issuer whose tokens may be for anybody cannot tell for whom its events are.
+        // An issuer whose tokens may be for anybody does not say for whom its events are.
         let names = match expected {
             ExpectedAudience::OneOf { names, .. } => &names[..],
             ExpectedAudience::Any => &[],

@@ -4,7 +4,7 @@
 //! refused if the bucket would then be emptier than empty. So a bucket needs no timer to refill, and
 //! one compare-and-swap to count.
 //!
-//! The rate is no part of a bucket: whoever counts says which one applies. A gateway that has only a
+//! The rate is no part of a bucket: the caller says which one applies. A gateway that has only a
 //! share of a limit counts with the rate of its share, in the same buckets.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! A bucket that several gateways share: requests are leased from it in batches.
 //!
-//! The shared bucket is elsewhere, in Redis. A gateway asks it for some requests in advance, and
-//! admits requests from that balance without asking again.
+//! The shared bucket is elsewhere, in Redis. A gateway leases some requests from it in advance, and
+//! admits requests from that balance without further communication.
 //!
 //! 1. No request waits for a lease. A gateway that has none yet admits a few requests on credit
 //!    ([`Terms::credit`]), which the next lease repays.
@@ -27,8 +27,8 @@ pub(super) struct Lease {
     balance: AtomicI64,
     /// Requests that were admitted since the last lease.
     used: AtomicU64,
-    /// Whether a lease is asked for.
-    is_asked: AtomicBool,
+    /// Whether a lease was requested and has not arrived.
+    is_requested: AtomicBool,
     /// Until when the shared bucket has no request.
     empty_until: AtomicU64,
     /// When the shared bucket is full, as far as is known.
@@ -44,7 +44,7 @@ pub(super) struct Terms {
     pub(super) batch: u64,
 }
 
-/// What a gateway asks of a shared bucket.
+/// What a gateway requests of a shared bucket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LeaseRequest {
     /// Requests that were admitted on credit; the bucket counts them in any case.
@@ -121,22 +121,22 @@ impl Lease {
         let has_credit = balance.unsigned_abs() < terms.credit;
         match (empty_for, has_credit) {
             (0, true) => 0,
-            // Until the lease is here.
+            // Until the lease arrives.
             (0, false) => rate.interval.max(1),
             (empty_for, _) => empty_for,
         }
     }
 
-    /// Whether a lease is to be asked for now. True for one caller only, until
+    /// Whether a lease is to be requested now. True for one caller only, until
     /// [`grant`](Self::grant) or [`fail`](Self::fail).
     pub(super) fn claim_request(&self, terms: Terms, now: u64) -> bool {
         let is_low = self.balance.load(Ordering::Relaxed) <= self.next_batch(terms) / 2;
         is_low
             && self.empty_until.load(Ordering::Relaxed) <= now
-            && !self.is_asked.swap(true, Ordering::Relaxed)
+            && !self.is_requested.swap(true, Ordering::Relaxed)
     }
 
-    /// What is asked for. What was admitted on credit is repaid by the grant.
+    /// What to request. What was admitted on credit is repaid by the grant.
     pub(super) fn request(&self, terms: Terms) -> LeaseRequest {
         let balance = self.balance.load(Ordering::Relaxed);
         let wanted = self.next_batch(terms) - balance.max(0);
@@ -164,17 +164,17 @@ impl Lease {
         let added = i64::try_from(added).unwrap_or(i64::MAX);
         self.balance.fetch_add(added, Ordering::Relaxed);
         self.used.store(0, Ordering::Relaxed);
-        self.is_asked.store(false, Ordering::Relaxed);
+        self.is_requested.store(false, Ordering::Relaxed);
     }
 
-    /// No lease has arrived. Another may be asked for.
+    /// No lease has arrived. Another may be requested.
     pub(super) fn fail(&self) {
-        self.is_asked.store(false, Ordering::Relaxed);
+        self.is_requested.store(false, Ordering::Relaxed);
     }
 
-    /// Whether it was used since the last lease, or one is asked for.
+    /// Whether it was used since the last lease, or one was requested.
     pub(super) fn is_in_use(&self) -> bool {
-        self.used.load(Ordering::Relaxed) > 0 || self.is_asked.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed) > 0 || self.is_requested.load(Ordering::Relaxed)
     }
 
     /// Takes the balance, to give it back, unless it was used since the last lease or is about to

@@ -17,8 +17,8 @@ use super::sharing::{SharedBucket, Sharing};
 
 /// The maximum number of buckets of one limit.
 ///
-/// Whoever empties a bucket and wants it dropped needs as many other identities, each with requests of
-/// its own. That is no gain: they have more to spend together than the one bucket held.
+/// To have an empty bucket dropped, a client needs as many other identities, each with requests of its
+/// own. That is no gain: together they may send more requests than the one bucket held.
 pub const MAX_BUCKETS: u64 = 100_000;
 
 /// What a limit is made of. A reload keeps the buckets of a limit with equal settings.
@@ -201,7 +201,7 @@ impl Limit {
                 let taken = lease.take(self.rate, terms, now);
                 if lease.claim_request(terms, now) {
                     let (name, rules) = (&self.settings.name, self.settings.to_string());
-                    sharing.ask(SharedBucket {
+                    sharing.request(SharedBucket {
                         limit: [Arc::clone(name), rules.into()],
                         key,
                         bucket: Arc::clone(bucket),

@@ -1,7 +1,7 @@
 //! What the gateways of a fleet share of their limits.
 //!
-//! A worker takes requests from the lease of a bucket and goes on. Whoever serves the queue of
-//! [`Sharing`] asks the shared bucket for more, on the control plane. While it cannot, each gateway
+//! A worker takes requests from the lease of a bucket and does not wait. The task that serves the queue
+//! of [`Sharing`] leases more from the shared bucket, on the control plane. While it cannot, each gateway
 //! has its own part of the limit: the limit divided by the gateways.
 
 use std::fmt;
@@ -16,14 +16,14 @@ use super::key::{BucketKey, KeyHasher};
 use super::lease::{Grant, Lease, LeaseRequest, Terms};
 use super::rate::{Rate, nanos_since};
 
-/// Leases that wait to be asked for. Beyond it, a later request asks again.
+/// Lease requests that wait. Beyond it, a later request tries again.
 const MAX_QUEUE: usize = 10_000;
 
 /// What the limits of one gateway need to know of its fleet.
 pub struct Sharing {
     /// The gateways that were heard last, this one included.
     gateways: AtomicU64,
-    /// Whether the shared buckets can be asked.
+    /// Whether the shared buckets can be reached.
     is_connected: AtomicBool,
     queue: mpsc::Sender<SharedBucket>,
     secret: [u8; 16],
@@ -47,14 +47,14 @@ impl Sharing {
     /// same `secret` give a bucket the same name.
     #[must_use]
     pub fn new(secret: [u8; 16]) -> (Arc<Self>, mpsc::Receiver<SharedBucket>) {
-        let (queue, asked) = mpsc::channel(MAX_QUEUE);
+        let (queue, requested) = mpsc::channel(MAX_QUEUE);
         let sharing = Self {
             gateways: AtomicU64::new(1),
             is_connected: AtomicBool::new(false),
             queue,
             secret,
         };
-        (Arc::new(sharing), asked)
+        (Arc::new(sharing), requested)
     }
 
     /// The gateways that were heard last, this one included.
@@ -62,12 +62,12 @@ impl Sharing {
         self.gateways.store(gateways.max(1), Ordering::Relaxed);
     }
 
-    /// Whether the shared buckets can be asked from now on.
+    /// Whether the shared buckets can be reached from now on.
     pub fn set_connected(&self, is_connected: bool) {
         self.is_connected.store(is_connected, Ordering::Relaxed);
     }
 
-    /// Whether the shared buckets can be asked.
+    /// Whether the shared buckets can be reached.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.is_connected.load(Ordering::Relaxed)
@@ -86,7 +86,7 @@ impl Sharing {
         rate.divided_by(self.gateways.load(Ordering::Relaxed))
     }
 
-    pub(super) fn ask(&self, shared: SharedBucket) {
+    pub(super) fn request(&self, shared: SharedBucket) {
         if let Err(error) = self.queue.try_send(shared) {
             error.into_inner().fail();
         }
@@ -111,7 +111,7 @@ impl SharedBucket {
         (self.rate.interval, self.rate.capacity)
     }
 
-    /// What to ask for.
+    /// What to request.
     #[must_use]
     pub fn request(&self) -> LeaseRequest {
         let terms = self.sharing.terms(self.rate);
@@ -119,14 +119,14 @@ impl SharedBucket {
         lease.map_or_else(LeaseRequest::default, |lease| lease.request(terms))
     }
 
-    /// What was asked for is here.
+    /// What was requested has arrived.
     pub fn grant(&self, request: LeaseRequest, grant: Grant, now: Instant) {
         if let Some(lease) = self.bucket.lease() {
             lease.grant(request, grant, self.rate, nanos_since(self.created, now));
         }
     }
 
-    /// What was asked for did not come.
+    /// What was requested did not come.
     pub fn fail(&self) {
         if let Some(lease) = self.bucket.lease() {
             lease.fail();

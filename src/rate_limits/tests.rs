@@ -208,7 +208,7 @@ fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_of
             gateways[gateway]
                 .1
                 .try_recv()
-                .expect("a lease is asked for")
+                .expect("a lease was requested")
         };
     let credit = admitted(&gateways[0].2) + admitted(&gateways[1].2);
     assert_eq!(credit, 4, "five percent of the burst, over two gateways");

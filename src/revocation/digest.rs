@@ -16,8 +16,8 @@ pub struct Digest([u8; 16]);
 
 /// The hash of a token: of the signed part of a JWT, or of the whole text of another token.
 ///
-/// Without the signature: for ECDSA there are two for each token, and whoever has one can compute the
-/// other.
+/// Without the signature: for ECDSA there are two for each token, and from one the other can be
+/// computed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 

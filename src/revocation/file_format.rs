@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Each line has the digest, `issued_before` (or `-`: whenever it was issued), `expires` and a
-//! checksum of what precedes. A line without its line feed is one that a crash cut off: nobody was
-//! told that it is written.
+//! checksum of what precedes. A line without its line feed is one that a crash cut off: its
+//! request got no 204.
 
 use std::fmt::Write as _;
 

@@ -95,7 +95,7 @@ pub(super) fn invalid(reason: &'static str, detail: String) -> VerifyError {
     }
 }
 
-/// A token that is good but for its revocation.
+/// A token that is valid except that it was revoked.
 pub(super) fn revoked() -> VerifyError {
     invalid("token_revoked", "the token was revoked".to_owned())
 }

@@ -24,7 +24,7 @@ upstream = "server"
 mcp = {{ origins = ["http://127.0.0.1:{gateway}"] }}
 """
 
-# So many scenarios and passed checks are there at least, so that nothing is compared with nothing.
+# The minimum of scenarios and passed checks, so that nothing is compared with nothing.
 MIN_SCENARIOS = 50
 MIN_PASSED = {"rmcp": 70, "everything": 80}
 

@@ -6,7 +6,7 @@ import random
 from connections import Http1, Http2, http1_head, http2_request, mixed
 from messages import Message
 
-# So many connections wait for their second part, while the gateway reads the first parts of all.
+# The connections that wait for their second part, while the gateway reads the first parts of all.
 CONNECTIONS = 64
 TEXT = b"Notes are kept in memory."
 

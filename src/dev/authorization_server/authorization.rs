@@ -105,7 +105,7 @@ impl AuthorizationServer {
         })
     }
 
-    // 303 makes the browser drop the form (RFC 9700 §4.12). `iss` tells the client which server
+    // 303 makes the browser drop the form (RFC 9700 §4.12). `iss` shows the client which server
     // responds (RFC 9207 §2).
     fn redirect(
         &self,

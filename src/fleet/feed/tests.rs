@@ -22,7 +22,7 @@ impl Test {
         Self { feed, now, beat: 0 }
     }
 
-    fn message(&mut self, sender: Sender, sequence: u64) -> Arrival {
+    fn message(&mut self, sender: Sender, sequence: u64) -> MessageOrder {
         let body = Body::Entries(Vec::new());
         self.read(sender, sequence, body)
     }
@@ -31,7 +31,7 @@ impl Test {
         self.read(sender, sequence, Body::EndOfSnapshot { is_complete });
     }
 
-    fn read(&mut self, sender: Sender, sequence: u64, body: Body) -> Arrival {
+    fn read(&mut self, sender: Sender, sequence: u64, body: Body) -> MessageOrder {
         let message = Message {
             sender,
             sequence,
@@ -117,7 +117,7 @@ fn empty_stream_with_peers_counts_as_not_heard_until_the_snapshot_of_one() {
 fn messages_in_order_are_complete() {
     let mut test = Test::new();
     for sequence in 1..=3 {
-        assert_eq!(test.message(PEER, sequence), Arrival::InOrder);
+        assert_eq!(test.message(PEER, sequence), MessageOrder::InOrder);
     }
     test.heartbeat(PEER, 1, 3);
     assert!(test.is_complete());
@@ -126,10 +126,10 @@ fn messages_in_order_are_complete() {
 #[test]
 fn repeated_and_reordered_messages_are_noticed() {
     let mut test = Test::new();
-    assert_eq!(test.message(PEER, 1), Arrival::InOrder);
-    assert_eq!(test.message(PEER, 1), Arrival::OutOfOrder);
-    assert_eq!(test.message(PEER, 3), Arrival::AfterGap);
-    assert_eq!(test.message(PEER, 2), Arrival::OutOfOrder);
+    assert_eq!(test.message(PEER, 1), MessageOrder::InOrder);
+    assert_eq!(test.message(PEER, 1), MessageOrder::OutOfOrder);
+    assert_eq!(test.message(PEER, 3), MessageOrder::AfterGap);
+    assert_eq!(test.message(PEER, 2), MessageOrder::OutOfOrder);
     assert!(!test.is_complete());
 }
 
@@ -196,12 +196,12 @@ fn snapshot_is_published_once_for_several_requests() {
     let mut test = Test::new();
     test.message(PEER, 1);
     test.asks(PEER);
-    assert!(test.feed.takes_snapshot(test.now));
+    assert!(test.feed.take_due_snapshot(test.now));
     test.asks(OTHER);
-    assert!(!test.feed.takes_snapshot(test.now));
+    assert!(!test.feed.take_due_snapshot(test.now));
     test.wait(test.feed.interval());
     test.asks(OTHER);
-    assert!(test.feed.takes_snapshot(test.now));
+    assert!(test.feed.take_due_snapshot(test.now));
 }
 
 #[test]
@@ -210,13 +210,13 @@ fn snapshot_of_another_peer_is_enough() {
     test.message(PEER, 1);
     test.asks(OTHER);
     test.end_of_snapshot(PEER, 2, true);
-    assert!(!test.feed.takes_snapshot(test.now));
+    assert!(!test.feed.take_due_snapshot(test.now));
 }
 
 #[test]
 fn own_messages_are_no_past_and_silent_peers_are_forgotten() {
     let mut test = Test::new();
-    assert_eq!(test.message(ME, 1), Arrival::Own);
+    assert_eq!(test.message(ME, 1), MessageOrder::Own);
     assert!(!test.is_complete());
     test.heartbeat(PEER, 1, 4);
     assert_eq!(test.feed.peers(), 1);

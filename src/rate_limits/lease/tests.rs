@@ -30,7 +30,7 @@ impl SharedBucket {
     }
 }
 
-/// A fleet, whose leases arrive `delay` after they were asked for.
+/// A fleet, whose leases arrive `delay` after they were requested.
 struct Fleet {
     rate: Rate,
     terms: Terms,
@@ -153,7 +153,7 @@ fn credit_is_repaid_and_not_given_while_the_bucket_is_empty() {
 }
 
 #[test]
-fn hot_client_is_not_asked_about_for_each_request() {
+fn hot_client_does_not_take_a_lease_for_each_request() {
     let rate = rate(10_000, 1, 10_000);
     let mut fleet = Fleet::new(rate, 4, MILLISECOND);
     let mut refused = 0;
@@ -186,7 +186,7 @@ fn unused_balance_is_given_back() {
 }
 
 #[test]
-fn lease_is_asked_for_once_until_it_arrives_or_fails() {
+fn lease_is_requested_for_once_until_it_arrives_or_fails() {
     let rate = rate(60, 60, 100);
     let terms = Terms::new(rate, 2);
     let lease = Lease::default();

@@ -23,7 +23,7 @@ fn prepared() -> (TempDir, Key) {
     (folder, key)
 }
 
-/// A token of a user who signed in so many seconds ago.
+/// A token of a user who signed in `age` seconds ago.
 fn token(key: &Key, scope: &str, acr: &str, age: i64) -> String {
     key.token(&json!({
         "iss": "https://id.test", "aud": "https://api.test", "sub": "user-1", "exp": now() + 600,
