@@ -66,8 +66,8 @@ impl Accepted<TcpStream> {
         connections.accepted.count();
         let guards = ConnectionGuards {
             _permit: self.permit,
-            _gauge: connections.open.enter(),
             _workload: self.workload,
+            _gauge: connections.open.enter(),
             connections,
         };
         let origin = Origin {

@@ -224,8 +224,9 @@ struct OpenGuard {
 /// Guards that a connection holds until it is closed.
 pub(super) struct ConnectionGuards {
     pub(super) _permit: Option<ConnectionPermit>,
-    pub(super) _gauge: GaugeGuard,
+    // Dropped in this order: a connection that the metric no longer counts is on no worker.
     pub(super) _workload: GaugeGuard,
+    pub(super) _gauge: GaugeGuard,
     pub(super) connections: Arc<Connections>,
 }
 
