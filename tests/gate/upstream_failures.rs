@@ -66,7 +66,7 @@ fn upstream_that_never_reads_is_a_504() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("a bound socket");
     let gateway = Gateway::start(&format!(
-        "{SHORT_TIMEOUTS}[upstreams.tls]\ntargets = \"https://{address}\"\nconnect_timeout = \"200ms\"\n\
+        "[upstreams.tls]\ntargets = \"https://{address}\"\nconnect_timeout = \"200ms\"\n\
          [upstreams.plain]\ntargets = \"http://{address}\"\nresponse_timeout = \"300ms\"\n\
          [[routes]]\npath = \"/tls\"\npublic = true\nupstream = \"tls\"\n\
          [[routes]]\npath = \"/plain\"\npublic = true\nupstream = \"plain\"\n"
