@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use rustls::ServerConfig;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::clients::{Clients, CountedConnection};
 use super::connection_limit::ConnectionPermit;
-use super::worker_state::{AcceptedConnection, FIRST_READ, WorkerState};
+use super::worker_state::{AcceptedConnection, WorkerState};
 use super::{http1, http2, proxy_protocol};
 use crate::client_limits::ClientAddress;
 use crate::telemetry::Connections;
@@ -51,7 +50,9 @@ pub(super) fn serve(
 ) {
     let open = OpenGuard::new(Rc::clone(worker), guards);
     let peer = origin.peer;
-    tokio::task::spawn_local(async move {
+    // Boxed: moving the future of a connection when its task begins and ends cost 4 % of the
+    // instructions of a connection with one request.
+    tokio::task::spawn_local(Box::pin(async move {
         let state = ConnectionState::idle();
         let ended = match identified {
             Identified::Peer(_counted) => {
@@ -68,7 +69,7 @@ pub(super) fn serve(
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "connection ended");
         }
-    });
+    }));
 }
 
 // The header has the timeout of a request head, which includes the time before its first byte.
@@ -123,9 +124,6 @@ async fn serve_accepted(
     origin: Origin,
     state: &Rc<ConnectionState>,
 ) -> io::Result<()> {
-    // Otherwise small responses wait for the client's acknowledgement. It fails on a closed socket,
-    // and on a Unix socket, which does not wait.
-    let _ = socket.set_nodelay(true);
     let Origin {
         listener,
         tls,
@@ -146,7 +144,7 @@ async fn serve_accepted(
         true
     } else {
         let Some(has_preface) = worker
-            .until_first_request(state, starts_with_preface(&mut stream))
+            .until_first_request(state, starts_with_preface(&mut stream, worker))
             .await
         else {
             return Ok(());
@@ -197,10 +195,14 @@ async fn accept_tls(
 }
 
 // Puts the bytes back into the stream, for the parser of the protocol.
-async fn starts_with_preface(stream: &mut TimeoutStream<Stream>) -> io::Result<bool> {
-    let mut read = BytesMut::with_capacity(FIRST_READ);
+async fn starts_with_preface(
+    stream: &mut TimeoutStream<Stream>,
+    worker: &WorkerState,
+) -> io::Result<bool> {
+    let mut read = BytesMut::new();
     let has_preface = loop {
-        if stream.read_buf(&mut read).await? == 0 {
+        let take = |bytes: &[u8]| read.extend_from_slice(bytes);
+        if worker.read(stream, take).await? == 0 {
             break false;
         }
         let length = read.len().min(HTTP2_PREFACE.len());

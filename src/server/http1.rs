@@ -1,17 +1,20 @@
 //! A client that speaks HTTP/1.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Poll;
 
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body::Body;
 use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 
 use super::worker_state::{AcceptedConnection, WorkerState};
-use crate::transport::{IncomingBody, Interim, TunnelEnd};
+use crate::transport::{IncomingBody, Interim, Stream, TimeoutStream, TunnelEnd};
 
 /// Serves a client until one side closes the connection. After an upgrade that is the end of the
 /// tunnel.
@@ -21,21 +24,21 @@ use crate::transport::{IncomingBody, Interim, TunnelEnd};
 pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) -> hyper::Result<()> {
     let interim = Interim::default();
     let connection = accepted.connection(worker, interim.clone());
-    let (connection, state) = (&connection, &accepted.state);
-    let service = service_fn(async move |request: http::Request<_>| {
+    let (connection, state, is_tls) = (&connection, &accepted.state, accepted.is_tls);
+    let may_send_more = &Cell::new(true);
+    let service = service_fn(async move |request: http::Request<hyper::body::Incoming>| {
         let is_http10 = request.version() == Version::HTTP_10;
-        let mut response = worker
-            .gate
-            .handle(connection, request.map(IncomingBody::Http1))
-            .await;
+        let has_body = !request.body().is_end_stream();
+        let request = request.map(IncomingBody::Http1);
+        let mut response = worker.gate.handle(connection, request).await;
         if is_http10 && is_delimited_by_close(&response) {
             state.delimit_by_close();
         }
         if worker.is_stopping() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
+        may_send_more.set(has_body || worker.is_stopping() || is_closed_by_refusal(&response));
         Ok::<_, Infallible>(response)
     });
     let mut exchanges = accepted
@@ -63,24 +66,42 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
         (Ok(()), Some(tunnel)) => {
             // From here on the tunnel has its own timeouts.
             let _exchange = state.begin_exchange();
-            tunnel
-                .carry(
-                    TunnelEnd {
-                        stream,
-                        buffered: read_buf,
-                    },
-                    &worker.ticker,
-                )
-                .await;
+            let buffered = read_buf;
+            let end = TunnelEnd { stream, buffered };
+            tunnel.carry(end, &worker.ticker).await;
         }
         // The connection was idle: its last response was sent long ago.
         (Ok(()), None) if was_idle => {}
+        // This side has not ended it, so the client has: it sends nothing after that (RFC 9112
+        // §9.6). Over TLS an alert may follow.
+        (Ok(()), None)
+            if !shuts_down
+                && !may_send_more.get()
+                && !is_tls
+                && read_buf.is_empty()
+                && !has_arrived(&mut stream).await => {}
         (Ok(()), None) => worker.linger(stream, state).await,
         (Err(error), _) if error.is_parse() => worker.linger(stream, state).await,
         // The client is gone.
         (Err(_), _) => {}
     }
     outcome
+}
+
+// A refusal ends the connection if what follows its request is not known to be a request.
+fn is_closed_by_refusal<B>(response: &Response<B>) -> bool {
+    response.status().as_u16() >= 400 && response.headers().contains_key(header::CONNECTION)
+}
+
+// Whether a byte has arrived, as far as the reactor knows: it is not asked again.
+async fn has_arrived(stream: &mut TimeoutStream<Stream>) -> bool {
+    let mut byte = [0];
+    let mut byte = ReadBuf::new(&mut byte);
+    poll_fn(|context| {
+        let _ = Pin::new(&mut *stream).poll_read(context, &mut byte);
+        Poll::Ready(!byte.filled().is_empty())
+    })
+    .await
 }
 
 // HTTP/1.0 has no chunks: a body without a length ends with the connection (RFC 9112 §6.3).

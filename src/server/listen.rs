@@ -109,7 +109,7 @@ pub fn listen_or_inherit(
 impl Listeners {
     fn inherit(&mut self, address: &ListenAddress, socket: &BoundSocket) -> io::Result<()> {
         if let BoundSocket::Tcp(socket) = socket {
-            limit_unsent(&SockRef::from(socket));
+            set_options_of_accepted(&SockRef::from(socket));
         }
         self.share(address, socket, Sharing::Inherited)
     }
@@ -140,7 +140,7 @@ impl Listeners {
         }
         for sockets in &mut self.workers {
             let socket = socket(bound, true)?;
-            limit_unsent(&SockRef::from(&socket));
+            set_options_of_accepted(&SockRef::from(&socket));
             socket.listen(BACKLOG)?;
             sockets.push(BoundSocket::Tcp(socket.into()));
         }
@@ -197,9 +197,12 @@ fn socket(address: SocketAddr, share_port: bool) -> io::Result<Socket> {
     Ok(socket)
 }
 
-// Accepted connections inherit the limit. If it cannot be set, the kernel's own limit holds.
-fn limit_unsent(socket: &SockRef<'_>) {
+// Accepted connections inherit these options: set here, they cost a connection no system call. If one
+// cannot be set, the kernel's own setting holds.
+fn set_options_of_accepted(socket: &SockRef<'_>) {
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
+    // Otherwise small responses wait for the client's acknowledgement.
+    let _ = socket.set_tcp_nodelay(true);
 }
 
 fn explanation(address: &ListenAddress, error: &io::Error) -> String {
@@ -250,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn accepted_connection_inherits_the_limit_of_unsent_bytes() {
+    fn accepted_connection_inherits_the_options_of_its_listener() {
         let listeners = listen(&[ANY_PORT], 1, false).expect("a free port");
         let address = listeners.addresses()[0].ip().expect("a port");
         let _client = std::net::TcpStream::connect(address).expect("it listens");
@@ -263,6 +266,7 @@ mod tests {
                 .expect("Linux knows it"),
             MAX_UNSENT
         );
+        assert!(accepted.nodelay().expect("Linux knows it"));
     }
 
     #[test]

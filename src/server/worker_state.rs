@@ -3,16 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
-use bytes::BytesMut;
 use hyper::server::conn::http1::Builder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -28,7 +27,7 @@ use crate::transport::{
 /// How long a draining worker waits for the first bytes on a connection that it has accepted.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// Most heads fit into this and are read at once.
-pub(super) const FIRST_READ: usize = 4096;
+const FIRST_READ: usize = 4096;
 
 /// State that the connections of one worker share.
 pub(super) struct WorkerState {
@@ -37,6 +36,8 @@ pub(super) struct WorkerState {
     pub(super) connections: Rc<OpenConnections>,
     settings: Arc<ArcSwap<Settings>>,
     connection_config: RefCell<Rc<ConnectionConfig>>,
+    /// What [`read`](Self::read) reads into.
+    read_buffer: RefCell<Box<[u8; FIRST_READ]>>,
     stopping: Cell<bool>,
     draining: Cell<bool>,
     pub(super) open: Cell<usize>,
@@ -77,6 +78,7 @@ impl WorkerState {
             connections: Rc::default(),
             settings,
             connection_config,
+            read_buffer: RefCell::new(Box::new([0; FIRST_READ])),
             stopping: Cell::new(false),
             draining: Cell::new(false),
             open: Cell::new(0),
@@ -161,16 +163,31 @@ impl WorkerState {
         state.is_evicted()
     }
 
+    /// Reads once, and passes the bytes to `take`. Returns their number; zero at the end.
+    ///
+    /// All connections share the buffer: one that waits needs no memory for it.
+    pub(super) async fn read(
+        &self,
+        stream: &mut TimeoutStream<Stream>,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<usize> {
+        poll_fn(|context| {
+            let mut buffer = self.read_buffer.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut buffer[..]);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut buffer))?;
+            take(buffer.filled());
+            Poll::Ready(Ok(buffer.filled().len()))
+        })
+        .await
+    }
+
     /// Closes a connection, but reads on for up to [`UNREAD_TIMEOUT`]. Closing a socket with unread
     /// bytes resets it, and the client may lose a response that did not wait for the request's
     /// body.
     pub(super) async fn linger(&self, mut stream: TimeoutStream<Stream>, state: &ConnectionState) {
         let closing = async {
             stream.shutdown().await?;
-            let mut discarded = BytesMut::with_capacity(FIRST_READ);
-            while stream.read_buf(&mut discarded).await? > 0 {
-                discarded.clear();
-            }
+            while self.read(&mut stream, |_| ()).await? > 0 {}
             Ok::<_, io::Error>(())
         };
         // The connection is closed whatever the outcome.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection_state::{ConnectionState, ConnectionTimeouts, Phase};
@@ -195,11 +195,9 @@ impl<S: AsyncRead + Unpin> TimeoutStream<S> {
         if self.rewound.is_empty() {
             return Pin::new(&mut self.stream).poll_read(context, buf);
         }
-        buf.put_slice(
-            &self
-                .rewound
-                .split_to(self.rewound.len().min(buf.remaining())),
-        );
+        let length = self.rewound.len().min(buf.remaining());
+        buf.put_slice(&self.rewound[..length]);
+        self.rewound.advance(length);
         if self.rewound.is_empty() {
             // Frees the buffer, which an empty slice would hold until the connection ends.
             self.rewound = Bytes::new();

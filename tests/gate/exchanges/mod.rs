@@ -4,6 +4,7 @@
 mod client_disconnects;
 mod early_responses;
 mod http10_clients;
+mod last_requests;
 mod request_targets;
 mod surplus_responses;
 mod tls;
