@@ -13,9 +13,10 @@ use redis::Value;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::FleetSettings;
 use super::redis::{FleetError, Redis};
-use super::{FleetSettings, RECONNECT, REVOCATIONS};
-use crate::clock::{self, jitter};
+use super::service::Service;
+use crate::clock;
 use crate::rate_limits::{Grant, LeaseRequest, SharedBucket, Sharing};
 
 /// Takes credit and leases from a bucket. Its own comment describes arguments and reply.
@@ -28,31 +29,30 @@ const MAX_LEASED: usize = 100_000;
 /// How often unused leases are given back.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Leases what the limits of this gateway request, until the process ends.
-pub(super) async fn serve(
-    settings: Arc<FleetSettings>,
-    sharing: Arc<Sharing>,
-    mut requested: mpsc::Receiver<SharedBucket>,
-) {
-    let mut failures = 0;
-    loop {
-        let leases = Leases::connect(&settings).await;
-        if let Ok(mut leases) = leases {
-            failures = 0;
-            sharing.set_connected(true);
-            let error = match leases.run(&mut requested).await {
-                Err(error) => error,
-                Ok(never) => match never {},
-            };
-            sharing.set_connected(false);
-            tracing::warn!(%error, "limits are not shared; each gateway has its part of them");
-        }
-        // These get no lease any more.
-        while let Ok(bucket) = requested.try_recv() {
+/// Leases what the limits of this gateway request.
+pub(super) struct LimitService {
+    pub(super) settings: Arc<FleetSettings>,
+    pub(super) sharing: Arc<Sharing>,
+    pub(super) requested: mpsc::Receiver<SharedBucket>,
+}
+
+impl Service for LimitService {
+    async fn run(&mut self, redis: Redis) -> Result<Infallible, FleetError> {
+        let mut leases = Leases::open(&self.settings, redis).await?;
+        self.sharing.set_connected(true);
+        leases.run(&mut self.requested).await
+    }
+
+    fn interrupt(&mut self) -> bool {
+        let was_connected = self.sharing.set_connected(false);
+        while let Ok(bucket) = self.requested.try_recv() {
             bucket.fail();
         }
-        failures += 1;
-        tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
+        was_connected
+    }
+
+    fn log_failure(&self, error: &FleetError) {
+        tracing::warn!(%error, "limits are not shared; each gateway has its part of them");
     }
 }
 
@@ -74,9 +74,7 @@ struct ScriptCall {
 }
 
 impl<'s> Leases<'s> {
-    async fn connect(settings: &'s FleetSettings) -> Result<Self, FleetError> {
-        let key = settings.key(REVOCATIONS);
-        let mut redis = Redis::connect(&settings.redis, &key).await?;
+    async fn open(settings: &'s FleetSettings, mut redis: Redis) -> Result<Self, FleetError> {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(SCRIPT);
         let Value::BulkString(script) = redis.query(load, settings.timeout).await? else {

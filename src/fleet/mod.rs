@@ -12,7 +12,7 @@
 //! - `redis`: a connection: timeouts and bounds
 //! - `message`: the bytes of messages; `feed`: whether something is missing
 //! - `publisher`: what this gateway has to publish; `session`: reads and writes on one connection
-//! - `limits`: leases requests from shared limits
+//! - `service`: a connection for one purpose; `limits`: leases requests from shared limits
 //! - `status`: how old the revocations are, and counts
 
 mod feed;
@@ -21,6 +21,7 @@ mod message;
 mod publisher;
 mod redis;
 mod seal;
+mod service;
 mod session;
 mod status;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::clock::{self, Backoff, Clock, jitter};
 use crate::revocation::Revocations;
 use crate::text::truncated;
 use feed::Feed;
+use limits::LimitService;
 use message::Sender;
 use publisher::Publisher;
 use session::Session;
@@ -91,8 +93,12 @@ pub fn start(
     let settings = Arc::new(settings);
     tokio::spawn(status::watch(Arc::clone(&status)));
     if let Some(requested) = status.take_lease_requests() {
-        let sharing = Arc::clone(status.limits());
-        tokio::spawn(limits::serve(Arc::clone(&settings), sharing, requested));
+        let limits = LimitService {
+            settings: Arc::clone(&settings),
+            sharing: Arc::clone(status.limits()),
+            requested,
+        };
+        tokio::spawn(service::keep(Arc::clone(&settings), limits));
     }
     tokio::spawn(take_part(settings, status, revocations, clock));
 }

@@ -62,9 +62,9 @@ impl Sharing {
         self.gateways.store(gateways.max(1), Ordering::Relaxed);
     }
 
-    /// Whether the shared buckets can be reached from now on.
-    pub fn set_connected(&self, is_connected: bool) {
-        self.is_connected.store(is_connected, Ordering::Relaxed);
+    /// Whether the shared buckets can be reached from now on. Returns whether they could until now.
+    pub fn set_connected(&self, is_connected: bool) -> bool {
+        self.is_connected.swap(is_connected, Ordering::Relaxed)
     }
 
     /// Whether the shared buckets can be reached.

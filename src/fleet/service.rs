@@ -1,0 +1,42 @@
+//! A connection for one purpose, which is opened again whenever it fails.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use super::redis::{FleetError, Redis};
+use super::{FleetSettings, RECONNECT, REVOCATIONS};
+use crate::clock::jitter;
+
+/// What is done on such a connection.
+pub(super) trait Service {
+    /// Serves what is queued, until the connection fails.
+    fn run(&mut self, redis: Redis) -> impl Future<Output = Result<Infallible, FleetError>> + Send;
+
+    /// Nothing is served from now on, and what is queued gets nothing. Returns whether it was served
+    /// until now.
+    fn interrupt(&mut self) -> bool;
+
+    /// Logs that it is not served any more, and what that means.
+    fn log_failure(&self, error: &FleetError);
+}
+
+/// Serves until the process ends.
+pub(super) async fn keep(settings: Arc<FleetSettings>, mut service: impl Service + Send) {
+    let key = settings.key(REVOCATIONS);
+    let mut failures = 0;
+    loop {
+        let error = match Redis::connect(&settings.redis, &key).await {
+            Ok(redis) => match service.run(redis).await {
+                Err(error) => error,
+                Ok(never) => match never {},
+            },
+            Err(error) => error,
+        };
+        if service.interrupt() {
+            service.log_failure(&error);
+            failures = 0;
+        }
+        failures += 1;
+        tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
+    }
+}
