@@ -28,7 +28,7 @@
 //! | [`rate_limits`] | token buckets over bounded keys, and the response fields about them | `oauth` |
 //! | [`telemetry`] | access log, event log, metrics, spans | `oauth`, `policy`, `clock`, `http_client` |
 //! | [`revocation`] | what is revoked before it expires: the store, its file, its digests | `oauth`, `clock` |
-//! | [`fleet`] | what several gateways share over Redis: the stream of revocations, how old it is, and limits | `oauth`, `clock`, `telemetry`, `transport`, `revocation`, `rate_limits` |
+//! | [`fleet`] | what several gateways share over Redis: the stream of revocations, how old it is, limits and introspection responses | `oauth`, `clock`, `telemetry`, `transport`, `revocation`, `verify`, `rate_limits` |
 //! | [`verify`] | token verification: JWKS, signatures, introspection, token cache | `oauth`, `telemetry`, `clock`, `http_client`, `revocation` |
 //! | [`upstream`] | load balancing, connection pools, retries, HTTP/1.1 and HTTP/2 clients | `oauth`, `policy`, `telemetry`, `clock`, `transport` |
 //! | [`gateway`] | compiles the configuration; handles one request from head to response | `oauth`, `files`, `config`, `clock`, `http_client`, `transport`, `policy`, `telemetry`, `revocation`, `verify`, `upstream`, `rate_limits`, `fleet` |
@@ -175,7 +175,7 @@
 //! - **exchange**: one request and its response on one connection.
 //! - **Facts**: what the steps of `judge` learned of one request.
 //! - **[Gate](gateway::Gate)**: serves the requests of one worker.
-//! - **fleet**: gateways that share revocations over Redis or Valkey; see [`fleet`].
+//! - **fleet**: gateways that share revocations, limits and introspection responses over Redis or Valkey; see [`fleet`].
 //! - **health check**: the control plane's periodic request to an endpoint ([`HealthCheck`](upstream::HealthCheck)).
 //! - **InFlight**: a guard that counts a request in flight until it is dropped.
 //! - **[interim response](transport::Interim)**: a 1xx response before the final one.

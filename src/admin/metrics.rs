@@ -356,6 +356,7 @@ impl Admin {
         )
     }
 
+    #[expect(clippy::too_many_lines, reason = "one metric after the other")]
     fn write_fleet(&self, page: &mut Page<'_>) -> fmt::Result {
         let Some(fleet) = self.shared_snapshot.load().fleet.as_ref().map(Arc::clone) else {
             return Ok(());
@@ -410,6 +411,16 @@ impl Admin {
             "scopegate_fleet_messages_suspect",
             "Messages that were not sealed by this fleet, or were missing, repeated or reordered",
             causes.map(|(cause, count)| (vec![("cause", cause.to_owned())], count)),
+        )?;
+        let outcomes = [
+            ("found", report.responses.found),
+            ("missing", report.responses.missing),
+            ("failed", report.responses.failed),
+        ];
+        page.counter(
+            "scopegate_fleet_introspection_lookups",
+            "Lookups of introspection responses that other gateways have stored",
+            outcomes.map(|(outcome, count)| (vec![("outcome", outcome.to_owned())], count)),
         )
     }
 

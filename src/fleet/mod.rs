@@ -12,7 +12,8 @@
 //! - `redis`: a connection: timeouts and bounds
 //! - `message`: the bytes of messages; `feed`: whether something is missing
 //! - `publisher`: what this gateway has to publish; `session`: reads and writes on one connection
-//! - `service`: a connection for one purpose; `limits`: leases requests from shared limits
+//! - `service`: a connection for one purpose; `limits`: leases requests from shared limits;
+//!   `responses`: introspection responses
 //! - `status`: how old the revocations are, and counts
 
 mod feed;
@@ -20,6 +21,7 @@ mod limits;
 mod message;
 mod publisher;
 mod redis;
+mod responses;
 mod seal;
 mod service;
 mod session;
@@ -43,6 +45,7 @@ use feed::Feed;
 use limits::LimitService;
 use message::Sender;
 use publisher::Publisher;
+use responses::ResponseService;
 use session::Session;
 
 /// The name of the stream of revocations.
@@ -99,6 +102,15 @@ pub fn start(
             requested,
         };
         tokio::spawn(service::keep(Arc::clone(&settings), limits));
+    }
+    if let Some(queries) = status.take_response_queries() {
+        let responses = ResponseService {
+            settings: Arc::clone(&settings),
+            shared: Arc::clone(status.responses()),
+            queries,
+            clock: clock.clone(),
+        };
+        tokio::spawn(service::keep(Arc::clone(&settings), responses));
     }
     tokio::spawn(take_part(settings, status, revocations, clock));
 }

@@ -11,6 +11,7 @@ use crate::rate_limits::{SharedBucket, Sharing};
 use crate::sync::lock;
 use crate::telemetry::metrics::Counter;
 use crate::values::StaleRevocations;
+use crate::verify::introspection::{ResponseQuery, SharedResponses, SharedResponsesReport};
 
 /// What others may know of the fleet.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub struct FleetStatus {
     limits: Arc<Sharing>,
     /// What the limits request, until the fleet is started.
     lease_requests: Mutex<Option<mpsc::Receiver<SharedBucket>>>,
+    /// What introspection shares.
+    responses: Arc<SharedResponses>,
+    /// What introspection queries, until the fleet is started.
+    response_queries: Mutex<Option<mpsc::Receiver<ResponseQuery>>>,
     pub(super) published: Counter,
     pub(super) received: Counter,
     pub(super) unopened: Counter,
@@ -66,14 +71,25 @@ pub struct FleetReport {
     pub out_of_order: u64,
     /// Connections that were opened.
     pub connections: u64,
+    /// Lookups of introspection responses.
+    pub responses: SharedResponsesReport,
 }
 
 impl FleetStatus {
-    /// Nothing was heard yet. The gateways of a fleet have one `limits_secret`.
+    /// Nothing was heard yet. The gateways of a fleet have one `limits_secret`. No request waits for
+    /// Redis longer than `timeout`.
     #[must_use]
-    pub fn new(policy: StaleRevocations, max_age: Duration, limits_secret: [u8; 16]) -> Arc<Self> {
+    pub fn new(
+        policy: StaleRevocations,
+        max_age: Duration,
+        limits_secret: [u8; 16],
+        timeout: Duration,
+    ) -> Arc<Self> {
         let (limits, requested) = Sharing::new(limits_secret);
+        let (responses, queries) = SharedResponses::new(timeout);
         Arc::new(Self {
+            responses,
+            response_queries: Mutex::new(Some(queries)),
             limits,
             lease_requests: Mutex::new(Some(requested)),
             policy,
@@ -111,6 +127,17 @@ impl FleetStatus {
         lock(&self.lease_requests).take()
     }
 
+    /// The introspection responses that this gateway shares with the others.
+    #[must_use]
+    pub fn responses(&self) -> &Arc<SharedResponses> {
+        &self.responses
+    }
+
+    /// What introspection queries. `None` if the fleet was started already.
+    pub(super) fn take_response_queries(&self) -> Option<mpsc::Receiver<ResponseQuery>> {
+        lock(&self.response_queries).take()
+    }
+
     /// How old the revocations may be.
     #[must_use]
     pub fn max_age(&self) -> Duration {
@@ -133,6 +160,7 @@ impl FleetStatus {
             unopened: self.unopened.read(),
             out_of_order: self.out_of_order.read(),
             connections: self.connections.read(),
+            responses: self.responses.report(),
         }
     }
 
@@ -204,7 +232,12 @@ mod tests {
     use super::*;
 
     fn status(policy: StaleRevocations) -> Arc<FleetStatus> {
-        FleetStatus::new(policy, Duration::from_secs(30), [0; 16])
+        FleetStatus::new(
+            policy,
+            Duration::from_secs(30),
+            [0; 16],
+            Duration::from_millis(50),
+        )
     }
 
     #[test]

@@ -44,6 +44,7 @@ impl Gateway {
             StaleRevocations::Closed,
             Duration::from_secs(2),
             settings.limits_secret(),
+            settings.timeout,
         );
         let revocations = Revocations::new(1_000_000, Epoch::default());
         start(

@@ -259,7 +259,9 @@ pub async fn sweep_revocations(snapshot: SharedSnapshot, clock: Clock) {
 pub fn start_background_tasks(snapshot: &Snapshot, earlier: Option<&Snapshot>) {
     let (issuers, upstreams) = (snapshot.verifier.issuers(), &snapshot.upstreams);
     let known = earlier.map_or(&[][..], |earlier| earlier.verifier.issuers());
-    added(known, issuers).for_each(|issuer| issuer.start());
+    let fleet = snapshot.fleet.as_ref();
+    let responses = fleet.map(|fleet| fleet.responses());
+    added(known, issuers).for_each(|issuer| issuer.start(responses));
     let known = earlier.map_or(&[][..], |earlier| &earlier.upstreams);
     added(known, upstreams).for_each(upstream::start_background_tasks);
 }

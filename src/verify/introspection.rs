@@ -10,9 +10,11 @@
 //!    §4 leaves the lifetime to the resource server.
 //! 4. Requests run on the control plane: one for all clients with the same token, whichever of them
 //!    disconnects.
+//! 5. The gateways of a fleet share responses about active tokens.
 //!
 //! - `lookup`: sends a request, judges the response and caches the outcome
 //! - `coalescing`: requests in flight, their limits, and recent inactive responses
+//! - `shared`: responses that the gateways of a fleet share
 //! - `client`: sends one request; `response`: what a response must look like
 //! - `credentials`, `client_authentication`, `own_token`: how the gateway authenticates itself
 //! - `circuit_breaker`: limits requests to a failing server; `probe`: finds when it is back
@@ -27,6 +29,7 @@ mod lookup;
 mod own_token;
 mod probe;
 mod response;
+mod shared;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -53,9 +56,13 @@ pub use client_authentication::{Assertions, ClientAuthentication, UnusableKey, b
 pub use credentials::Credentials;
 pub use own_token::ClientCredentialsToken;
 pub use response::ResponseFormat;
+pub use shared::{
+    FoundResponse, ResponseName, ResponseQuery, SharedResponses, SharedResponsesReport,
+};
 
 use circuit_breaker::{CircuitBreaker, CircuitPermit};
 use coalescing::{LookupEntry, RequestCoalescer, VerificationResult};
+use shared::SharedLookup;
 
 /// Bytes of a response. There may be hundreds at a time, so they are smaller than documents.
 const MAX_RESPONSE: usize = 128 * 1024;
@@ -74,6 +81,9 @@ pub struct IntrospectionSettings {
     pub max_in_flight: usize,
     /// The timeout of a request, with all that it takes to send it.
     pub timeout: Duration,
+    /// What a response depends on beside the token: the server, its endpoint, the gateway as a client
+    /// and the format. The gateways of a fleet share responses for which this is equal.
+    pub response_scope: Arc<[String]>,
 }
 
 /// Introspects tokens at one authorization server.
@@ -88,7 +98,14 @@ pub struct Introspection {
     failed: Counter,
     durations: Histogram,
     /// The control plane, once it has started.
-    control_plane: OnceLock<Handle>,
+    control_plane: OnceLock<ControlPlane>,
+}
+
+/// Where requests are sent.
+struct ControlPlane {
+    runtime: Handle,
+    /// What the fleet shares; none without one.
+    shared: Option<Arc<SharedResponses>>,
 }
 
 /// A token to introspect.
@@ -154,11 +171,15 @@ impl Introspection {
         }
     }
 
-    /// Sends requests on the current runtime. The endpoint is discovered at once, so that a fault is
+    /// Sends requests on the current runtime, and shares their responses with a fleet. The endpoint is discovered at once, so that a fault is
     /// logged at the start and not with the first token.
-    pub fn start(self: &Arc<Self>) {
+    pub fn start(self: &Arc<Self>, shared: Option<&Arc<SharedResponses>>) {
+        let control_plane = ControlPlane {
+            runtime: Handle::current(),
+            shared: shared.map(Arc::clone),
+        };
         // Called again, it is the same runtime.
-        let _ = self.control_plane.set(Handle::current());
+        let _ = self.control_plane.set(control_plane);
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let issuer = &this.settings.expectation.issuer_name;
@@ -228,7 +249,8 @@ impl Introspection {
                 LookupEntry::Joined(outcome) => outcome,
                 LookupEntry::Started(started, permit) => {
                     let outcome = started.outcome();
-                    control_plane.spawn(Arc::clone(self).look_up(request, started, permit));
+                    let lookup = Arc::clone(self).look_up(request, started, permit);
+                    control_plane.runtime.spawn(lookup);
                     outcome
                 }
             };
@@ -241,17 +263,32 @@ impl Introspection {
     }
 
     /// The runtime that requests are sent on, once there is one.
-    pub(super) fn control_plane(&self) -> Option<&Handle> {
-        self.control_plane.get()
+    pub(super) fn runtime(&self) -> Option<&Handle> {
+        let control_plane = self.control_plane.get()?;
+        Some(&control_plane.runtime)
     }
 
-    /// Sends a request for a cache entry that is about to end, unless there is a `newer` one; on the control plane.
+    fn shared(&self) -> Option<&Arc<SharedResponses>> {
+        let shared = self.control_plane.get()?.shared.as_ref();
+        // A response that is not cached is not shared either.
+        shared.filter(|_| !self.settings.cache_ttl.is_zero())
+    }
+
+    /// Sends a request for a cache entry that is about to end, unless there is a `newer` one, or
+    /// another gateway of the fleet does; on the control plane. The entry `ends` then.
     pub(super) async fn renew(
         self: &Arc<Self>,
         request: IntrospectionRequest,
+        ends: UnixTime,
         client: IpAddr,
         newer: impl FnOnce() -> Option<Arc<VerifiedToken>>,
     ) -> Renewed {
+        let claim = Some(self.claim());
+        let found = match self.find_shared(&request, ends, claim).await {
+            SharedLookup::Found(found) => Some(found),
+            SharedLookup::Missing => None,
+            SharedLookup::Expected => return Renewed::Postponed,
+        };
         let digest = self.coalescer.digest(&request.token);
         let admit = || self.admit(client);
         match self
@@ -260,7 +297,11 @@ impl Introspection {
         {
             LookupEntry::Started(started, permit) => {
                 let outcome = started.outcome();
-                Arc::clone(self).look_up(request, started, permit).await;
+                let this = Arc::clone(self);
+                match found {
+                    Some(found) => this.conclude(Ok(found), request, started),
+                    None => this.ask(request, started, permit).await,
+                }
                 let outcome = outcome.borrow().clone();
                 outcome.map_or(Renewed::ByOthers, Renewed::Now)
             }

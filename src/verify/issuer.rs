@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::{RETRY_AFTER, VerifyError};
-use super::introspection::Introspection;
+use super::introspection::{Introspection, SharedResponses};
 use super::issuer_keys::IssuerKeys;
 use super::key_ring::KeyRing;
 use super::report::IssuerReport;
@@ -109,14 +109,14 @@ impl Issuer {
             .filter(|_| self.introspection.is_none() || self.settings.verifies_signatures)
     }
 
-    /// Starts to fetch keys and to send introspection requests, on the current runtime. The tasks end
-    /// when the issuer is dropped.
-    pub fn start(&self) {
+    /// Starts to fetch keys and to send introspection requests, on the current runtime. Their responses
+    /// are `shared` with a fleet. The tasks end when the issuer is dropped.
+    pub fn start(&self, shared: Option<&Arc<SharedResponses>>) {
         if let Some(IssuerKeys::Published(ring)) = &self.keys {
             tokio::spawn(KeyRing::refresh(Arc::downgrade(ring)));
         }
         if let Some(introspection) = &self.introspection {
-            introspection.start();
+            introspection.start(shared);
         }
         if let Some(tenants) = &self.tenants {
             tenants.start();

@@ -5,7 +5,8 @@
 //!    most once per entry. An unused token costs nothing.
 //! 2. The limits of every introspection request apply: `max_in_flight`, the client's share, the
 //!    circuit breaker.
-//! 3. The old entry does not live longer. The new one replaces it at once, whatever it says.
+//! 3. Of the gateways of a fleet, one sends the request, and the others take its response.
+//! 4. The old entry does not live longer. The new one replaces it at once, whatever it says.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,9 +45,9 @@ impl Renewal {
         let Some(introspection) = self.issuer.introspection().cloned() else {
             return;
         };
-        // A cache entry came of a response, so there is a control plane.
-        if let Some(control_plane) = introspection.control_plane() {
-            control_plane.spawn(self.run(Arc::clone(&introspection)));
+        // A cache entry came of a response, so there is a runtime.
+        if let Some(runtime) = introspection.runtime() {
+            runtime.spawn(self.run(Arc::clone(&introspection)));
         }
     }
 
@@ -55,7 +56,9 @@ impl Renewal {
             return;
         };
         let renewed = introspection
-            .renew(request, self.client, || self.find_newer())
+            .renew(request, self.verified.reverify_at(), self.client, || {
+                self.find_newer()
+            })
             .await;
         match renewed {
             Renewed::Now(outcome) => self.apply(&outcome),

@@ -67,7 +67,7 @@ impl Verifier {
     /// `explain`, which verifies one token. Waits for the keys for at most `timeout`.
     pub async fn fetch_keys(&self, issuer: &Arc<Issuer>, iss: Option<&str>, timeout: Duration) {
         let Tenancy::Tenant(tenant_use) = &issuer.settings.tenancy else {
-            issuer.start();
+            issuer.start(None);
             return issuer.wait_for_keys(timeout).await;
         };
         let mut issuers = self.issuers().iter();

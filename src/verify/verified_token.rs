@@ -95,8 +95,7 @@ impl VerifiedToken {
         let valid_until = token
             .expires_at()
             .map(|exp| exp.later_by(issuer.expectation.leeway));
-        let renew_from =
-            reverify_at.earlier_by((max_age / RENEWAL_FRACTION).max(MIN_RENEWAL_WINDOW));
+        let renew_from = reverify_at.earlier_by(renewal_window(max_age));
         // A token that expires before its entry ends needs no renewal.
         let is_renewed = refresh_ahead
             && renew_from > now
@@ -149,6 +148,11 @@ impl VerifiedToken {
     /// Whether it need not be verified again yet.
     pub(super) fn is_fresh(&self, now: UnixTime) -> bool {
         now.as_seconds() < self.reverify_at.load(Ordering::Relaxed)
+    }
+
+    /// When it must be verified again.
+    pub(super) fn reverify_at(&self) -> UnixTime {
+        UnixTime::from_seconds(self.reverify_at.load(Ordering::Relaxed))
     }
 
     /// Whether it is to be renewed now. True for one caller only.
@@ -230,6 +234,11 @@ impl VerifiedToken {
             memory: self.memory,
         }
     }
+}
+
+/// The last part of the life of an entry, in which it is renewed.
+pub(super) fn renewal_window(max_age: Duration) -> Duration {
+    (max_age / RENEWAL_FRACTION).max(MIN_RENEWAL_WINDOW)
 }
 
 // The earliest `iat` counts: what revokes more is the safe direction.

@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry",
             "transport",
             "revocation",
+            "verify",
             "rate_limits",
         ],
     ),

@@ -10,9 +10,8 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
     };
     let mut found = in_the_clear(fleet);
     match &config.revocations {
-        None if config.limits.is_empty() => {
-            let message =
-                "without [revocations] and [limits], the gateways of the fleet share nothing";
+        None if config.limits.is_empty() && !introspects(config) => {
+            let message = "without [revocations], [limits] and introspection, the gateways of the fleet share nothing";
             found.push(fleet.key.fault(message).with_help("add one of them"));
         }
         None => {}
@@ -24,6 +23,11 @@ pub(super) fn weak_choices(config: &Config) -> Vec<Fault> {
         Some(_) => {}
     }
     found
+}
+
+fn introspects(config: &Config) -> bool {
+    let mut issuers = config.issuers.iter();
+    issuers.any(|issuer| issuer.introspection.is_some())
 }
 
 // What is stored is sealed, but the password is not, and who can write can make gateways stale.

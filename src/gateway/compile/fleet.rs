@@ -36,12 +36,13 @@ pub(super) fn status(
     earlier: Option<&Arc<FleetStatus>>,
 ) -> Option<Arc<FleetStatus>> {
     let fleet = config.fleet.as_ref()?;
-    let secret = settings?.limits_secret();
+    let settings = settings?;
     let new = || {
         FleetStatus::new(
             fleet.stale_revocations.value,
             fleet.max_revocation_age,
-            secret,
+            settings.limits_secret(),
+            settings.timeout,
         )
     };
     Some(earlier.map_or_else(new, Arc::clone))

@@ -1,5 +1,7 @@
 //! `[issuers.*.introspection]`.
 
+use std::sync::Arc;
+
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -7,7 +9,7 @@ use super::authorization_server::AuthorizationServer;
 use crate::config::{self, Authentication, ClientSecret, Fault};
 use crate::files::{self, MAX_NAMED};
 use crate::oauth::claims::{Expectation, ExpectedAudience};
-use crate::values::IntrospectionFormat;
+use crate::values::{IntrospectionFormat, Keyword};
 use crate::verify::introspection::{
     Assertions, ClientAuthentication, ClientCredentialsToken, Credentials, Introspection,
     IntrospectionClient, IntrospectionSettings, ResponseFormat,
@@ -46,6 +48,7 @@ pub(super) fn compile(
         max_in_flight: written.max_in_flight,
         // Twice, for a new access token of the gateway's own and a second attempt.
         timeout: issuer.timeout * 2,
+        response_scope: response_scope(issuer, written),
     };
     let client = IntrospectionClient {
         endpoint: server.endpoint(written.endpoint.as_ref(), EndpointName::Introspection),
@@ -63,6 +66,15 @@ pub(super) fn compile(
         has_conflict: written.conflict,
     };
     Ok(Introspection::new(settings, client))
+}
+
+fn response_scope(issuer: &config::Issuer, written: &config::Introspection) -> Arc<[String]> {
+    let server = issuer.issuer.first().map(|iss| iss.value.as_str());
+    let endpoint = written.endpoint.as_ref().map(|url| url.value.as_str());
+    let format = written.accept.value.keyword();
+    [server, endpoint, written.client_id(), Some(format)]
+        .map(|part| part.unwrap_or_default().to_owned())
+        .into()
 }
 
 // RFC 9701 §5: `aud` names the resource server, by its client id or as an audience of tokens.

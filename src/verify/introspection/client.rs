@@ -26,13 +26,12 @@ pub struct IntrospectionClient {
 }
 
 impl IntrospectionClient {
-    /// Introspects a token (RFC 7662 §2).
-    pub(super) async fn introspect(
+    /// Sends an introspection request (RFC 7662 §2). Returns the response and its URL.
+    pub(super) async fn fetch(
         &self,
         token: &str,
-        token_types: &[String],
         now: UnixTime,
-    ) -> Result<TokenState, IntrospectionError> {
+    ) -> Result<(HttpResponse, String), IntrospectionError> {
         let url = self.endpoint.url(&self.http).await?;
         let response = self.send(&url, token, now).await;
         let may_have_moved = match &response {
@@ -45,7 +44,16 @@ impl IntrospectionClient {
         if may_have_moved {
             self.endpoint.forget().await;
         }
-        let response = response?;
+        Ok((response?, url))
+    }
+
+    /// Reads a response from `url`.
+    pub(super) async fn read(
+        &self,
+        response: HttpResponse,
+        url: String,
+        token_types: &[String],
+    ) -> Result<TokenState, IntrospectionError> {
         self.format
             .read(response, url, token_types, self.has_conflict)
             .await

@@ -8,32 +8,133 @@ use super::circuit_breaker::{CircuitPermit, Suspension};
 use super::coalescing::{StartedLookup, VerificationResult};
 use super::error::IntrospectionError;
 use super::response::TokenState;
+use super::shared::{self, DatedResponse, ResponseName, SharedLookup};
 use super::{Introspection, IntrospectionRequest, LocalVerification};
 use crate::clock;
+use crate::http_client::HttpResponse;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError};
 use crate::verify::error::{VerifyError, invalid};
 use crate::verify::jwt::Signer;
-use crate::verify::verified_token::{VerificationBasis, VerifiedToken, replacement};
+use crate::verify::verified_token::{
+    VerificationBasis, VerifiedToken, renewal_window, replacement,
+};
+
+/// A response, and until when it counts.
+pub(super) struct CurrentState {
+    state: TokenState,
+    expires: UnixTime,
+}
 
 impl Introspection {
-    /// Sends the request, and completes the lookup. The outcome is cached before that, so that the
-    /// next request finds one of the two.
+    /// Completes a lookup by a response to another gateway of the fleet, or by a request.
     pub(super) async fn look_up(
         self: Arc<Self>,
         request: IntrospectionRequest,
         started: StartedLookup,
         permit: CircuitPermit,
     ) {
+        match self.find_shared(&request, request.now, None).await {
+            SharedLookup::Found(found) => self.conclude(Ok(found), request, started),
+            SharedLookup::Missing | SharedLookup::Expected => {
+                self.ask(request, started, permit).await;
+            }
+        }
+    }
+
+    /// Sends the request, and completes the lookup.
+    pub(super) async fn ask(
+        self: Arc<Self>,
+        request: IntrospectionRequest,
+        started: StartedLookup,
+        permit: CircuitPermit,
+    ) {
         let began = clock::now();
-        let response =
-            self.client
-                .introspect(&request.token, &request.issuer.token_types, request.now);
-        let response = tokio::time::timeout(self.settings.timeout, response)
+        let response = tokio::time::timeout(self.settings.timeout, self.send(&request))
             .await
             .unwrap_or(Err(IntrospectionError::TooSlow));
         self.record_request(clock::since(began), response.as_ref().err());
         self.update_circuit_breaker(response.as_ref().err(), permit, request.now);
+        self.conclude(response, request, started);
+    }
+
+    async fn send(
+        &self,
+        request: &IntrospectionRequest,
+    ) -> Result<CurrentState, IntrospectionError> {
+        let (response, url) = self.client.fetch(&request.token, request.now).await?;
+        let expires = self.expires(&response, request.now);
+        let shared = self.shared().and_then(|shared| {
+            let value = shared::to_bytes(&response, request.now)?;
+            Some((shared, value))
+        });
+        let types = &request.issuer.token_types;
+        let state = self.client.read(response, url, types).await?;
+        match (&state, shared) {
+            (TokenState::Active { .. } | TokenState::PhantomToken(_), Some((shared, value))) => {
+                shared.store(self.shared_name(request), expires, value);
+            }
+            (TokenState::Inactive, _) | (_, None) => {}
+        }
+        Ok(CurrentState { state, expires })
+    }
+
+    /// Looks for a response to another gateway that counts longer than until `after`. `claim`: see
+    /// [`ResponseQuery::Find`](super::ResponseQuery::Find).
+    pub(super) async fn find_shared(
+        &self,
+        request: &IntrospectionRequest,
+        after: UnixTime,
+        claim: Option<Duration>,
+    ) -> SharedLookup<CurrentState> {
+        let Some(shared) = self.shared() else {
+            return SharedLookup::Missing;
+        };
+        let expires = |found: &DatedResponse| self.expires(&found.response, found.asked_at);
+        let found = shared
+            .find(self.shared_name(request), claim, request.now, |found| {
+                expires(found) > after
+            })
+            .await;
+        let found = match found {
+            SharedLookup::Found(found) => found,
+            SharedLookup::Missing => return SharedLookup::Missing,
+            SharedLookup::Expected => return SharedLookup::Expected,
+        };
+        let expires = expires(&found);
+        let (url, types) = ("the fleet".to_owned(), &request.issuer.token_types);
+        let read = self.client.read(found.response, url, types);
+        match tokio::time::timeout(self.settings.timeout, read).await {
+            Ok(Ok(state)) => SharedLookup::Found(CurrentState { state, expires }),
+            // Such as a signature with a key that only the other gateway trusts.
+            Ok(Err(_)) | Err(_) => SharedLookup::Missing,
+        }
+    }
+
+    /// For how long one gateway alone renews an entry: it may take as long as the request, but less
+    /// than until the next renewal.
+    pub(super) fn claim(&self) -> Duration {
+        renewal_window(self.settings.cache_ttl).min(self.settings.timeout)
+    }
+
+    fn shared_name(&self, request: &IntrospectionRequest) -> ResponseName {
+        ResponseName::new(&self.settings.response_scope, &request.token)
+    }
+
+    fn expires(&self, response: &HttpResponse, asked_at: UnixTime) -> UnixTime {
+        let lifetime = self.client.format.lifetime(response);
+        let max_age = self.settings.cache_ttl;
+        asked_at.later_by(lifetime.map_or(max_age, |lifetime| lifetime.min(max_age)))
+    }
+
+    /// Judges a response, and completes the lookup. The outcome is cached before that, so that the
+    /// next request finds one of the two.
+    pub(super) fn conclude(
+        &self,
+        response: Result<CurrentState, IntrospectionError>,
+        request: IntrospectionRequest,
+        started: StartedLookup,
+    ) {
         let now = request.now;
         let (cache, digest) = (Arc::clone(&request.cache), started.digest());
         let outcome = match response {
@@ -58,7 +159,7 @@ impl Introspection {
         started.finish(outcome);
     }
 
-    fn judge(&self, response: TokenState, request: IntrospectionRequest) -> VerificationResult {
+    fn judge(&self, response: CurrentState, request: IntrospectionRequest) -> VerificationResult {
         let IntrospectionRequest {
             issuer,
             token: text,
@@ -69,10 +170,9 @@ impl Introspection {
             revocations,
             ..
         } = request;
-        let mut max_age = self.settings.cache_ttl;
         let expected = &self.settings.expectation;
         let mut signers: Vec<Signer> = Vec::new();
-        let (token, replacement) = match response {
+        let (token, replacement) = match response.state {
             TokenState::Inactive => {
                 let why = "the authorization server says that it is not active";
                 return Err(invalid("inactive", why.to_owned()));
@@ -88,9 +188,6 @@ impl Introspection {
                 (self.judged(claims.check(expected, now))?, None)
             }
             TokenState::PhantomToken(phantom) => {
-                max_age = phantom
-                    .fresh_for
-                    .map_or(max_age, |fresh_for| fresh_for.min(max_age));
                 signers.push(phantom.signer);
                 (
                     self.judged(phantom.claims.check(&issuer.expectation, now))?,
@@ -112,7 +209,7 @@ impl Introspection {
             issuer,
             signers,
             epoch,
-            max_age,
+            max_age: response.expires.since(now),
             refresh_ahead: self.settings.refresh_ahead,
             rules,
         };

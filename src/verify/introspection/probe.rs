@@ -40,11 +40,11 @@ impl Introspection {
     async fn probe_once(self: Arc<Self>, opened: OpenPeriod, now: UnixTime) {
         let began = clock::now();
         let token = random_token();
-        let response = tokio::time::timeout(
-            self.settings.timeout,
-            self.client.introspect(&token, &[], now),
-        )
-        .await;
+        let introspect = async {
+            let (response, url) = self.client.fetch(&token, now).await?;
+            self.client.read(response, url, &[]).await
+        };
+        let response = tokio::time::timeout(self.settings.timeout, introspect).await;
         let error = response.unwrap_or(Err(IntrospectionError::TooSlow)).err();
         self.record_request(clock::since(began), error.as_ref());
         let is_reached =

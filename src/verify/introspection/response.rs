@@ -57,8 +57,6 @@ pub(super) struct PhantomToken {
     pub(super) jwt: Zeroizing<String>,
     pub(super) claims: Claims,
     pub(super) signer: Signer,
-    /// How long it may be cached, if `Cache-Control` says so.
-    pub(super) fresh_for: Option<Duration>,
 }
 
 impl ResponseFormat {
@@ -68,6 +66,15 @@ impl ResponseFormat {
             Self::Json => "application/json",
             Self::Signed { .. } => SIGNED,
             Self::PhantomToken { .. } => PHANTOM,
+        }
+    }
+
+    /// How long a response may be cached, if it says so. Only a phantom token does: other responses
+    /// have `no-store` for shared caches.
+    pub(super) fn lifetime(&self, response: &HttpResponse) -> Option<Duration> {
+        match self {
+            Self::Json | Self::Signed { .. } => None,
+            Self::PhantomToken { .. } => response.freshness(),
         }
     }
 
@@ -170,7 +177,6 @@ async fn read_phantom(
         }
     }
     expect_media_type(&response, &url, PHANTOM)?;
-    let fresh_for = response.freshness();
     let body = Zeroizing::new(response.body);
     let text = text(&body);
     let jws = jwt(text, &url)?;
@@ -186,7 +192,6 @@ async fn read_phantom(
         jwt: Zeroizing::new(text.to_owned()),
         claims,
         signer,
-        fresh_for,
     }))
 }
 
