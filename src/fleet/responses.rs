@@ -11,6 +11,7 @@ use std::time::Duration;
 use redis::{Pipeline, Value};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
+use zeroize::Zeroizing;
 
 use super::FleetSettings;
 use super::redis::{FleetError, Redis};
@@ -147,11 +148,12 @@ impl ResponseService {
     }
 
     // A value that another fleet has sealed, or nobody, is as good as none.
-    fn opened(&self, key: &str, reply: Value, now: UnixTime) -> Option<Vec<u8>> {
+    fn opened(&self, key: &str, reply: Value, now: UnixTime) -> Option<Zeroizing<Vec<u8>>> {
         let Value::BulkString(sealed) = reply else {
             return None;
         };
-        self.settings.seal.open(key, &sealed, now).ok()
+        let opened = self.settings.seal.open(key, &sealed, now);
+        opened.map(Zeroizing::new).ok()
     }
 
     fn key(&self, name: &ResponseName) -> String {

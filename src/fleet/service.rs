@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::redis::{FleetError, Redis};
 use super::{FleetSettings, RECONNECT, REVOCATIONS};
-use crate::clock::jitter;
+use crate::clock::{self, jitter};
 
 /// What is done on such a connection.
 pub(super) trait Service {
@@ -25,6 +25,7 @@ pub(super) async fn keep(settings: Arc<FleetSettings>, mut service: impl Service
     let key = settings.key(REVOCATIONS);
     let mut failures = 0;
     loop {
+        let began = clock::now();
         let error = match Redis::connect(&settings.redis, &key).await {
             Ok(redis) => match service.run(redis).await {
                 Err(error) => error,
@@ -32,11 +33,16 @@ pub(super) async fn keep(settings: Arc<FleetSettings>, mut service: impl Service
             },
             Err(error) => error,
         };
-        if service.interrupt() {
+        let was_served = service.interrupt();
+        // A server that accepts connections and refuses commands is not asked all the time.
+        failures = if was_served && clock::since(began) > RECONNECT.max {
+            1
+        } else {
+            failures + 1
+        };
+        if was_served && failures == 1 {
             service.log_failure(&error);
-            failures = 0;
         }
-        failures += 1;
         tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
     }
 }

@@ -171,8 +171,8 @@ impl Introspection {
         }
     }
 
-    /// Sends requests on the current runtime, and shares their responses with a fleet. The endpoint is discovered at once, so that a fault is
-    /// logged at the start and not with the first token.
+    /// Sends requests on the current runtime, and shares their responses with a fleet. The endpoint is
+    /// discovered at once, so that a fault is logged at the start and not with the first token.
     pub fn start(self: &Arc<Self>, shared: Option<&Arc<SharedResponses>>) {
         let control_plane = ControlPlane {
             runtime: Handle::current(),

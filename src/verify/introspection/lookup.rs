@@ -16,6 +16,7 @@ use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, ClaimsError};
 use crate::verify::error::{VerifyError, invalid};
 use crate::verify::jwt::Signer;
+use crate::verify::settings::IssuerSettings;
 use crate::verify::verified_token::{
     VerificationBasis, VerifiedToken, renewal_window, replacement,
 };
@@ -63,7 +64,7 @@ impl Introspection {
         request: &IntrospectionRequest,
     ) -> Result<CurrentState, IntrospectionError> {
         let (response, url) = self.client.fetch(&request.token, request.now).await?;
-        let expires = self.expires(&response, request.now);
+        let expires = self.expires(&response, request.now, &request.issuer);
         let shared = self.shared().and_then(|shared| {
             let value = shared::to_bytes(&response, request.now)?;
             Some((shared, value))
@@ -90,7 +91,8 @@ impl Introspection {
         let Some(shared) = self.shared() else {
             return SharedLookup::Missing;
         };
-        let expires = |found: &DatedResponse| self.expires(&found.response, found.asked_at);
+        let expires =
+            |found: &DatedResponse| self.expires(&found.response, found.asked_at, &request.issuer);
         let found = shared
             .find(self.shared_name(request), claim, request.now, |found| {
                 expires(found) > after
@@ -121,9 +123,14 @@ impl Introspection {
         ResponseName::new(&self.settings.response_scope, &request.token)
     }
 
-    fn expires(&self, response: &HttpResponse, asked_at: UnixTime) -> UnixTime {
+    fn expires(
+        &self,
+        response: &HttpResponse,
+        asked_at: UnixTime,
+        issuer: &IssuerSettings,
+    ) -> UnixTime {
         let lifetime = self.client.format.lifetime(response);
-        let max_age = self.settings.cache_ttl;
+        let max_age = self.settings.cache_ttl.min(issuer.cache_max_age);
         asked_at.later_by(lifetime.map_or(max_age, |lifetime| lifetime.min(max_age)))
     }
 

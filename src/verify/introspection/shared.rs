@@ -77,7 +77,7 @@ pub enum ResponseQuery {
 /// What the fleet has.
 pub struct FoundResponse {
     /// What was stored; none if nothing was.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Zeroizing<Vec<u8>>>,
     /// Whether this gateway may send the request.
     pub is_claimed: bool,
 }
