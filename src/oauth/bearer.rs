@@ -10,6 +10,8 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
+const SCHEME: &[u8] = b"Bearer";
+
 /// An access token as the client sent it: a b64token, not verified (RFC 6750 §2.1).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BearerToken<'h>(&'h str);
@@ -55,12 +57,9 @@ pub fn extract_or_reuse<'h>(
         return Err(BearerError::Repeated);
     }
     let value = value.as_bytes();
-    let scheme_length = value
-        .iter()
-        .position(|&byte| !is_token_character(byte))
-        .unwrap_or(value.len());
-    let (scheme, rest) = value.split_at(scheme_length);
-    if !scheme.eq_ignore_ascii_case(b"Bearer") {
+    let (scheme, rest) = value.split_at(value.len().min(SCHEME.len()));
+    let is_longer = || rest.first().copied().is_some_and(is_token_character);
+    if !scheme.eq_ignore_ascii_case(SCHEME) || is_longer() {
         return Err(BearerError::OtherScheme);
     }
     let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();

@@ -56,14 +56,15 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
         .position(|byte| byte == b':')
         .unwrap_or(authority.len());
     let (name, port) = authority.split_at(end);
-    let (mut has_empty_label, mut has_upper_case, mut last) = (false, false, b'.');
+    let (mut seen, mut empty_labels, mut last) = (0, 0, DOT);
     for byte in name.bytes() {
-        if !is_name_character(byte) {
+        let class = CLASSES[usize::from(byte)];
+        if class == 0 {
             return Err(HostError::ForbiddenCharacter);
         }
-        has_empty_label |= last == b'.' && byte == b'.';
-        has_upper_case |= byte.is_ascii_uppercase();
-        last = byte;
+        empty_labels |= last & class & DOT;
+        seen |= class;
+        last = class;
     }
     check_port(port)?;
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -73,10 +74,10 @@ pub fn normal_host(authority: &str) -> Result<Cow<'_, str>, HostError> {
     if name.len() > MAX_NAME_LENGTH {
         return Err(HostError::TooLong);
     }
-    if has_empty_label {
+    if empty_labels != 0 {
         return Err(HostError::EmptyLabel);
     }
-    Ok(if has_upper_case {
+    Ok(if seen & UPPER_CASE != 0 {
         Cow::Owned(name.to_ascii_lowercase())
     } else {
         Cow::Borrowed(name)
@@ -177,9 +178,25 @@ fn check_port(port: &str) -> Result<(), HostError> {
     }
 }
 
-fn is_name_character(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
-}
+const OTHER: u8 = 1;
+const UPPER_CASE: u8 = 2;
+const DOT: u8 = 4;
+/// The class of each character of a name; 0 for those that none has. A look in a table costs less than
+/// the comparisons.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        classes[byte] = match byte as u8 {
+            b'A'..=b'Z' => UPPER_CASE,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => OTHER,
+            b'.' => DOT,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 #[cfg(test)]
 mod tests {

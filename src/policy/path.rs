@@ -112,16 +112,34 @@ impl<'p> NormalPath<'p> {
 // The fast path for most requests: no rule concerns the characters of a plain path, and no segment
 // is empty or starts with a dot.
 fn is_plain(raw: &str) -> bool {
-    let mut last = 0;
-    let mut is_plain = raw.starts_with('/');
+    let (mut faults, mut last) = (0, 0);
     for byte in raw.bytes() {
-        let is_ordinary =
-            matches!(byte, 0x21..=0x7E) && !matches!(byte, b'%' | b'\\' | b';' | b'?' | b'#');
-        is_plain &= is_ordinary && !(last == b'/' && matches!(byte, b'/' | b'.'));
-        last = byte;
+        let class = CLASSES[usize::from(byte)];
+        faults |= class & (FORBIDDEN | last);
+        // What must not follow a slash is one bit further than the slash.
+        last = (class & SLASH) << 1;
     }
-    is_plain
+    raw.starts_with('/') && faults == 0
 }
+
+const FORBIDDEN: u8 = 1;
+const SLASH: u8 = 2;
+const NO_START: u8 = SLASH << 1;
+/// The class of each character of a plain path. A look in a table costs less than the comparisons.
+const CLASSES: [u8; 256] = {
+    let mut classes = [FORBIDDEN; 256];
+    let mut byte = 0x21;
+    while byte <= 0x7E {
+        classes[byte] = match byte as u8 {
+            b'%' | b'\\' | b';' | b'?' | b'#' => FORBIDDEN,
+            b'/' => SLASH | NO_START,
+            b'.' => NO_START,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 /// Decodes a piece of a normal path once.
 pub(super) fn decoded(piece: &str) -> Cow<'_, str> {

@@ -58,10 +58,9 @@ pub(super) fn find_end(read: &[u8], searched: &mut usize) -> Option<usize> {
 /// Parses one value of Content-Length (RFC 9110 §8.6).
 pub(super) fn parse_length(value: &[u8]) -> Option<u64> {
     let digits = value.trim_ascii();
-    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    str::from_utf8(digits)
-        .ok()
-        .filter(|_| is_number)?
-        .parse()
-        .ok()
+    let add_digit = |number: u64, digit: &u8| {
+        let digit = char::from(*digit).to_digit(10)?;
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    };
+    (!digits.is_empty()).then(|| digits.iter().try_fold(0, add_digit))?
 }
