@@ -158,7 +158,6 @@ impl Gate {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
                 let mut head = Response::new(());
-                rules.reserve(counted.is_some(), head.headers_mut());
                 let mut forwarded = None;
                 // One future for both: what moves from one to the other is copied.
                 let outcome = {

@@ -21,19 +21,7 @@ pub struct ResponseRules {
     pub headers: Box<[(HeaderName, Option<HeaderValue>)]>,
 }
 
-/// Room for the headers that an upstream usually sends, and for those that are added. A header map
-/// that grows is hashed again.
-const CAPACITY: usize = 12;
-
 impl ResponseRules {
-    /// Makes room for the headers of a response, if these rules add to them, or rate limits do.
-    #[inline]
-    pub(super) fn reserve(&self, is_counted: bool, response: &mut HeaderMap) {
-        if is_counted || self.cors.is_some() || self.is_private || !self.headers.is_empty() {
-            response.reserve(CAPACITY);
-        }
-    }
-
     /// Applies them to a response; `is_forwarded` says that it is the upstream's.
     pub(super) fn apply(
         &self,

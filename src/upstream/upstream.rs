@@ -157,6 +157,7 @@ impl Upstream {
                 }
             }
         };
+        let requested = request.head.headers.get(header::UPGRADE).cloned();
         let reader = self
             .exchange_http1(&in_flight.state().endpoint, connection, &mut request)
             .await
@@ -179,11 +180,10 @@ impl Upstream {
             watch.into_iter().for_each(ResponseWatch::succeed);
         }
         let endpoint = Arc::clone(&in_flight.state().endpoint);
-        let requested = request.head.headers.get(header::UPGRADE);
         let timeouts = connection_timeouts(self.settings());
         Upgraded::accept(
             request.response,
-            requested,
+            requested.as_ref(),
             reader,
             timeouts,
             &self.ticker,

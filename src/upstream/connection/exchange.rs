@@ -22,12 +22,12 @@ use crate::upstream::request_body::{RequestBody, RequestBodyProgress};
 /// large.
 pub struct UpstreamRequest<'a> {
     /// With rewritten headers: see
-    /// [`headers::rewrite_request`](crate::upstream::headers::rewrite_request).
+    /// [`headers::rewrite_request`](crate::upstream::headers::rewrite_request). Once a response
+    /// begins, its header map may be the response's.
     pub head: &'a mut Parts,
     /// Taken when it is sent.
     pub body: &'a mut RequestBody,
-    /// Where the head of the response goes; of use only if there is a response. The capacity of its
-    /// header map is used.
+    /// Where the head of the response goes; of use only if there is a response.
     pub response: &'a mut Response<()>,
     /// The headers that are sent after those of the request.
     pub added: &'a AddedHeaders,

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
@@ -12,7 +13,7 @@ use super::request_writer::{RequestWriter, WriteError};
 use super::response_head::{ResponseFraming, closed_early, read_head_into};
 use super::response_reader::ResponseReader;
 use crate::upstream::connection::exchange::{
-    ExchangeError, ExchangeFailure, ExchangeTimeouts, OnInterim, UpstreamRequest,
+    ExchangeError, ExchangeFailure, ExchangeTimeouts, UpstreamRequest,
 };
 use crate::upstream::connection::upload::{Upload, UploadOutcome};
 
@@ -37,9 +38,7 @@ pub(in crate::upstream) async fn exchange(
         timeouts.body_idle,
     );
     let mut exchange = PendingExchange::new(connection, writer);
-    let (method, on_interim) = (&outgoing.head.method, outgoing.on_interim);
-    let response = &mut *outgoing.response;
-    let head = poll_fn(|context| exchange.poll_head(method, on_interim, response, context));
+    let head = poll_fn(|context| exchange.poll_head(outgoing, context));
     let cause = match timeouts
         .wait_for_response(timeouts.response, progress.as_ref(), head)
         .await
@@ -88,9 +87,7 @@ impl PendingExchange {
     /// When the connection or the request body broke, or what arrived is no response.
     fn poll_head(
         &mut self,
-        method: &Method,
-        on_interim: OnInterim<'_>,
-        response: &mut Response<()>,
+        outgoing: &mut UpstreamRequest<'_>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<(ResponseFraming, bool)>> {
         if self.write_error.is_none()
@@ -105,21 +102,29 @@ impl PendingExchange {
             }
         }
         loop {
-            while let Some(end) = self.parse_head(response, method)? {
-                let status = response.status();
+            while let Some(end) = self.parse_head(outgoing.response, &outgoing.head.method)? {
+                let status = outgoing.response.status();
                 if !status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS {
                     return Poll::Ready(Ok(end));
                 }
-                on_interim(status, response.headers());
+                (outgoing.on_interim)(status, outgoing.response.headers());
             }
             match ready!(self.connection.poll_read(0, context)) {
                 Ok(0) => {
                     let error = self.write_error.take().unwrap_or_else(closed_early);
                     return Poll::Ready(Err(error));
                 }
-                Ok(_) => self.has_response_begun = true,
+                Ok(_) => self.begin_response(outgoing),
                 Err(error) => return Poll::Ready(Err(self.write_error.take().unwrap_or(error))),
             }
+        }
+    }
+
+    // A request of which something was sent is not sent again from here on. So the response takes over
+    // the memory of its header map, which hyper passes on to the next request of the client.
+    fn begin_response(&mut self, outgoing: &mut UpstreamRequest<'_>) {
+        if !mem::replace(&mut self.has_response_begun, true) && self.writer.has_begun() {
+            *outgoing.response.headers_mut() = mem::take(&mut outgoing.head.headers);
         }
     }
 
