@@ -1,13 +1,16 @@
 //! A connection, plain or with TLS.
 
+use std::future::poll_fn;
 use std::io::{self, Read};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use smallvec::SmallVec;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio_rustls::TlsStream;
 
 use super::tls::HTTP2;
@@ -51,6 +54,26 @@ impl Stream {
     /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, or what broke the connection.
     pub fn read_raw(&self, buf: &mut [u8]) -> io::Result<usize> {
         (&*SockRef::from(self.socket())).read(buf)
+    }
+
+    /// Reads what has arrived, as far as the reactor knows, without waiting and without a system call
+    /// for nothing.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if nothing has arrived, or what broke the connection.
+    pub fn read_arrived(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let stream = match self {
+            Self::Plain(socket) => return socket.try_read(buf),
+            Self::Tls(stream) => stream,
+        };
+        let mut read = ReadBuf::new(buf);
+        // Without `unconstrained`, a task that has used up tokio's budget would always see `Pending`.
+        let reading = poll_fn(|context| Pin::new(&mut **stream).poll_read(context, &mut read));
+        let reading = pin!(unconstrained(reading));
+        match reading.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+            Poll::Ready(outcome) => outcome.map(|()| read.filled().len()),
+        }
     }
 
     fn socket(&self) -> &TcpStream {
@@ -103,16 +126,14 @@ impl AsyncWrite for Stream {
         context: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = bufs.iter().map(|piece| piece.len()).sum();
+        let length: usize = bufs.iter().map(|piece| piece.len()).sum();
         if length > MAX_COPIED {
             return either!(self, poll_write_vectored(context, bufs));
         }
-        let (mut whole, mut filled) = ([0; MAX_COPIED], 0);
-        for piece in bufs {
-            whole[filled..filled + piece.len()].copy_from_slice(piece);
-            filled += piece.len();
-        }
-        self.poll_write(context, &whole[..length])
+        // Not an array, which would be filled with zeros first.
+        let mut whole = SmallVec::<[u8; MAX_COPIED]>::new();
+        bufs.iter().for_each(|piece| whole.extend_from_slice(piece));
+        self.poll_write(context, &whole)
     }
 
     fn is_write_vectored(&self) -> bool {

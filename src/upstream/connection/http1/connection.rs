@@ -1,15 +1,13 @@
 //! An HTTP/1.1 connection and its buffers.
 
 use std::cell::RefCell;
-use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::task::coop::unconstrained;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use crate::telemetry::metrics::GaugeGuard;
 use crate::transport::Stream;
@@ -73,17 +71,12 @@ impl Http1Connection {
     /// What arrived while it was idle, as far as the reactor knows. No system call is made.
     pub(in crate::upstream) fn idle_status(&self) -> IdleStatus {
         let mut bytes = [0; STATUS_LINE];
-        let mut read = ReadBuf::new(&mut bytes);
-        let mut stream = self.0.stream.borrow_mut();
-        let reading = poll_fn(|context| Pin::new(&mut *stream).poll_read(context, &mut read));
-        // Without `unconstrained`, a task that has used up tokio's budget would always see
-        // `Pending`.
-        let reading = pin!(unconstrained(reading));
-        match reading.poll(&mut Context::from_waker(Waker::noop())) {
+        let read = self.0.stream.borrow_mut().read_arrived(&mut bytes);
+        match read {
             _ if !self.0.unread.is_empty() => IdleStatus::Unsolicited,
-            Poll::Pending => IdleStatus::Quiet,
-            Poll::Ready(Ok(())) => IdleStatus::of_bytes(read.filled()),
-            Poll::Ready(Err(_)) => IdleStatus::Closed,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => IdleStatus::Quiet,
+            Ok(read) => IdleStatus::of_bytes(&bytes[..read]),
+            Err(_) => IdleStatus::Closed,
         }
     }
 
