@@ -146,40 +146,62 @@ pub(super) async fn judge<'h>(
             Step::VerifyToken => verify_token(context, head, trace, facts).await,
             Step::JudgeOperation => judge_operation(context, head, body, facts).await,
         };
-        match flow {
-            Ok(Flow::Continue) => {}
-            Ok(Flow::Permit(permit)) => {
-                apply_body_rules(context, permit.route(), head, body)?;
-                let token = facts.verified.take();
-                let judgement = conclude(permit, token, context, head, facts)?;
-                if matches!(judgement, Judgement::Reply(_)) {
-                    facts.decision = Decision::Replied;
-                }
-                return Ok(judgement);
-            }
-            Ok(Flow::Reply(response)) => {
-                facts.decision = Decision::Replied;
-                return Ok(Judgement::Reply(response));
-            }
-            Err(mut refusal) => {
-                // RFC 9728 and MCP: a client that comes without a usable token learns what to ask
-                // for.
-                if let Some(found) = &facts.found
-                    && (found.route.resource.is_some() || found.route.mcp.is_some())
-                {
-                    refusal.name_scope(|| decision::needed_scope(found));
-                }
-                let shadow = facts.found.as_ref().and_then(decision::unenforced);
-                let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
-                    return Err(refusal);
-                };
-                apply_body_rules(context, permit.route(), head, body)?;
-                facts.decision = Decision::Shadowed(refusal);
-                return conclude(permit, None, context, head, facts);
-            }
+        if !matches!(flow, Ok(Flow::Continue)) {
+            return end(flow, context, head, body, facts);
         }
     }
     Err(Refusal::Panicked)
+}
+
+// A function of its own: a step that continues moves nothing.
+fn end(
+    flow: Result<Flow, Refusal>,
+    context: &RequestContext<'_>,
+    head: &RequestHead<'_>,
+    body: &mut RequestBody,
+    facts: &mut Facts<'_>,
+) -> Result<Judgement, Refusal> {
+    match flow {
+        // A judgement that ends without a permit is a fault of ours.
+        Ok(Flow::Continue) => Err(Refusal::Panicked),
+        Ok(Flow::Permit(permit)) => {
+            apply_body_rules(context, permit.route(), head, body)?;
+            let token = facts.verified.take();
+            let judgement = conclude(permit, token, context, head, facts)?;
+            if matches!(judgement, Judgement::Reply(_)) {
+                facts.decision = Decision::Replied;
+            }
+            Ok(judgement)
+        }
+        Ok(Flow::Reply(response)) => {
+            facts.decision = Decision::Replied;
+            Ok(Judgement::Reply(response))
+        }
+        Err(refusal) => refuse_or_shadow(refusal, context, head, body, facts),
+    }
+}
+
+#[cold]
+fn refuse_or_shadow(
+    mut refusal: Refusal,
+    context: &RequestContext<'_>,
+    head: &RequestHead<'_>,
+    body: &mut RequestBody,
+    facts: &mut Facts<'_>,
+) -> Result<Judgement, Refusal> {
+    // RFC 9728 and MCP: a client that comes without a usable token learns what to ask for.
+    if let Some(found) = &facts.found
+        && (found.route.resource.is_some() || found.route.mcp.is_some())
+    {
+        refusal.name_scope(|| decision::needed_scope(found));
+    }
+    let shadow = facts.found.as_ref().and_then(decision::unenforced);
+    let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
+        return Err(refusal);
+    };
+    apply_body_rules(context, permit.route(), head, body)?;
+    facts.decision = Decision::Shadowed(refusal);
+    conclude(permit, None, context, head, facts)
 }
 
 /// Consumes the permit: by the fixed response of its route, or to forward the request.
