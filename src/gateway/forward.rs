@@ -78,8 +78,9 @@ pub(super) async fn forward(
     let ending = token_end.as_deref();
     let body = if is_upgrade {
         let outcome = {
-            let upgrading = pin!(upstream.upgrade(permit, request));
-            unless_ended(ending, upgrading).await
+            // Boxed: its state is large, and few requests have it.
+            let mut upgrading = Box::pin(upstream.upgrade(permit, request));
+            unless_ended(ending, upgrading.as_mut()).await
         };
         interim.discard_late();
         match outcome? {

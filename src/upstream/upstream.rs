@@ -246,8 +246,8 @@ impl Upstream {
         let is_pooled = pooled.is_some();
         let connection = match pooled {
             Some(connection) => connection,
-            None => self
-                .open_http1(in_flight.state())
+            // Boxed: most requests have a pooled connection, and need no room for this.
+            None => Box::pin(self.open_http1(in_flight.state()))
                 .await
                 .map_err(AttemptError::unsent)?,
         };

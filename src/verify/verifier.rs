@@ -154,7 +154,8 @@ impl Verifier {
                 let began = request.trace.and_then(Trace::now);
                 let verified = match revoked_of.take() {
                     Some(issuer) => Err(revoked().with_issuer(&issuer)),
-                    None => self.verify_uncached(request).await,
+                    // Boxed: requests with a cached token need no room for this.
+                    None => Box::pin(self.verify_uncached(request)).await,
                 };
                 if let Some(trace) = request.trace {
                     trace.verified(began);
