@@ -28,7 +28,8 @@ pub(super) enum Forwarded {
     },
     /// Another protocol, after a 101.
     Upgraded {
-        upstream: UpgradedConnection,
+        /// Boxed: it is large and rare.
+        upstream: Box<UpgradedConnection>,
         token_end: Option<Box<StreamEnd>>,
     },
 }
@@ -91,7 +92,7 @@ pub(super) async fn forward(
                     offered.select(response.headers_mut());
                 }
                 return Ok(Forwarded::Upgraded {
-                    upstream,
+                    upstream: Box::new(upstream),
                     token_end,
                 });
             }

@@ -107,12 +107,15 @@ impl Gate {
         let (mut parts, incoming) = request.into_parts();
         let idle_timeout = snapshot.body_idle_timeout;
         let mut body = RequestBody::new(incoming, &snapshot.reserved, idle_timeout, &self.ticker);
-        let mut completion = Completion {
-            record: self.begin_record(connection, snapshot, &client, &parts),
-            request: body.progress(),
-            exchange,
-        };
-        let record = &mut *completion.record;
+        let begun = Record::begin(
+            &self.telemetry,
+            connection.origin.client,
+            parts.method.clone(),
+            snapshot.request_log,
+        );
+        let mut completion = Completion::new(begun, body.progress(), exchange);
+        let record = &mut completion.record;
+        self.describe(record, connection, snapshot, &client, &parts);
         let request_id = record.request_id.clone();
         let is_http2 = parts.version == Version::HTTP_2;
         let protocol = ClientProtocol::of(&parts.headers);
@@ -219,19 +222,15 @@ impl Gate {
         response
     }
 
-    fn begin_record(
+    // Records what is known before the request is judged.
+    fn describe(
         &self,
+        record: &mut Record,
         connection: &Connection,
         snapshot: &Snapshot,
         client: &ClientInfo,
         parts: &Parts,
-    ) -> Box<Record> {
-        let mut record = Record::begin(
-            &self.telemetry,
-            connection.origin.client,
-            parts.method.clone(),
-            snapshot.request_log,
-        );
+    ) {
         record.version = parts.version;
         record.peer = connection.origin.peer;
         if client.is_trusted {
@@ -247,7 +246,6 @@ impl Gate {
             self.telemetry
                 .begin_trace(ratio, &parts.headers, client.is_trusted, is_https)
         });
-        record
     }
 
     /// The current time as a `Date` header.
@@ -293,7 +291,7 @@ fn stream(
     forwarded: Forwarded,
     connection: &Connection,
     snapshot: &Snapshot,
-    mut completion: Completion,
+    mut completion: Box<Completion>,
 ) -> Response<ResponseBody> {
     let record = &mut completion.record;
     record.status = Some(head.status());
@@ -310,12 +308,12 @@ fn stream(
         } => {
             record.mark_stream();
             *connection.tunnel.borrow_mut() = Some(Tunnel {
-                upstream,
-                record: completion.record,
+                upstream: *upstream,
+                completion,
                 idle_timeout: snapshot.body_idle_timeout,
                 token_end,
             });
-            head.map(|()| ResponseBody::switched(completion.exchange))
+            head.map(|()| ResponseBody::switched())
         }
     }
 }
@@ -324,7 +322,7 @@ fn stream(
 fn reply(
     mut response: Response<Bytes>,
     unread: UnreadBody<RequestBody>,
-    mut completion: Completion,
+    mut completion: Box<Completion>,
 ) -> Response<ResponseBody> {
     unread.set_connection(response.headers_mut());
     completion.record.status = Some(response.status());
@@ -337,7 +335,7 @@ fn refuse(
     unread: UnreadBody<RequestBody>,
     context: RefusalContext<'_>,
     connection: &Connection,
-    mut completion: Completion,
+    mut completion: Box<Completion>,
 ) -> Response<ResponseBody> {
     let record = &mut completion.record;
     let request = completion.request.as_ref();

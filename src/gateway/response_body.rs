@@ -16,24 +16,25 @@ use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
 use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress};
 
-/// A response body: the text of a refusal, or an upstream's stream.
+/// A response body: the text of a refusal, or an upstream's stream. None where another protocol follows
+/// the response, and the request ends with its tunnel.
 ///
 /// With it the request ends: the record is logged, and the connection may take the next request.
-pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
-    content: Content<B>,
-    /// None where the request does not end with its response.
-    record: Option<Box<Record>>,
-    request: Option<Rc<RequestBodyProgress>>,
-    exchange: Exchange,
-    /// The end of the token, where the response is to end with it.
-    token_end: Option<Box<StreamEnd>>,
-}
+pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody>(
+    Option<Box<Completion<B>>>,
+);
 
 /// What ends with the response body: the record of the request, and the exchange on its connection.
-pub(super) struct Completion {
-    pub(super) record: Box<Record>,
+///
+/// It is boxed when the request begins: it moves with the response through the gateway and hyper, which
+/// costs more copying than an allocation.
+pub(super) struct Completion<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
+    content: Content<B>,
+    pub(super) record: Record,
     pub(super) request: Option<Rc<RequestBodyProgress>>,
     pub(super) exchange: Exchange,
+    /// The end of the token, where the response is to end with it.
+    token_end: Option<Box<StreamEnd>>,
 }
 
 const PANICKED: &str = "panicked";
@@ -61,43 +62,47 @@ pub(super) fn is_stream(headers: &HeaderMap, body: &impl Body) -> bool {
     is_events || grpc::is_call(headers)
 }
 
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
+    /// Of a request that begins.
+    pub(super) fn new(
+        record: Record,
+        request: Option<Rc<RequestBodyProgress>>,
+        exchange: Exchange,
+    ) -> Box<Self> {
+        Box::new(Self {
+            content: Content::Fixed(Bytes::new(), UnreadBody::Empty),
+            record,
+            request,
+            exchange,
+            token_end: None,
+        })
+    }
+}
+
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     /// A body of our own. What the client still sends is left to `unread`.
     pub(super) fn fixed(
         text: Bytes,
         unread: UnreadBody<RequestBody>,
-        completion: Completion,
+        mut completion: Box<Completion<B>>,
     ) -> Self {
-        Self::new(Content::Fixed(text, unread), None, completion)
+        completion.content = Content::Fixed(text, unread);
+        Self(Some(completion))
     }
 
     pub(super) fn forwarded(
         body: B,
         token_end: Option<Box<StreamEnd>>,
-        completion: Completion,
+        mut completion: Box<Completion<B>>,
     ) -> Self {
-        Self::new(Content::Forwarded(body), token_end, completion)
+        completion.content = Content::Forwarded(body);
+        completion.token_end = token_end;
+        Self(Some(completion))
     }
 
-    /// No body: another protocol follows the response, and its tunnel completes the record.
-    pub(super) fn switched(exchange: Exchange) -> Self {
-        Self {
-            content: Content::Fixed(Bytes::new(), UnreadBody::Empty),
-            record: None,
-            request: None,
-            exchange,
-            token_end: None,
-        }
-    }
-
-    fn new(content: Content<B>, token_end: Option<Box<StreamEnd>>, completion: Completion) -> Self {
-        Self {
-            content,
-            record: Some(completion.record),
-            request: completion.request,
-            exchange: completion.exchange,
-            token_end,
-        }
+    /// No body: another protocol follows the response, and its tunnel completes the request.
+    pub(super) fn switched() -> Self {
+        Self(None)
     }
 }
 
@@ -126,75 +131,84 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let this = self.get_mut();
+        let Some(this) = &mut self.get_mut().0 else {
+            return Poll::Ready(None);
+        };
+        let (record, request) = (&mut this.record, &this.request);
         if let Some(token_end) = &this.token_end
             && let Poll::Ready(reason) = token_end.poll_ended(context)
         {
-            if let Some(record) = &mut this.record {
-                record.outcome = Outcome::Broken(reason);
-            }
+            record.outcome = Outcome::Broken(reason);
             // An error, not an end: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
         }
         let Some(polled) = catch_panic_now(|| this.content.poll_frame(context)) else {
-            if let Some(record) = &mut this.record {
-                record.outcome = Outcome::Broken(PANICKED);
-                record.panicked();
-            }
+            record.outcome = Outcome::Broken(PANICKED);
+            record.panicked();
             return Poll::Ready(Some(Err(io::Error::other("a panic"))));
         };
         let frame = ready!(polled);
-        match (&frame, &mut this.record) {
-            (Some(Ok(frame)), Some(record)) => {
+        match &frame {
+            Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 record.response_bytes += length as u64;
                 this.exchange.record_sent(length);
             }
-            (Some(Err(error)), Some(record)) => {
-                let fault = this.request.as_ref().and_then(|request| request.fault());
-                let (reason, cause) = match fault {
-                    Some(RequestBodyFault::TooLarge(too_large)) => {
-                        (BODY_TOO_LARGE, too_large.to_string())
-                    }
-                    Some(RequestBodyFault::TimedOut | RequestBodyFault::Broken) | None => {
-                        ("upstream_broke_off", error.to_string())
-                    }
-                };
-                record.outcome = Outcome::Broken(reason);
-                record.cause = Some(cause);
+            Some(Err(error)) => {
+                let fault = request.as_ref().and_then(|request| request.fault());
+                record_break(record, fault, error);
             }
-            (Some(_), None) | (None, _) => {}
+            None => {}
         }
         Poll::Ready(frame)
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_none_or(|completion| completion.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.0.as_ref().map(|completion| &completion.content) {
+            None => SizeHint::with_exact(0),
+            Some(Content::Fixed(text, _)) => SizeHint::with_exact(text.len() as u64),
+            Some(Content::Forwarded(body)) => body.size_hint(),
+        }
+    }
+}
+
+#[cold]
+fn record_break(record: &mut Record, fault: Option<RequestBodyFault>, error: &io::Error) {
+    let (reason, cause) = match fault {
+        Some(RequestBodyFault::TooLarge(too_large)) => (BODY_TOO_LARGE, too_large.to_string()),
+        Some(RequestBodyFault::TimedOut | RequestBodyFault::Broken) | None => {
+            ("upstream_broke_off", error.to_string())
+        }
+    };
+    record.outcome = Outcome::Broken(reason);
+    record.cause = Some(cause);
+}
+
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Fixed(text, _) => text.is_empty(),
             Content::Forwarded(body) => body.is_end_stream(),
         }
     }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.content {
-            Content::Fixed(text, _) => SizeHint::with_exact(text.len() as u64),
-            Content::Forwarded(body) => body.size_hint(),
-        }
-    }
 }
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for ResponseBody<B> {
     fn drop(&mut self) {
-        let is_broken = self
-            .record
-            .as_ref()
-            .is_some_and(|record| matches!(record.outcome, Outcome::Broken(_)));
-        if !is_broken && self.is_end_stream() {
-            self.exchange.complete();
+        let Some(completion) = &mut self.0 else {
+            return;
+        };
+        if !matches!(completion.record.outcome, Outcome::Broken(_)) && completion.is_end_stream() {
+            completion.exchange.complete();
         }
-        if let Some(record) = &mut self.record {
-            record.request_bytes = self.request.as_ref().map_or(0, |request| request.bytes());
-        }
+        let request = completion.request.as_ref();
+        completion.record.request_bytes = request.map_or(0, |request| request.bytes());
     }
 }
 
@@ -234,20 +248,16 @@ mod tests {
             RequestLog::default(),
         );
         let body = Faulty(Some(Bytes::from_static(b"half")));
-        let completion = Completion {
-            record,
-            request: None,
-            exchange: state.begin_exchange(),
-        };
+        let completion = Completion::new(record, None, state.begin_exchange());
         let mut body = ResponseBody::forwarded(body, None, completion);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));
         assert!(!state.is_idle());
         assert!(
-            body.record
+            body.0
                 .as_ref()
-                .is_some_and(|record| record.outcome == Outcome::Broken(PANICKED))
+                .is_some_and(|completion| completion.record.outcome == Outcome::Broken(PANICKED))
         );
         drop(body);
         assert!(state.is_idle());

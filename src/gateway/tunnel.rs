@@ -5,16 +5,17 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::response_body::Completion;
 use super::stream_end::StreamEnd;
 use crate::clock::Ticker;
-use crate::telemetry::{Outcome, Record};
+use crate::telemetry::Outcome;
 use crate::transport::{self, Stream, TimeoutStream, TunnelBytes, TunnelEnd};
 use crate::upstream::UpgradedConnection;
 
 /// A client connection and an upstream connection that now speak another protocol.
 pub struct Tunnel {
     pub(super) upstream: UpgradedConnection,
-    pub(super) record: Box<Record>,
+    pub(super) completion: Box<Completion>,
     pub(super) idle_timeout: Duration,
     pub(super) token_end: Option<Box<StreamEnd>>,
 }
@@ -26,7 +27,7 @@ impl Tunnel {
     pub async fn carry(self, client: TunnelEnd<TimeoutStream<Stream>>, ticker: &Rc<Ticker>) {
         let Self {
             upstream,
-            mut record,
+            mut completion,
             idle_timeout,
             token_end,
         } = self;
@@ -37,6 +38,7 @@ impl Tunnel {
             },
             TunnelBytes::default(),
         );
+        let record = &mut completion.record;
         let ended = poll_fn(|context| {
             token_end
                 .as_ref()

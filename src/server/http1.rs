@@ -64,8 +64,7 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
     stream.allow_normal_close();
     match (&outcome, connection.take_tunnel()) {
         (Ok(()), Some(tunnel)) => {
-            // From here on the tunnel has its own timeouts.
-            let _exchange = state.begin_exchange();
+            // Its exchange lasts as long as the tunnel, which has its own timeouts.
             let buffered = read_buf;
             let end = TunnelEnd { stream, buffered };
             tunnel.carry(end, &worker.ticker).await;

@@ -89,23 +89,20 @@ pub struct RefusalDetail {
 
 impl Record {
     /// Begins the record of a request.
-    ///
-    /// It is boxed: it moves with the response through the gateway and hyper, which costs more
-    /// copying than an allocation.
     #[must_use]
     pub fn begin(
         worker: &Rc<WorkerTelemetry>,
         client: ClientAddress,
         method: Method,
         log: RequestLog,
-    ) -> Box<Self> {
+    ) -> Self {
         let is_on = log.is_on && worker.access.as_ref().is_some_and(|access| access.is_on());
         let in_flight = worker.in_flight.get();
         worker.in_flight.set(InFlight {
             requests: in_flight.requests + 1,
             ..in_flight
         });
-        Box::new(Self {
+        Self {
             worker: Rc::clone(worker),
             started: clock::now(),
             is_stream: false,
@@ -128,7 +125,7 @@ impl Record {
             missing_scope: None,
             request_bytes: 0,
             response_bytes: 0,
-        })
+        }
     }
 
     /// Marks it as a stream, which lasts as long as its client wants. A drain closes streams without
