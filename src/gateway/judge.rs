@@ -2,8 +2,8 @@
 //!
 //! 1. The steps run in the order of [`STEPS`], and what they learn goes into [`Facts`].
 //! 2. Only three of them wait: the one that verifies the token, and those that read a body: the
-//!    message of a request to an MCP server, or a Security Event Token. The others are plain functions: a future for each of them
-//!    would make the state of every request larger.
+//!    message of a request to an MCP server, or a Security Event Token. The others are lists of plain
+//!    functions: a future for each of them would make the state of every request larger.
 //! 3. A route in shadow mode forwards what it would refuse for lack of a good token, without looking
 //!    at the message of such a request. All other refusals hold there as well.
 //! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
@@ -68,8 +68,8 @@ impl RequestContext<'_> {
 /// One step of the judgement.
 #[derive(Clone, Copy)]
 pub(super) enum Step {
-    /// Judges by what is at hand.
-    Check(Check),
+    /// Judge by what is at hand, one after the other.
+    Checks(&'static [Check]),
     /// Receives a Security Event Token, on the path for those.
     ReceiveSecurityEvent,
     /// Verifies the access token, if the route requires one.
@@ -78,7 +78,7 @@ pub(super) enum Step {
     JudgeOperation,
 }
 
-/// A step that does not wait.
+/// A part of a step that does not wait.
 pub(super) type Check =
     for<'h> fn(&RequestContext<'h>, &'h RequestHead<'_>, &mut Facts<'h>) -> Result<Flow, Refusal>;
 
@@ -110,21 +110,21 @@ pub(super) struct Judged {
 }
 
 /// The steps of every request.
-pub(super) const STEPS: [Step; 14] = [
-    Step::Check(redirect::redirect_to_https),
-    Step::Check(admit),
-    Step::Check(normalize_path),
+pub(super) const STEPS: [Step; 7] = [
+    Step::Checks(&[redirect::redirect_to_https, admit, normalize_path]),
     Step::ReceiveSecurityEvent,
-    Step::Check(metadata::answer_metadata),
-    Step::Check(preflight::answer_preflight),
-    Step::Check(find_route),
-    Step::Check(check_address),
-    Step::Check(operation::check_origin),
-    Step::Check(limits::count_before_token),
+    Step::Checks(&[
+        metadata::answer_metadata,
+        preflight::answer_preflight,
+        find_route,
+        check_address,
+        operation::check_origin,
+        limits::count_before_token,
+    ]),
     Step::VerifyToken,
-    Step::Check(limits::count_after_token),
+    Step::Checks(&[limits::count_after_token]),
     Step::JudgeOperation,
-    Step::Check(decide),
+    Step::Checks(&[decide]),
 ];
 
 /// Runs the steps until one of them ends the judgement.
@@ -141,7 +141,7 @@ pub(super) async fn judge<'h>(
 ) -> Result<Judgement, Refusal> {
     for step in steps {
         let flow = match step {
-            Step::Check(check) => check(context, head, facts),
+            Step::Checks(checks) => run(checks, context, head, facts),
             Step::ReceiveSecurityEvent => receive_security_event(context, head, body, facts).await,
             Step::VerifyToken => verify_token(context, head, trace, facts).await,
             Step::JudgeOperation => judge_operation(context, head, body, facts).await,
@@ -151,6 +151,21 @@ pub(super) async fn judge<'h>(
         }
     }
     Err(Refusal::Panicked)
+}
+
+fn run<'h>(
+    checks: &[Check],
+    context: &RequestContext<'h>,
+    head: &'h RequestHead<'_>,
+    facts: &mut Facts<'h>,
+) -> Result<Flow, Refusal> {
+    for check in checks {
+        let flow = check(context, head, facts);
+        if !matches!(flow, Ok(Flow::Continue)) {
+            return flow;
+        }
+    }
+    Ok(Flow::Continue)
 }
 
 // A function of its own: a step that continues moves nothing.
