@@ -14,18 +14,15 @@ use super::stream_end::StreamEnd;
 use crate::transport::Interim;
 use crate::upstream::headers;
 use crate::upstream::{
-    ForwardedBody, RequestBody, UpgradeResponse, UpgradedConnection, Upstream, UpstreamError,
-    UpstreamRequest,
+    RequestBody, UpgradeResponse, UpgradedConnection, Upstream, UpstreamError, UpstreamRequest,
+    UpstreamResponse,
 };
 
 /// What follows the head of an upstream's response. `token_end` is the end of the token, where
 /// the response is to end with it.
 pub(super) enum Forwarded {
     /// A body, which streams.
-    Body {
-        body: ForwardedBody,
-        token_end: Option<Box<StreamEnd>>,
-    },
+    Body { token_end: Option<Box<StreamEnd>> },
     /// Another protocol, after a 101.
     Upgraded {
         /// Boxed: it is large and rare.
@@ -34,8 +31,8 @@ pub(super) enum Forwarded {
     },
 }
 
-/// Sends a prepared request to its upstream. The head of the response goes to `response`. Interim
-/// responses go to `interim` meanwhile.
+/// Sends a prepared request to its upstream. The response goes to `response`. Interim responses go to
+/// `interim` meanwhile.
 ///
 /// # Errors
 /// The upstream failed, or the token ended before there was a response.
@@ -43,7 +40,7 @@ pub(super) async fn forward(
     prepared: Prepared<'_>,
     head: &mut Parts,
     body: &mut RequestBody,
-    response: &mut Response<()>,
+    response: UpstreamResponse<'_>,
     upstream: &Upstream,
     interim: &Interim,
 ) -> Result<Forwarded, Refusal> {
@@ -71,13 +68,13 @@ pub(super) async fn forward(
     let request = UpstreamRequest {
         head,
         body,
-        response,
+        response: &mut *response.head,
         added: &added,
         response_timeout: forwarding.response_timeout,
         on_interim: &on_interim,
     };
     let ending = token_end.as_deref();
-    let body = if is_upgrade {
+    if is_upgrade {
         let outcome = {
             // Boxed: its state is large, and few requests have it.
             let mut upgrading = Box::pin(upstream.upgrade(permit, request));
@@ -85,11 +82,11 @@ pub(super) async fn forward(
         };
         interim.discard_late();
         match outcome? {
-            UpgradeResponse::Declined(body) => body,
+            UpgradeResponse::Declined(body) => *response.body = Some(body),
             UpgradeResponse::Upgraded(upstream) => {
-                rewrite_switching_response(response);
+                rewrite_switching_response(response.head);
                 if let Some(offered) = websocket {
-                    offered.select(response.headers_mut());
+                    offered.select(response.head.headers_mut());
                 }
                 return Ok(Forwarded::Upgraded {
                     upstream: Box::new(upstream),
@@ -98,13 +95,13 @@ pub(super) async fn forward(
             }
         }
     } else {
-        let sending = pin!(upstream.send(permit, request));
+        let sending = pin!(upstream.send(permit, request, response.body));
         let outcome = unless_ended(ending, sending).await;
         interim.discard_late();
-        outcome?
-    };
-    rewrite_response(response);
-    Ok(Forwarded::Body { body, token_end })
+        outcome?;
+    }
+    rewrite_response(response.head);
+    Ok(Forwarded::Body { token_end })
 }
 
 // The token also ends an upload: that is a stream, too.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, Version, header};
+use http::{HeaderValue, Response, Version, header};
 
 use super::admission;
 use super::connection::{Connection, ConnectionOrigin};
@@ -27,8 +27,8 @@ use crate::clock::{ResponseDate, Ticker};
 use crate::policy::cors;
 use crate::telemetry::{Outcome, Record, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
-use crate::upstream::RequestBody;
 use crate::upstream::headers::{ClientInfo, X_REQUEST_ID};
+use crate::upstream::{RequestBody, UpstreamResponse};
 use crate::verify::{ConnectionCache, WorkerCache};
 
 /// Serves the requests of one worker.
@@ -90,7 +90,8 @@ impl Gate {
         Connection::new(origin, state, interim, cache)
     }
 
-    /// Judges a request, forwards it if it may pass, and responds.
+    /// Judges a request, forwards it if it may pass, and responds. The head is lent, because an argument
+    /// of a future that waits is copied.
     #[expect(
         clippy::too_many_lines,
         reason = "a part that waits would be a future of its own, which every request pays for"
@@ -98,13 +99,13 @@ impl Gate {
     pub async fn handle(
         &self,
         connection: &Connection,
-        request: Request<IncomingBody>,
+        parts: &mut Parts,
+        incoming: IncomingBody,
     ) -> Response<ResponseBody> {
         let exchange = connection.state.begin_exchange();
         let worker = self.worker();
         let snapshot = &worker.snapshot;
         let client = connection.client(snapshot);
-        let (mut parts, incoming) = request.into_parts();
         let idle_timeout = snapshot.body_idle_timeout;
         let mut body = RequestBody::new(incoming, &snapshot.reserved, idle_timeout, &self.ticker);
         let begun = Record::begin(
@@ -114,8 +115,8 @@ impl Gate {
             snapshot.request_log,
         );
         let mut completion = Completion::new(begun, body.progress(), exchange);
-        let record = &mut completion.record;
-        self.describe(record, connection, snapshot, &client, &parts);
+        let (record, forwarded) = (&mut completion.record, &mut completion.forwarded);
+        self.describe(record, connection, snapshot, &client, parts);
         let request_id = record.request_id.clone();
         let is_http2 = parts.version == Version::HTTP_2;
         let protocol = ClientProtocol::of(&parts.headers);
@@ -135,9 +136,9 @@ impl Gate {
             let has_body = completion.request.is_some();
             let judging = pin!(async {
                 if is_http2 {
-                    admission::add_http1_fields(&mut parts, has_body)?;
+                    admission::add_http1_fields(parts, has_body)?;
                 }
-                let head = RequestHead::new(&parts, connection.state.take_fragment());
+                let head = RequestHead::new(parts, connection.state.take_fragment());
                 let mut recorded = RecordedFacts::new(&worker, record, &mut learned);
                 let trace = recorded.record.trace.as_deref();
                 judge(
@@ -161,32 +162,25 @@ impl Gate {
                 record.is_forwarded = true;
                 let trace = record.trace.as_deref();
                 let mut head = Response::new(());
-                let mut forwarded = None;
                 // One future for both: what moves from one to the other is copied.
                 let outcome = {
                     let forwarding = pin!(async {
                         let upstream = worker.upstream(&judged.permit);
                         let id = request_id.as_ref();
-                        let prepared = prepare(judged, &mut parts, &body, &context, id, trace)?;
+                        let prepared = prepare(judged, parts, &body, &context, id, trace)?;
                         if let Some(trace) = trace {
                             trace.sends();
                         }
-                        forwarded = Some(
-                            forward(
-                                prepared,
-                                &mut parts,
-                                &mut body,
-                                &mut head,
-                                upstream,
-                                &connection.interim,
-                            )
-                            .await?,
-                        );
-                        Ok(())
+                        let response = UpstreamResponse {
+                            head: &mut head,
+                            body: forwarded,
+                        };
+                        let interim = &connection.interim;
+                        forward(prepared, parts, &mut body, response, upstream, interim).await
                     });
                     catch_panic(forwarding).await
                 };
-                match outcome.and_then(|()| forwarded.ok_or(Refusal::Panicked)) {
+                match outcome {
                     Ok(forwarded) => {
                         is_forwarded = true;
                         stream(head, forwarded, connection, snapshot, completion)
@@ -198,11 +192,11 @@ impl Gate {
                 }
             }
             Ok(Judgement::Reply(response)) => {
-                let unread = UnreadBody::new(&parts, body.into_unread(), &self.ticker);
+                let unread = UnreadBody::new(parts, body.into_unread(), &self.ticker);
                 reply(*response, unread, completion)
             }
             Err(refusal) => {
-                let unread = UnreadBody::new(&parts, body.into_unread(), &self.ticker);
+                let unread = UnreadBody::new(parts, body.into_unread(), &self.ticker);
                 refuse(refusal, unread, refusal_context(), connection, completion)
             }
         };
@@ -296,11 +290,12 @@ fn stream(
     let record = &mut completion.record;
     record.status = Some(head.status());
     match forwarded {
-        Forwarded::Body { body, token_end } => {
-            if is_stream(head.headers(), &body) {
+        Forwarded::Body { token_end } => {
+            let body = completion.forwarded.as_ref();
+            if body.is_some_and(|body| is_stream(head.headers(), body)) {
                 record.mark_stream();
             }
-            head.map(|()| ResponseBody::forwarded(body, token_end, completion))
+            head.map(|()| ResponseBody::forwarded(token_end, completion))
         }
         Forwarded::Upgraded {
             upstream,

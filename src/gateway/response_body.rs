@@ -29,7 +29,12 @@ pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = Forwa
 /// It is boxed when the request begins: it moves with the response through the gateway and hyper, which
 /// costs more copying than an allocation.
 pub(super) struct Completion<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
-    content: Content<B>,
+    /// The upstream's stream, once it responds.
+    pub(super) forwarded: Option<B>,
+    /// The text of a response of our own.
+    text: Bytes,
+    /// What the client still sends then.
+    unread: UnreadBody<RequestBody>,
     pub(super) record: Record,
     pub(super) request: Option<Rc<RequestBodyProgress>>,
     pub(super) exchange: Exchange,
@@ -40,11 +45,6 @@ pub(super) struct Completion<B: Body<Data = Bytes, Error = io::Error> + Unpin = 
 const PANICKED: &str = "panicked";
 /// As the refusal of a body that passes the limit before its response begins.
 const BODY_TOO_LARGE: &str = "body_too_large";
-
-enum Content<B> {
-    Fixed(Bytes, UnreadBody<RequestBody>),
-    Forwarded(B),
-}
 
 /// Whether a response lasts as long as its client likes: server-sent events, and responses of
 /// streaming gRPC methods.
@@ -70,7 +70,9 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
         exchange: Exchange,
     ) -> Box<Self> {
         Box::new(Self {
-            content: Content::Fixed(Bytes::new(), UnreadBody::Empty),
+            forwarded: None,
+            text: Bytes::new(),
+            unread: UnreadBody::Empty,
             record,
             request,
             exchange,
@@ -86,16 +88,16 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
         unread: UnreadBody<RequestBody>,
         mut completion: Box<Completion<B>>,
     ) -> Self {
-        completion.content = Content::Fixed(text, unread);
+        completion.text = text;
+        completion.unread = unread;
         Self(Some(completion))
     }
 
+    /// The upstream's body, which is there already.
     pub(super) fn forwarded(
-        body: B,
         token_end: Option<Box<StreamEnd>>,
         mut completion: Box<Completion<B>>,
     ) -> Self {
-        completion.content = Content::Forwarded(body);
         completion.token_end = token_end;
         Self(Some(completion))
     }
@@ -106,19 +108,27 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Content<B> {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        match self {
-            Self::Fixed(text, unread) => {
-                ready!(unread.poll_discard(context));
-                let text = std::mem::take(text);
-                Poll::Ready(if text.is_empty() {
-                    None
-                } else {
-                    Some(Ok(Frame::data(text)))
-                })
-            }
-            Self::Forwarded(body) => Pin::new(body).poll_frame(context),
+        if let Some(body) = &mut self.forwarded {
+            return Pin::new(body).poll_frame(context);
+        }
+        ready!(self.unread.poll_discard(context));
+        let text = std::mem::take(&mut self.text);
+        Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.forwarded {
+            Some(body) => body.is_end_stream(),
+            None => self.text.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.forwarded {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(self.text.len() as u64),
         }
     }
 }
@@ -134,29 +144,28 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
         let Some(this) = &mut self.get_mut().0 else {
             return Poll::Ready(None);
         };
-        let (record, request) = (&mut this.record, &this.request);
         if let Some(token_end) = &this.token_end
             && let Poll::Ready(reason) = token_end.poll_ended(context)
         {
-            record.outcome = Outcome::Broken(reason);
+            this.record.outcome = Outcome::Broken(reason);
             // An error, not an end: half a body must not look whole.
             return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
         }
-        let Some(polled) = catch_panic_now(|| this.content.poll_frame(context)) else {
-            record.outcome = Outcome::Broken(PANICKED);
-            record.panicked();
+        let Some(polled) = catch_panic_now(|| this.poll_frame(context)) else {
+            this.record.outcome = Outcome::Broken(PANICKED);
+            this.record.panicked();
             return Poll::Ready(Some(Err(io::Error::other("a panic"))));
         };
         let frame = ready!(polled);
         match &frame {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
-                record.response_bytes += length as u64;
+                this.record.response_bytes += length as u64;
                 this.exchange.record_sent(length);
             }
             Some(Err(error)) => {
-                let fault = request.as_ref().and_then(|request| request.fault());
-                record_break(record, fault, error);
+                let fault = this.request.as_ref().and_then(|request| request.fault());
+                record_break(&mut this.record, fault, error);
             }
             None => {}
         }
@@ -170,10 +179,9 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.0.as_ref().map(|completion| &completion.content) {
+        match &self.0 {
+            Some(completion) => completion.size_hint(),
             None => SizeHint::with_exact(0),
-            Some(Content::Fixed(text, _)) => SizeHint::with_exact(text.len() as u64),
-            Some(Content::Forwarded(body)) => body.size_hint(),
         }
     }
 }
@@ -188,15 +196,6 @@ fn record_break(record: &mut Record, fault: Option<RequestBodyFault>, error: &io
     };
     record.outcome = Outcome::Broken(reason);
     record.cause = Some(cause);
-}
-
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
-    fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Fixed(text, _) => text.is_empty(),
-            Content::Forwarded(body) => body.is_end_stream(),
-        }
-    }
 }
 
 impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for ResponseBody<B> {
@@ -248,8 +247,9 @@ mod tests {
             RequestLog::default(),
         );
         let body = Faulty(Some(Bytes::from_static(b"half")));
-        let completion = Completion::new(record, None, state.begin_exchange());
-        let mut body = ResponseBody::forwarded(body, None, completion);
+        let mut completion = Completion::new(record, None, state.begin_exchange());
+        completion.forwarded = Some(body);
+        let mut body = ResponseBody::forwarded(None, completion);
         let mut poll = || Pin::new(&mut body).poll_frame(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(poll(), Poll::Ready(Some(Ok(_)))));
         assert!(matches!(poll(), Poll::Ready(Some(Err(_)))));

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body::Body;
+use hyper::body::Incoming;
 use hyper::server::conn::http1::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,11 +27,13 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
     let connection = accepted.connection(worker, interim.clone());
     let (connection, state, is_tls) = (&connection, &accepted.state, accepted.is_tls);
     let may_send_more = &Cell::new(true);
-    let service = service_fn(async move |request: http::Request<hyper::body::Incoming>| {
-        let is_http10 = request.version() == Version::HTTP_10;
-        let has_body = !request.body().is_end_stream();
-        let request = request.map(IncomingBody::Http1);
-        let mut response = worker.gate.handle(connection, request).await;
+    // A block, and no async closure, which would copy its argument.
+    let service = service_fn(move |request: http::Request<Incoming>| async move {
+        let (mut parts, incoming) = request.into_parts();
+        let is_http10 = parts.version == Version::HTTP_10;
+        let has_body = !incoming.is_end_stream();
+        let incoming = IncomingBody::Http1(incoming);
+        let mut response = worker.gate.handle(connection, &mut parts, incoming).await;
         if is_http10 && is_delimited_by_close(&response) {
             state.delimit_by_close();
         }

@@ -149,10 +149,9 @@ async fn exchange(
         .get(header::EXPECT)
         .is_some_and(|expected| expected == "100-continue");
     let detached = DetachedBody::default();
-    let request = request.map(|body| {
-        IncomingBody::over_http2_detachable(body, connection.state(), detached.clone())
-    });
-    let mut handling = pin!(worker.gate.handle(&connection, request));
+    let (mut parts, body) = request.into_parts();
+    let incoming = IncomingBody::over_http2_detachable(body, connection.state(), detached.clone());
+    let mut handling = pin!(worker.gate.handle(&connection, &mut parts, incoming));
     let response = poll_fn(|context| match handling.as_mut().poll(context) {
         Poll::Ready(response) => Poll::Ready(Some(response)),
         Poll::Pending => {

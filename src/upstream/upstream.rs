@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::connection::exchange::{
     ExchangeError, ExchangeFailure, ExchangeTimeouts, UpstreamRequest,
@@ -44,6 +44,15 @@ pub struct Upstream {
 
 /// A connection whose protocol was switched. It counts as a request in flight.
 pub type UpgradedConnection = Upgraded<InFlight>;
+
+/// Where a response goes. It is written in place, because what moves through several futures is copied by
+/// each.
+pub struct UpstreamResponse<'r> {
+    /// The head; of use only if there is a response.
+    pub head: &'r mut Response<()>,
+    /// The body, if there is a response that stays with HTTP.
+    pub body: &'r mut Option<ForwardedBody>,
+}
 
 /// The response to a request for another protocol.
 pub enum UpgradeResponse {
@@ -90,8 +99,8 @@ impl Upstream {
         self.balancer.prune();
     }
 
-    /// Sends a permitted request and waits for the response head; both bodies stream. Returns the
-    /// response body. Failures are retried (see `retry.rs`).
+    /// Sends a permitted request and waits for the response head; both bodies stream. The response
+    /// body goes to `forwarded`. Failures are retried (see `retry.rs`).
     ///
     /// # Errors
     /// [`UpstreamError`] when no attempt brought a response.
@@ -99,7 +108,8 @@ impl Upstream {
         &self,
         _permit: Permit,
         mut request: UpstreamRequest<'_>,
-    ) -> Result<ForwardedBody, UpstreamError> {
+        forwarded: &mut Option<ForwardedBody>,
+    ) -> Result<(), UpstreamError> {
         let began = clock::now();
         let mut attempts = self.begin_attempts();
         let mut watch = self.ejector.watch(|| request.body.progress());
@@ -109,21 +119,22 @@ impl Upstream {
             let outcome = match &state.pool {
                 ConnectionPool::Http1(pool) => {
                     let pool = attempts.is_first().then_some(pool);
-                    self.attempt_http1(in_flight, pool, &mut request).await
+                    self.attempt_http1(in_flight, pool, &mut request, forwarded)
+                        .await
                 }
                 ConnectionPool::Http2(pool) => {
                     let may_retry = attempts.may_retry();
-                    self.attempt_http2(in_flight, pool, may_retry, &mut request)
+                    self.attempt_http2(in_flight, pool, may_retry, &mut request, forwarded)
                         .await
                 }
             };
             match outcome {
-                Ok(mut body) => {
+                Ok(()) => {
                     self.stats.durations.count(clock::since(began));
-                    if let Some(watch) = watch.take() {
-                        self.watch_response(watch, &state, request.response.status(), &mut body);
+                    if let (Some(watch), Some(body)) = (watch.take(), forwarded) {
+                        self.watch_response(watch, &state, request.response.status(), body);
                     }
-                    return Ok(body);
+                    return Ok(());
                 }
                 Err(failure) => {
                     self.record_failure(watch.as_ref(), &state, &failure);
@@ -241,7 +252,8 @@ impl Upstream {
         in_flight: InFlight,
         pool: Option<&Http1Pool>,
         request: &mut UpstreamRequest<'_>,
-    ) -> Result<ForwardedBody, AttemptError> {
+        forwarded: &mut Option<ForwardedBody>,
+    ) -> Result<(), AttemptError> {
         let pooled = pool.and_then(|pool| pool.take(self.ticker.now()));
         let is_pooled = pooled.is_some();
         let connection = match pooled {
@@ -262,7 +274,11 @@ impl Upstream {
                     target: in_flight.state().endpoint.to_string(),
                 }))
             }
-            Ok(reader) => Ok(self.forwarded_body(Incoming::Http1(reader), in_flight, progress)),
+            Ok(reader) => {
+                let incoming = Incoming::Http1(reader);
+                *forwarded = Some(self.forwarded_body(incoming, in_flight, progress));
+                Ok(())
+            }
             Err(failure) => {
                 // The endpoint may close a pooled connection at any time.
                 let is_stale = is_pooled && matches!(failure.error, UpstreamError::Broken { .. });
@@ -282,7 +298,8 @@ impl Upstream {
         pool: &Rc<Http2Pool>,
         may_retry: bool,
         request: &mut UpstreamRequest<'_>,
-    ) -> Result<ForwardedBody, AttemptError> {
+        forwarded: &mut Option<ForwardedBody>,
+    ) -> Result<(), AttemptError> {
         let endpoint = &in_flight.state().endpoint;
         let slot = self
             .stream_slot(in_flight.state(), pool)
@@ -297,7 +314,8 @@ impl Upstream {
         let stream = http2::exchange(slot, request, target, may_retry, timeouts)
             .await
             .map_err(|error| attempt_error(endpoint, error))?;
-        Ok(self.forwarded_body(Incoming::Http2(stream), in_flight, progress))
+        *forwarded = Some(self.forwarded_body(Incoming::Http2(stream), in_flight, progress));
+        Ok(())
     }
 
     async fn exchange_http1(
