@@ -6,16 +6,21 @@
 //!    nothing. An old or repeated message is noticed nevertheless.
 //! 3. A gateway that misses something says so in its heartbeats, and one of its peers publishes all
 //!    that it knows. Until then, the gateway counts as not having heard the fleet.
-//! 4. A gateway has heard the fleet when it reads its own heartbeat, and misses nothing. The time is
+//! 4. A snapshot makes up for what it says, and only if all of it was read, in order. So neither a
+//!    snapshot that is replayed nor one that is held back hides what was removed after it.
+//! 5. A gateway has heard the fleet when it reads its own heartbeat, and misses nothing. The time is
 //!    when it sent that heartbeat: whatever peers published before is read.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::message::{Body, Heartbeat, Message, Sender};
+use super::message::{Body, Coverage, Heartbeat, MAX_COVERED, Message, Sender};
 
 /// Gateways of one fleet. More of them come from somebody who has the key.
-const MAX_PEERS: usize = 4096;
+const MAX_PEERS: usize = MAX_COVERED;
+/// The longest pause between two snapshots. What makes gateways ask again and again would otherwise
+/// fill Redis with copies of all revocations.
+const MAX_SNAPSHOT_PAUSE: Duration = Duration::from_secs(300);
 /// Own heartbeats that were sent and not read yet.
 const MAX_SENT: usize = 64;
 
@@ -23,11 +28,14 @@ const MAX_SENT: usize = 64;
 pub(super) struct Feed {
     me: Sender,
     max_age: Duration,
-    started: Instant,
+    /// Since when no other gateway says that it misses nothing; none if one does.
+    nobody_complete_since: Option<Instant>,
     /// Whether this gateway has what was published before it came.
     has_past: bool,
-    /// Something could not be opened or added, and may have been a revocation.
+    /// Something could not be opened, and may have been a revocation.
     is_damaged: bool,
+    /// The store had no room for something. A snapshot does not help until it has.
+    lacks_room: bool,
     /// Whether the stream of revocations was read to its end.
     is_drained: bool,
     peers: HashMap<Sender, Peer>,
@@ -36,18 +44,25 @@ pub(super) struct Feed {
     round_trip: Duration,
     snapshot_due: Option<Instant>,
     last_snapshot: Option<Instant>,
+    /// How long after it the next one may follow.
+    snapshot_pause: Duration,
 }
 
 struct Peer {
-    /// The first and the last sequence number that were read; 0 for none.
+    /// The messages that were read last, without a gap: the first and the last sequence number; 0
+    /// for none.
     first: u64,
     last: u64,
+    /// Whether messages before `first` are missing.
+    has_gap: bool,
+    /// The last message that a snapshot makes up for, and for all before it.
+    covered: u64,
     /// What the last heartbeat says.
     oldest: u64,
     published: u64,
     beat: u64,
+    is_complete: bool,
     heard: Instant,
-    has_gap: bool,
 }
 
 /// How a message relates to the ones before it.
@@ -65,12 +80,13 @@ pub(super) enum MessageOrder {
 
 impl Feed {
     pub(super) fn new(me: Sender, max_age: Duration, now: Instant) -> Self {
-        Self {
+        let mut this = Self {
             me,
             max_age,
-            started: now,
+            nobody_complete_since: Some(now),
             has_past: false,
             is_damaged: false,
+            lacks_room: false,
             is_drained: false,
             peers: HashMap::new(),
             sent: VecDeque::new(),
@@ -78,16 +94,18 @@ impl Feed {
             round_trip: Duration::ZERO,
             snapshot_due: None,
             last_snapshot: None,
-        }
+            snapshot_pause: Duration::ZERO,
+        };
+        this.snapshot_pause = this.interval();
+        this
     }
 
-    /// The streams are read again from their beginning.
+    /// The streams are read again from their beginning. What was read before is still known.
     pub(super) fn restart(&mut self, now: Instant) {
         self.peers.clear();
         self.sent.clear();
         self.is_drained = false;
-        self.has_past = false;
-        self.started = now;
+        self.nobody_complete_since = Some(now);
     }
 
     /// The pause between two heartbeats.
@@ -106,35 +124,51 @@ impl Feed {
             return MessageOrder::OutOfOrder;
         };
         let order = if peer.last == 0 {
-            peer.first = sequence;
+            (peer.first, peer.last) = (sequence, sequence);
             MessageOrder::InOrder
         } else if sequence <= peer.last {
             MessageOrder::OutOfOrder
-        } else if sequence == peer.last + 1 {
+        } else if sequence - 1 == peer.last {
+            peer.last = sequence;
             MessageOrder::InOrder
         } else {
-            peer.has_gap = true;
+            (peer.first, peer.last, peer.has_gap) = (sequence, sequence, true);
             MessageOrder::AfterGap
         };
-        peer.last = peer.last.max(sequence);
-        self.has_past = true;
-        if let Body::EndOfSnapshot { is_complete } = message.body {
-            self.end_of_snapshot(message.sender, is_complete);
+        if let Body::EndOfSnapshot(coverage) = &message.body
+            && order != MessageOrder::OutOfOrder
+            && peer.first <= coverage.first
+        {
+            peer.covered = peer.covered.max(coverage.first.saturating_sub(1));
+            self.end_of_snapshot(coverage, now);
         }
         order
     }
 
-    // A snapshot of a gateway that misses nothing makes up for all that others sent before.
-    fn end_of_snapshot(&mut self, sender: Sender, is_complete: bool) {
+    fn end_of_snapshot(&mut self, coverage: &Coverage, now: Instant) {
         self.is_damaged = false;
-        for (id, peer) in &mut self.peers {
-            if is_complete || *id == sender {
-                peer.has_gap = false;
-                peer.first = 1;
-                peer.last = peer.last.max(peer.published);
+        self.has_past |= coverage.is_complete;
+        for (sender, last) in &coverage.read {
+            if *sender != self.me
+                && let Some(peer) = self.peer(*sender, now)
+            {
+                peer.covered = peer.covered.max(*last);
             }
         }
-        self.snapshot_due = None;
+        if self.snapshot_due.take().is_some() {
+            self.snapshot_happened(now);
+        }
+    }
+
+    /// What a snapshot makes up for that begins with the message `first`.
+    pub(super) fn coverage(&self, first: u64, now: Instant) -> Coverage {
+        let read = self.peers.iter();
+        let read = read.map(|(sender, peer)| (*sender, peer.last_without_gap()));
+        Coverage {
+            first,
+            is_complete: self.is_complete(now),
+            read: read.filter(|(_, last)| *last > 0).collect(),
+        }
     }
 
     /// The stream of revocations was read to its end.
@@ -147,9 +181,19 @@ impl Feed {
         self.is_drained = false;
     }
 
-    /// Something could not be opened, read or added.
+    /// Something could not be opened or read.
     pub(super) fn damaged(&mut self) {
         self.is_damaged = true;
+    }
+
+    /// The store had no room for something.
+    pub(super) fn lacks_room(&mut self) {
+        self.lacks_room = true;
+    }
+
+    /// The store has room. What it had none for before is missing.
+    pub(super) fn has_room(&mut self) {
+        self.is_damaged |= std::mem::take(&mut self.lacks_room);
     }
 
     /// A heartbeat was read. `delay` is how long a snapshot waits for that of another peer.
@@ -168,6 +212,10 @@ impl Feed {
         peer.heard = now;
         peer.oldest = heartbeat.oldest;
         peer.published = heartbeat.last;
+        peer.is_complete = heartbeat.is_complete;
+        if heartbeat.is_complete {
+            self.nobody_complete_since = None;
+        }
         if heartbeat.wants_snapshot {
             self.snapshot_wanted(delay, now);
         }
@@ -182,6 +230,9 @@ impl Feed {
         self.round_trip = now.saturating_duration_since(sent);
         if self.is_complete(now) {
             self.heard = Some(sent);
+            // It stays so when others come, who ask this gateway.
+            self.has_past = true;
+            self.is_damaged = false;
         }
     }
 
@@ -189,7 +240,7 @@ impl Feed {
     pub(super) fn snapshot_wanted(&mut self, delay: Duration, now: Instant) {
         let was_recent = self
             .last_snapshot
-            .is_some_and(|last| now.saturating_duration_since(last) < self.interval());
+            .is_some_and(|last| now.saturating_duration_since(last) < self.snapshot_pause);
         if self.snapshot_due.is_none() && !was_recent {
             // Those who miss something themselves wait for those who do not.
             let wait = if self.is_complete(now) {
@@ -206,9 +257,22 @@ impl Feed {
         let is_due = self.snapshot_due.is_some_and(|due| due <= now);
         if is_due {
             self.snapshot_due = None;
-            self.last_snapshot = Some(now);
+            self.snapshot_happened(now);
         }
         is_due
+    }
+
+    // Snapshots that follow soon after each other have ever longer pauses.
+    fn snapshot_happened(&mut self, now: Instant) {
+        let is_soon = self
+            .last_snapshot
+            .is_some_and(|last| now.saturating_duration_since(last) < self.snapshot_pause * 4);
+        self.snapshot_pause = if is_soon {
+            (self.snapshot_pause * 2).min(MAX_SNAPSHOT_PAUSE)
+        } else {
+            self.interval()
+        };
+        self.last_snapshot = Some(now);
     }
 
     /// A heartbeat is sent now.
@@ -227,16 +291,21 @@ impl Feed {
 
     /// Whether nothing is missing.
     pub(super) fn is_complete(&self, now: Instant) -> bool {
-        let waited = now.saturating_duration_since(self.started) >= self.max_age;
-        let is_alone = self.peers.is_empty() && waited;
-        let has_past = self.has_past || is_alone;
-        let is_whole = !self.is_damaged || is_alone;
+        let nobody_knows_more = self.nobody_knows_more(now);
+        let has_past = self.has_past || nobody_knows_more;
+        let is_whole = !self.lacks_room && (!self.is_damaged || nobody_knows_more);
         self.is_drained && has_past && is_whole && self.peers.values().all(Peer::is_whole)
+    }
+
+    // There is no other gateway, or all of them miss something as well.
+    fn nobody_knows_more(&self, now: Instant) -> bool {
+        self.nobody_complete_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= self.max_age)
     }
 
     /// Whether this gateway asks for a snapshot.
     pub(super) fn wants_snapshot(&self, now: Instant) -> bool {
-        self.is_drained && !self.is_complete(now)
+        self.is_drained && !self.lacks_room && !self.is_complete(now)
     }
 
     /// Since when nothing newer was heard; none if nothing was.
@@ -249,9 +318,14 @@ impl Feed {
         self.round_trip
     }
 
-    /// The other gateways.
+    /// The other gateways that send heartbeats.
     pub(super) fn peers(&self) -> usize {
-        self.peers.len()
+        self.live_peers().count()
+    }
+
+    // Messages of the others are from before they stopped.
+    fn live_peers(&self) -> impl Iterator<Item = &Peer> {
+        self.peers.values().filter(|peer| peer.beat > 0)
     }
 
     fn peer(&mut self, sender: Sender, now: Instant) -> Option<&mut Peer> {
@@ -261,27 +335,49 @@ impl Feed {
         Some(self.peers.entry(sender).or_insert(Peer {
             first: 0,
             last: 0,
+            has_gap: false,
+            covered: 0,
             oldest: 0,
             published: 0,
             beat: 0,
+            is_complete: false,
             heard: now,
-            has_gap: false,
         }))
     }
 
     // A gateway that stopped can no longer publish what is missing.
     fn forget_silent_peers(&mut self, now: Instant) {
         let max_silence = self.max_age * 2;
+        let last_heard = self.live_peers().map(|peer| peer.heard).max();
         self.peers
             .retain(|_, peer| now.saturating_duration_since(peer.heard) < max_silence);
+        if self.live_peers().any(|peer| peer.is_complete) {
+            self.nobody_complete_since = None;
+        } else {
+            let since = last_heard.filter(|_| self.peers() == 0).unwrap_or(now);
+            self.nobody_complete_since.get_or_insert(since);
+        }
     }
 }
 
 impl Peer {
     fn is_whole(&self) -> bool {
-        let counts = self.published > 0 && self.oldest <= self.published;
-        let has_all = self.first > 0 && self.first <= self.oldest && self.last >= self.published;
-        !self.has_gap && (!counts || has_all)
+        // Those before it do not count any more, or a snapshot makes up for them.
+        let from = self.oldest.max(self.covered.saturating_add(1));
+        let counts = from <= self.published;
+        let has_all = self.first > 0 && self.last >= self.published;
+        let misses_earlier = (self.has_gap || counts) && self.first > from;
+        (!counts || has_all) && !misses_earlier
+    }
+
+    // The last of the messages that this gateway has, with all before it that count.
+    fn last_without_gap(&self) -> u64 {
+        let from = self.oldest.max(self.covered.saturating_add(1));
+        if self.first <= from || self.beat == 0 && !self.has_gap {
+            self.last.max(self.covered)
+        } else {
+            self.covered
+        }
     }
 }
 

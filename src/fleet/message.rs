@@ -5,7 +5,10 @@ use crate::revocation::{Digest, Entry, IssuedBefore};
 
 /// Entries of one message: 8 KiB.
 pub(super) const MAX_ENTRIES: usize = 256;
+/// Other gateways that a snapshot makes up for: 96 KiB.
+pub(super) const MAX_COVERED: usize = 4096;
 const ENTRY: usize = 32;
+const COVERED: usize = 24;
 
 /// A gateway, from its start to its end: 128 random bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,11 +28,19 @@ pub(super) struct Message {
 pub(super) enum Body {
     /// Tokens that are revoked.
     Entries(Vec<Entry>),
-    /// The sender has published all that it knows.
-    EndOfSnapshot {
-        /// Whether the sender missed nothing itself.
-        is_complete: bool,
-    },
+    /// The sender has published all that it knew when it began.
+    EndOfSnapshot(Coverage),
+}
+
+/// What a snapshot makes up for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Coverage {
+    /// The sequence number of its first message. Entries of the sender's earlier messages are in it.
+    pub(super) first: u64,
+    /// Whether the sender missed nothing when it began.
+    pub(super) is_complete: bool,
+    /// The last messages of other gateways whose entries are in it, with those of all earlier ones.
+    pub(super) read: Vec<(Sender, u64)>,
 }
 
 /// A sign of life, in a stream of its own.
@@ -42,6 +53,8 @@ pub(super) struct Heartbeat {
     pub(super) oldest: u64,
     /// That of its last message; 0 for none.
     pub(super) last: u64,
+    /// Whether the sender misses nothing.
+    pub(super) is_complete: bool,
     /// Whether the sender asks for a snapshot.
     pub(super) wants_snapshot: bool,
 }
@@ -51,14 +64,14 @@ impl Message {
         let mut bytes = Vec::new();
         let kind = match &self.body {
             Body::Entries(_) => 1,
-            Body::EndOfSnapshot { .. } => 2,
+            Body::EndOfSnapshot(_) => 2,
         };
         bytes.push(kind);
         bytes.extend(self.sender.0);
         bytes.extend(self.sequence.to_be_bytes());
         match &self.body {
             Body::Entries(entries) => entries.iter().for_each(|one| write_entry(one, &mut bytes)),
-            Body::EndOfSnapshot { is_complete } => bytes.push(u8::from(*is_complete)),
+            Body::EndOfSnapshot(coverage) => write_coverage(coverage, &mut bytes),
         }
         bytes
     }
@@ -76,10 +89,7 @@ impl Message {
                 }
                 Body::Entries(entries)
             }
-            2 => {
-                let is_complete = parse_bool(&mut rest)?;
-                Body::EndOfSnapshot { is_complete }
-            }
+            2 => Body::EndOfSnapshot(parse_coverage(&mut rest, sequence)?),
             _ => return None,
         };
         (rest.is_empty() && (1..u64::MAX).contains(&sequence)).then_some(Self {
@@ -97,7 +107,7 @@ impl Heartbeat {
         for number in [self.beat, self.oldest, self.last] {
             bytes.extend(number.to_be_bytes());
         }
-        bytes.push(u8::from(self.wants_snapshot));
+        bytes.extend([self.is_complete, self.wants_snapshot].map(u8::from));
         bytes
     }
 
@@ -111,9 +121,10 @@ impl Heartbeat {
             beat: u64::from_be_bytes(take(&mut rest)?),
             oldest: u64::from_be_bytes(take(&mut rest)?),
             last: u64::from_be_bytes(take(&mut rest)?),
+            is_complete: parse_bool(&mut rest)?,
             wants_snapshot: parse_bool(&mut rest)?,
         };
-        rest.is_empty().then_some(heartbeat)
+        (rest.is_empty() && heartbeat.last < u64::MAX).then_some(heartbeat)
     }
 }
 
@@ -138,6 +149,32 @@ fn parse_entry(rest: &mut &[u8]) -> Option<Entry> {
         digest,
         issued_before,
         expires,
+    })
+}
+
+fn write_coverage(coverage: &Coverage, bytes: &mut Vec<u8>) {
+    bytes.push(u8::from(coverage.is_complete));
+    bytes.extend(coverage.first.to_be_bytes());
+    for (sender, last) in coverage.read.iter().take(MAX_COVERED) {
+        bytes.extend(sender.0);
+        bytes.extend(last.to_be_bytes());
+    }
+}
+
+fn parse_coverage(rest: &mut &[u8], sequence: u64) -> Option<Coverage> {
+    let is_complete = parse_bool(rest)?;
+    let first = u64::from_be_bytes(take(rest)?);
+    if !(1..=sequence).contains(&first) || rest.len() > MAX_COVERED * COVERED {
+        return None;
+    }
+    let mut read = Vec::with_capacity(rest.len() / COVERED);
+    while !rest.is_empty() {
+        read.push((Sender(take(rest)?), u64::from_be_bytes(take(rest)?)));
+    }
+    Some(Coverage {
+        first,
+        is_complete,
+        read,
     })
 }
 
@@ -175,7 +212,11 @@ mod tests {
         let bodies = [
             Body::Entries(vec![entry(1), always]),
             Body::Entries(Vec::new()),
-            Body::EndOfSnapshot { is_complete: true },
+            Body::EndOfSnapshot(Coverage {
+                first: 2,
+                is_complete: true,
+                read: vec![(Sender([6; 16]), 9), (Sender([7; 16]), 1)],
+            }),
         ];
         bodies.map(|body| Message {
             sender: Sender([5; 16]),
@@ -194,6 +235,7 @@ mod tests {
             beat: 1,
             oldest: 2,
             last: 3,
+            is_complete: false,
             wants_snapshot: true,
         };
         assert_eq!(Heartbeat::parse(&heartbeat.write()), Some(heartbeat));
@@ -205,8 +247,13 @@ mod tests {
         for message in messages() {
             let bytes = message.write();
             for length in 0..bytes.len() {
-                // An entry less is a message of its own; the seal notices that.
-                let is_whole = length >= 25 && (length - 25).is_multiple_of(ENTRY) && bytes[0] == 1;
+                // An entry or a gateway less is a message of its own; the seal notices that.
+                let (begin, part) = if bytes[0] == 1 {
+                    (25, ENTRY)
+                } else {
+                    (34, COVERED)
+                };
+                let is_whole = length >= begin && (length - begin).is_multiple_of(part);
                 assert_eq!(Message::parse(&bytes[..length]).is_some(), is_whole);
             }
             assert_eq!(Message::parse(&[&bytes[..], &[0]].concat()), None);
@@ -216,5 +263,32 @@ mod tests {
             ..messages()[0].clone()
         };
         assert_eq!(Message::parse(&many.write()), None);
+    }
+
+    #[test]
+    fn numbers_that_no_gateway_reaches_are_refused() {
+        let [message, _, end] = messages();
+        let at = |sequence| Message {
+            sequence,
+            ..message.clone()
+        };
+        assert_eq!(Message::parse(&at(0).write()), None);
+        assert_eq!(Message::parse(&at(u64::MAX).write()), None);
+        for first in [0, 4, u64::MAX] {
+            let mut snapshot = end.clone();
+            if let Body::EndOfSnapshot(coverage) = &mut snapshot.body {
+                coverage.first = first;
+            }
+            assert_eq!(Message::parse(&snapshot.write()), None, "{first}");
+        }
+        let heartbeat = Heartbeat {
+            sender: Sender([5; 16]),
+            beat: 1,
+            oldest: 1,
+            last: u64::MAX,
+            is_complete: true,
+            wants_snapshot: false,
+        };
+        assert_eq!(Heartbeat::parse(&heartbeat.write()), None);
     }
 }

@@ -102,11 +102,14 @@ impl Publisher {
         self.outbox.drain(..count.min(self.outbox.len()));
     }
 
-    /// The earlier messages need not be read: a snapshot follows.
-    pub(super) fn begin_snapshot(&mut self) {
+    /// The earlier messages need not be read: a snapshot follows. The sequence number of its first
+    /// message.
+    ///
+    /// Numbers are not used again: a message that waits may be in the stream nevertheless.
+    pub(super) fn begin_snapshot(&mut self) -> u64 {
         self.live.clear();
-        self.sequence -= self.outbox.len() as u64;
         self.outbox.clear();
+        self.sequence + 1
     }
 
     /// The first sequence number that still counts, and the last one that was sent.

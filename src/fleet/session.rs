@@ -16,7 +16,7 @@ use super::status::FleetStatus;
 use super::{FleetSettings, HEARTBEATS, REVOCATIONS};
 use crate::clock::{self, Clock, jitter};
 use crate::oauth::UnixTime;
-use crate::revocation::{Origin, Revocations};
+use crate::revocation::{Counts, Origin, Revocations, RevokeError};
 
 /// Messages of one page, of each stream.
 const PAGE: usize = 100;
@@ -142,7 +142,11 @@ impl Session {
             let added = self.revocations.revoke(entries, Origin::Fleet, now).await;
             if let Err(error) = added {
                 tracing::error!(%error, "revocations of the fleet could not be kept");
-                self.feed.damaged();
+                match error {
+                    RevokeError::Full(_) => self.feed.lacks_room(),
+                    // They are active, and a restart reads them from the stream.
+                    RevokeError::NotWritten(_) => {}
+                }
             }
         }
         self.heartbeats(page.heartbeats, now);
@@ -180,6 +184,9 @@ impl Session {
             self.position.heartbeats = Position::default().heartbeats;
             return Err(FleetError::Unheard);
         }
+        if has_room(self.revocations.counts()) {
+            self.feed.has_room();
+        }
         self.position.beat += 1;
         self.feed.sends_heartbeat(self.position.beat, monotonic);
         let now = self.clock.now();
@@ -189,6 +196,7 @@ impl Session {
             beat: self.position.beat,
             oldest,
             last,
+            is_complete: self.feed.is_complete(monotonic),
             wants_snapshot: self.feed.wants_snapshot(monotonic),
         };
         let key = self.settings.key(HEARTBEATS);
@@ -241,7 +249,9 @@ impl Session {
     }
 
     async fn try_publish_snapshot(&mut self, writer: &mut Redis) -> Result<(), FleetError> {
-        self.publisher.begin_snapshot();
+        let first = self.publisher.begin_snapshot();
+        // Before the entries are copied: what it names is among them.
+        let coverage = self.feed.coverage(first, clock::now());
         let (entries, now) = (self.revocations.entries(), self.clock.now());
         let count = entries.len();
         for chunk in entries.chunks(MAX_ENTRIES) {
@@ -249,12 +259,16 @@ impl Session {
             self.publisher.push_entries(live.copied().collect());
             self.flush(writer).await?;
         }
-        let is_complete = self.feed.is_complete(clock::now());
-        self.publisher.push(Body::EndOfSnapshot { is_complete });
+        self.publisher.push(Body::EndOfSnapshot(coverage));
         self.flush(writer).await?;
         tracing::info!(entries = count, "revocations published for the fleet");
         Ok(())
     }
+}
+
+// For more than a few entries: otherwise each that expires would be followed by a snapshot.
+fn has_room(counts: Counts) -> bool {
+    counts.entries <= counts.max_entries - counts.max_entries.div_ceil(16)
 }
 
 // Adds a message to a stream, and removes those that are older than `kept`.

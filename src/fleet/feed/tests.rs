@@ -22,13 +22,38 @@ impl Test {
         Self { feed, now, beat: 0 }
     }
 
+    // The same, after a snapshot of a gateway that has stopped since.
+    fn with_past() -> Self {
+        let mut test = Self::new();
+        test.end_of_snapshot(Sender([4; 16]), 1, true);
+        assert!(test.is_complete());
+        test
+    }
+
     fn message(&mut self, sender: Sender, sequence: u64) -> MessageOrder {
         let body = Body::Entries(Vec::new());
         self.read(sender, sequence, body)
     }
 
+    fn snapshot(&mut self, sender: Sender, sequence: u64, first: u64, read: &[(Sender, u64)]) {
+        let coverage = Coverage {
+            first,
+            is_complete: true,
+            read: read.to_vec(),
+        };
+        self.read(sender, sequence, Body::EndOfSnapshot(coverage));
+    }
+
+    // Without entries. A complete gateway has everything that this one has heard of.
     fn end_of_snapshot(&mut self, sender: Sender, sequence: u64, is_complete: bool) {
-        self.read(sender, sequence, Body::EndOfSnapshot { is_complete });
+        let peers = self.feed.peers.iter().filter(|_| is_complete);
+        let read = peers.map(|(id, peer)| (*id, peer.last.max(peer.published)));
+        let coverage = Coverage {
+            first: sequence,
+            is_complete,
+            read: read.collect(),
+        };
+        self.read(sender, sequence, Body::EndOfSnapshot(coverage));
     }
 
     fn read(&mut self, sender: Sender, sequence: u64, body: Body) -> MessageOrder {
@@ -47,6 +72,7 @@ impl Test {
             beat: self.beat,
             oldest,
             last,
+            is_complete: true,
             wants_snapshot: false,
         };
         self.feed.heartbeat(&heartbeat, Duration::ZERO, self.now);
@@ -59,6 +85,7 @@ impl Test {
             beat: self.beat,
             oldest: 1,
             last: 0,
+            is_complete: false,
             wants_snapshot: true,
         };
         self.feed.heartbeat(&heartbeat, Duration::ZERO, self.now);
@@ -83,6 +110,7 @@ impl Test {
             beat: self.beat,
             oldest: 1,
             last: 0,
+            is_complete: true,
             wants_snapshot: false,
         };
         self.now += Duration::from_millis(1);
@@ -115,7 +143,7 @@ fn empty_stream_with_peers_counts_as_not_heard_until_the_snapshot_of_one() {
 
 #[test]
 fn messages_in_order_are_complete() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     for sequence in 1..=3 {
         assert_eq!(test.message(PEER, sequence), MessageOrder::InOrder);
     }
@@ -125,7 +153,7 @@ fn messages_in_order_are_complete() {
 
 #[test]
 fn repeated_and_reordered_messages_are_noticed() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     assert_eq!(test.message(PEER, 1), MessageOrder::InOrder);
     assert_eq!(test.message(PEER, 1), MessageOrder::OutOfOrder);
     assert_eq!(test.message(PEER, 3), MessageOrder::AfterGap);
@@ -135,7 +163,7 @@ fn repeated_and_reordered_messages_are_noticed() {
 
 #[test]
 fn removed_message_is_noticed_by_the_next_message_or_heartbeat() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 1);
     test.heartbeat(PEER, 1, 2);
     assert!(!test.is_complete(), "the last message is missing");
@@ -144,7 +172,7 @@ fn removed_message_is_noticed_by_the_next_message_or_heartbeat() {
     test.message(PEER, 4);
     assert!(!test.is_complete(), "the third message is missing");
 
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 2);
     test.heartbeat(PEER, 1, 2);
     assert!(!test.is_complete(), "the first message is missing");
@@ -154,7 +182,7 @@ fn removed_message_is_noticed_by_the_next_message_or_heartbeat() {
 
 #[test]
 fn snapshot_of_a_complete_peer_fills_all_gaps_and_another_only_its_own() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 1);
     test.message(PEER, 3);
     test.heartbeat(PEER, 1, 3);
@@ -170,7 +198,7 @@ fn snapshot_of_a_complete_peer_fills_all_gaps_and_another_only_its_own() {
 
 #[test]
 fn unopened_message_counts_as_missing_until_a_snapshot() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 1);
     test.feed.damaged();
     assert!(!test.hears_itself());
@@ -180,7 +208,7 @@ fn unopened_message_counts_as_missing_until_a_snapshot() {
 
 #[test]
 fn replayed_heartbeats_say_nothing_new() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 1);
     assert!(test.hears_itself());
     let heard = test.feed.heard();
@@ -193,7 +221,7 @@ fn replayed_heartbeats_say_nothing_new() {
 
 #[test]
 fn snapshot_is_published_once_for_several_requests() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 1);
     test.asks(PEER);
     assert!(test.feed.take_due_snapshot(test.now));
@@ -206,7 +234,7 @@ fn snapshot_is_published_once_for_several_requests() {
 
 #[test]
 fn snapshot_of_another_peer_is_enough() {
-    let mut test = Test::new();
+    let mut test = Test::with_past();
     test.message(PEER, 1);
     test.asks(OTHER);
     test.end_of_snapshot(PEER, 2, true);
@@ -233,6 +261,148 @@ fn peers_are_bounded() {
         id[..4].copy_from_slice(&index.to_be_bytes());
         test.message(Sender(id), 1);
     }
-    assert_eq!(test.feed.peers(), MAX_PEERS);
+    assert_eq!(test.feed.peers.len(), MAX_PEERS);
     assert!(!test.is_complete());
+}
+
+#[test]
+fn snapshot_that_is_replayed_hides_nothing_that_was_removed() {
+    let mut test = Test::with_past();
+    test.message(PEER, 1);
+    test.snapshot(OTHER, 1, 1, &[(PEER, 1)]);
+    assert!(test.is_complete());
+    test.heartbeat(PEER, 1, 2);
+    assert!(!test.is_complete(), "the second message is missing");
+    test.snapshot(OTHER, 1, 1, &[(PEER, 2)]);
+    assert!(!test.is_complete(), "a number that was read before");
+}
+
+#[test]
+fn snapshot_that_is_held_back_hides_nothing_that_came_after_it() {
+    let mut test = Test::with_past();
+    test.message(PEER, 1);
+    test.heartbeat(PEER, 1, 2);
+    test.snapshot(OTHER, 1, 1, &[(PEER, 1)]);
+    assert!(
+        !test.is_complete(),
+        "it was published before the second message"
+    );
+    test.message(PEER, 3);
+    test.snapshot(OTHER, 2, 2, &[(PEER, 1)]);
+    assert!(!test.is_complete());
+    test.snapshot(OTHER, 3, 3, &[(PEER, 2)]);
+    assert!(test.is_complete());
+}
+
+#[test]
+fn snapshot_counts_only_if_all_of_it_was_read() {
+    let mut test = Test::with_past();
+    test.heartbeat(PEER, 1, 2);
+    test.message(OTHER, 1);
+    test.message(OTHER, 3);
+    test.snapshot(OTHER, 4, 2, &[(PEER, 2)]);
+    assert!(!test.is_complete(), "its first message is missing");
+    test.message(OTHER, 5);
+    test.snapshot(OTHER, 6, 5, &[(PEER, 2)]);
+    assert!(test.is_complete());
+    assert_eq!(test.feed.coverage(9, test.now).read.len(), 3);
+}
+
+#[test]
+fn gateway_claims_to_have_read_only_what_it_has() {
+    let mut test = Test::with_past();
+    let mut covered = |sequence: u64| {
+        test.message(PEER, sequence);
+        test.heartbeat(PEER, 1, sequence);
+        let coverage = test.feed.coverage(1, test.now);
+        let found = coverage.read.iter().find(|(sender, _)| *sender == PEER);
+        (coverage.is_complete, found.map(|(_, last)| *last))
+    };
+    assert_eq!(covered(1), (true, Some(1)));
+    assert_eq!(covered(2), (true, Some(2)));
+    assert_eq!(covered(4), (false, None), "a gap");
+}
+
+#[test]
+fn stream_that_lost_its_past_is_not_whole_although_it_has_messages() {
+    let mut test = Test::new();
+    test.message(PEER, 7);
+    test.heartbeat(PEER, 7, 7);
+    assert!(!test.hears_itself(), "others may have published before");
+    assert!(test.feed.wants_snapshot(test.now));
+    test.wait(MAX_AGE);
+    test.heartbeat(PEER, 7, 7);
+    assert!(!test.hears_itself(), "the peer has the past");
+    test.snapshot(PEER, 8, 8, &[]);
+    assert!(test.hears_itself());
+}
+
+#[test]
+fn gateways_that_all_start_at_once_go_on_after_max_age() {
+    let mut test = Test::new();
+    test.asks(PEER);
+    assert!(!test.hears_itself());
+    test.wait(MAX_AGE);
+    test.asks(PEER);
+    assert!(test.hears_itself());
+    test.heartbeat(PEER, 1, 0);
+    assert!(test.hears_itself(), "it has what there is, also for others");
+    // Not so if all of them miss something for a moment.
+    let mut test = Test::with_past();
+    test.heartbeat(PEER, 1, 0);
+    test.wait(MAX_AGE);
+    test.feed.damaged();
+    test.asks(PEER);
+    assert!(!test.hears_itself());
+}
+
+#[test]
+fn store_without_room_asks_for_a_snapshot_once_it_has_room() {
+    let mut test = Test::with_past();
+    test.feed.lacks_room();
+    assert!(!test.hears_itself());
+    test.wait(MAX_AGE * 3);
+    assert!(!test.hears_itself());
+    assert!(
+        !test.feed.wants_snapshot(test.now),
+        "it has no room for one"
+    );
+    test.feed.has_room();
+    test.heartbeat(PEER, 1, 0);
+    assert!(!test.hears_itself());
+    assert!(test.feed.wants_snapshot(test.now));
+    test.snapshot(PEER, 1, 1, &[]);
+    assert!(test.hears_itself());
+}
+
+#[test]
+fn snapshots_that_are_wanted_again_and_again_have_ever_longer_pauses() {
+    let mut test = Test::with_past();
+    let mut published = 0;
+    for _ in 0..3600 {
+        test.wait(Duration::from_secs(1));
+        test.asks(PEER);
+        published += usize::from(test.feed.take_due_snapshot(test.now));
+    }
+    assert!((10..=20).contains(&published), "{published} in an hour");
+    test.wait(Duration::from_secs(3600));
+    test.asks(PEER);
+    assert!(test.feed.take_due_snapshot(test.now));
+    test.wait(test.feed.interval());
+    test.asks(PEER);
+    assert!(test.feed.take_due_snapshot(test.now), "as at the beginning");
+}
+
+#[test]
+fn largest_numbers_break_nothing() {
+    let mut test = Test::with_past();
+    test.message(PEER, u64::MAX - 1);
+    test.heartbeat(PEER, u64::MAX, u64::MAX - 1);
+    assert!(test.is_complete());
+    test.heartbeat(PEER, 1, u64::MAX - 1);
+    assert!(!test.is_complete());
+    test.snapshot(OTHER, u64::MAX - 1, 1, &[(PEER, u64::MAX)]);
+    test.snapshot(OTHER, u64::MAX - 1, u64::MAX - 1, &[(PEER, u64::MAX)]);
+    test.message(PEER, 1);
+    test.heartbeat(PEER, 0, 0);
 }
