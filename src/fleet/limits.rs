@@ -18,6 +18,7 @@ use super::redis::{FleetError, Redis};
 use super::service::Service;
 use crate::clock;
 use crate::rate_limits::{Grant, LeaseRequest, SharedBucket, Sharing};
+use crate::text::truncated;
 
 /// Takes credit and leases from a bucket. Its own comment describes arguments and reply.
 const SCRIPT: &str = include_str!("lease.lua");
@@ -52,7 +53,19 @@ impl Service for LimitService {
     }
 
     fn log_failure(&self, error: &FleetError) {
-        tracing::warn!(%error, "limits are not shared; each gateway has its part of them");
+        // A part of it may be from the server.
+        let error = truncated(&error.to_string());
+        tracing::warn!(
+            error,
+            "limits are not shared; each gateway has its part of them"
+        );
+    }
+}
+
+// Also after a panic: leases that nobody serves would refuse every request.
+impl Drop for LimitService {
+    fn drop(&mut self) {
+        self.interrupt();
     }
 }
 
@@ -189,7 +202,8 @@ impl<'s> Leases<'s> {
                 .arg(micros(capacity))
                 .arg(request.credit)
                 .arg(request.wanted)
-                .arg(*unused);
+                .arg(*unused)
+                .arg(micros(bucket.longest_refill()));
         }
         let timeout = self.settings.timeout;
         let replies = self

@@ -1,5 +1,9 @@
-//! Two gateways of one fleet and a real server. Only where `FLEET_TEST_REDIS` names the Unix socket
+//! Two gateways of one fleet. `hostile` has a server of its own, which lies. The tests here need a
+//! real one: only where `FLEET_TEST_REDIS` names the Unix socket
 //! of one that holds nothing else; `tests/fleet/run` starts it.
+
+mod fake_redis;
+mod hostile;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -46,21 +46,27 @@ impl Bucket {
     /// It is empty. What it holds is unchanged.
     pub(super) fn take(&self, rate: Rate, now: u64) -> Result<Level, Level> {
         let taken = |full_at: u64| {
-            let full_at = full_at.max(now) + rate.interval;
+            let full_at = full_at.max(now).saturating_add(rate.interval);
             (full_at - now <= rate.capacity).then_some(full_at)
         };
         let outcome = self
             .full_at
             .try_update(Ordering::Relaxed, Ordering::Relaxed, taken);
         match outcome {
-            Ok(before) => Ok(level(before.max(now) + rate.interval, rate, now)),
+            Ok(before) => {
+                let full_at = before.max(now).saturating_add(rate.interval);
+                Ok(level(full_at, rate, now))
+            }
             Err(full_at) => Err(level(full_at, rate, now)),
         }
     }
 
     /// Puts back a request that [`Self::take`] took.
     pub(super) fn put_back(&self, rate: Rate) {
-        self.full_at.fetch_sub(rate.interval, Ordering::Relaxed);
+        let fuller = |full_at: u64| Some(full_at.saturating_sub(rate.interval));
+        let _ = self
+            .full_at
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, fuller);
     }
 }
 
@@ -68,7 +74,9 @@ fn level(full_at: u64, rate: Rate, now: u64) -> Level {
     let full_in = full_at.saturating_sub(now);
     // A rate that was lowered may leave a bucket emptier than it holds.
     let left = rate.capacity.saturating_sub(full_in);
-    let wait = (full_in + rate.interval).saturating_sub(rate.capacity);
+    let wait = full_in
+        .saturating_add(rate.interval)
+        .saturating_sub(rate.capacity);
     Level {
         remaining: left / rate.interval,
         full_in,

@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::bucket::Bucket;
 use super::key::{BucketKey, ClientIdentity};
-use super::limit::Limit;
+use super::limit::{Limit, Taken};
 use super::rate::Level;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -34,7 +34,8 @@ struct Count {
     key: BucketKey,
     bucket: Arc<Bucket>,
     level: Level,
-    is_taken: bool,
+    /// Where it was taken from; none if it was not.
+    taken: Option<Taken>,
 }
 
 /// A request that a limit refuses.
@@ -71,7 +72,7 @@ impl Counted {
                 key,
                 level: limit.level(&bucket, now),
                 bucket,
-                is_taken: false,
+                taken: None,
             };
             match counted {
                 Some(counted) => counted.others.push(count),
@@ -87,24 +88,24 @@ impl Counted {
             return Ok(());
         };
         if counted.is_refused() || !counted.take(all, now) {
-            return Err(counted.refuse(all));
+            return Err(counted.refuse(all, now));
         }
         Ok(())
     }
 
     fn is_refused(&self) -> bool {
-        let refuses = |count: &Count| !count.is_taken && count.level.wait > 0;
+        let refuses = |count: &Count| count.taken.is_none() && count.level.wait > 0;
         refuses(&self.first) || self.others.iter().any(refuses)
     }
 
     // A bucket may have become empty since it was read.
     fn take(&mut self, all: &[Arc<Limit>], now: Instant) -> bool {
-        for count in self.all_mut().filter(|count| !count.is_taken) {
+        for count in self.all_mut().filter(|count| count.taken.is_none()) {
             let limit = &all[count.limit];
             match limit.take(&count.bucket, count.key, now) {
-                Ok(level) => {
+                Ok((level, taken)) => {
                     count.level = level;
-                    count.is_taken = true;
+                    count.taken = Some(taken);
                     limit.count(count.key, true);
                 }
                 Err(level) => {
@@ -117,16 +118,18 @@ impl Counted {
     }
 
     #[cold]
-    fn refuse(&mut self, all: &[Arc<Limit>]) -> Box<RateLimited> {
+    fn refuse(&mut self, all: &[Arc<Limit>], now: Instant) -> Box<RateLimited> {
         for count in self.all_mut() {
             let limit = &all[count.limit];
-            if count.is_taken {
-                limit.put_back(&count.bucket);
-                count.is_taken = false;
+            if let Some(taken) = count.taken.take() {
+                limit.put_back(&count.bucket, taken);
                 count.level.remaining += 1;
                 count.level.full_in = count.level.full_in.saturating_sub(limit.rate.interval);
             } else if count.level.wait > 0 {
                 limit.count(count.key, false);
+                // A client that is refused until a lease arrives must get one, also if the last
+                // one failed.
+                limit.lease_more(&count.bucket, count.key, now);
             }
         }
         let last = self.all().max_by_key(|count| count.level.wait);

@@ -42,6 +42,8 @@ pub(super) struct Terms {
     pub(super) credit: u64,
     /// Maximum requests that are leased at once. At least one.
     pub(super) batch: u64,
+    /// The credit of all gateways together.
+    pub(super) total_credit: u64,
 }
 
 /// What a gateway requests of a shared bucket.
@@ -67,10 +69,20 @@ impl Terms {
     pub(super) fn new(rate: Rate, gateways: u64) -> Self {
         let burst = rate.capacity / rate.interval;
         let gateways = gateways.max(1);
+        let credit = (burst / (CREDIT_FRACTION * gateways)).max(1);
         Self {
-            credit: (burst / (CREDIT_FRACTION * gateways)).max(1),
+            credit,
             batch: (burst / (LEASED_FRACTION * gateways)).max(1),
+            total_credit: credit.saturating_mul(gateways),
         }
+    }
+
+    /// The longest time, in nanoseconds, in which a bucket becomes full that has given all credit.
+    /// Twice the credit: gateways may have come that were not heard yet.
+    pub(super) fn longest_refill(self, rate: Rate) -> u64 {
+        let credit = self.total_credit.saturating_mul(2);
+        rate.capacity
+            .saturating_add(rate.interval.saturating_mul(credit))
     }
 }
 
@@ -153,13 +165,29 @@ impl Lease {
         i64::try_from(doubled.clamp(least, terms.batch)).unwrap_or(i64::MAX)
     }
 
-    /// A lease has arrived.
-    pub(super) fn grant(&self, request: LeaseRequest, grant: Grant, rate: Rate, now: u64) {
-        let wait = (grant.full_in + rate.interval).saturating_sub(rate.capacity);
+    /// A lease has arrived. Whatever it says, its client waits no longer than for a bucket that has
+    /// given all credit.
+    pub(super) fn grant(
+        &self,
+        request: LeaseRequest,
+        grant: Grant,
+        rate: Rate,
+        terms: Terms,
+        now: u64,
+    ) {
+        let full_in = grant.full_in.min(terms.longest_refill(rate));
+        let wait = full_in
+            .saturating_add(rate.interval)
+            .saturating_sub(rate.capacity);
         let is_empty = grant.leased < request.wanted;
-        let empty_until = if is_empty { now + wait } else { 0 };
+        let empty_until = if is_empty {
+            now.saturating_add(wait)
+        } else {
+            0
+        };
         self.empty_until.store(empty_until, Ordering::Relaxed);
-        self.full_at.store(now + grant.full_in, Ordering::Relaxed);
+        self.full_at
+            .store(now.saturating_add(full_in), Ordering::Relaxed);
         let added = request.credit.saturating_add(grant.leased);
         let added = i64::try_from(added).unwrap_or(i64::MAX);
         self.balance.fetch_add(added, Ordering::Relaxed);

@@ -53,6 +53,16 @@ pub struct Limit {
     stripes: Box<[Stripe; STRIPES]>,
 }
 
+/// Where a request was taken from. It is put back there: meanwhile, gateways may have come, or Redis
+/// may have gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Taken {
+    /// The bucket, at this rate.
+    Own(Rate),
+    /// What this gateway has leased.
+    Leased,
+}
+
 /// Where a request is taken from.
 enum Source<'b> {
     /// The bucket, with this rate.
@@ -192,34 +202,55 @@ impl Limit {
         bucket: &Arc<Bucket>,
         key: BucketKey,
         now: Instant,
-    ) -> Result<Level, Level> {
+    ) -> Result<(Level, Taken), Level> {
         let now = self.time(now);
         match self.source(bucket) {
-            Source::Own(rate) => bucket.take(rate, now),
+            Source::Own(rate) => Ok((bucket.take(rate, now)?, Taken::Own(rate))),
             Source::Leased(lease, sharing) => {
                 let terms = sharing.terms(self.rate);
                 let taken = lease.take(self.rate, terms, now);
-                if lease.claim_request(terms, now) {
-                    let (name, rules) = (&self.settings.name, self.settings.to_string());
-                    sharing.request(SharedBucket {
-                        limit: [Arc::clone(name), rules.into()],
-                        key,
-                        bucket: Arc::clone(bucket),
-                        rate: self.rate,
-                        created: self.created,
-                        sharing: Arc::clone(sharing),
-                    });
-                }
-                taken
+                self.claim_lease(lease, sharing, bucket, key, now);
+                Ok((taken?, Taken::Leased))
             }
         }
     }
 
+    /// Requests a lease, if one is needed now.
+    pub(super) fn lease_more(&self, bucket: &Arc<Bucket>, key: BucketKey, now: Instant) {
+        if let Source::Leased(lease, sharing) = self.source(bucket) {
+            self.claim_lease(lease, sharing, bucket, key, self.time(now));
+        }
+    }
+
+    fn claim_lease(
+        &self,
+        lease: &Lease,
+        sharing: &Arc<Sharing>,
+        bucket: &Arc<Bucket>,
+        key: BucketKey,
+        now: u64,
+    ) {
+        if !lease.claim_request(sharing.terms(self.rate), now) {
+            return;
+        }
+        let (name, rules) = (&self.settings.name, self.settings.to_string());
+        sharing.request(SharedBucket {
+            limit: [Arc::clone(name), rules.into()],
+            key,
+            bucket: Arc::clone(bucket),
+            rate: self.rate,
+            created: self.created,
+            sharing: Arc::clone(sharing),
+        });
+    }
+
     /// Puts back a request that [`Self::take`] took.
-    pub(super) fn put_back(&self, bucket: &Bucket) {
-        match self.source(bucket) {
-            Source::Own(rate) => bucket.put_back(rate),
-            Source::Leased(lease, _) => lease.put_back(),
+    pub(super) fn put_back(&self, bucket: &Bucket, taken: Taken) {
+        match (taken, bucket.lease()) {
+            (Taken::Own(rate), _) => bucket.put_back(rate),
+            (Taken::Leased, Some(lease)) => lease.put_back(),
+            // Buckets keep what they are.
+            (Taken::Leased, None) => {}
         }
     }
 

@@ -60,7 +60,8 @@ impl Rate {
 
     /// One of `parts` of it: as much at once where that is possible, and refilled more slowly.
     pub(super) fn divided_by(self, parts: u64) -> Self {
-        let interval = self.interval.saturating_mul(parts);
+        // Sums with a time, which is less than half of it, do not overflow.
+        let interval = self.interval.saturating_mul(parts).min(u64::MAX / 4);
         Self {
             interval,
             // At least one request.

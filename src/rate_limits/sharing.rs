@@ -111,6 +111,12 @@ impl SharedBucket {
         (self.rate.interval, self.rate.capacity)
     }
 
+    /// Nanoseconds in which it refills at most. Whoever says that it takes longer is mistaken.
+    #[must_use]
+    pub fn longest_refill(&self) -> u64 {
+        self.sharing.terms(self.rate).longest_refill(self.rate)
+    }
+
     /// What to request.
     #[must_use]
     pub fn request(&self) -> LeaseRequest {
@@ -122,7 +128,9 @@ impl SharedBucket {
     /// What was requested has arrived.
     pub fn grant(&self, request: LeaseRequest, grant: Grant, now: Instant) {
         if let Some(lease) = self.bucket.lease() {
-            lease.grant(request, grant, self.rate, nanos_since(self.created, now));
+            let terms = self.sharing.terms(self.rate);
+            let now = nanos_since(self.created, now);
+            lease.grant(request, grant, self.rate, terms, now);
         }
     }
 

@@ -215,6 +215,7 @@ fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_of
     let (one, other) = (asked(0, &mut gateways), asked(1, &mut gateways));
     assert_eq!(one.name(), other.name(), "both mean one bucket");
     let request = one.request();
+    assert!(one.longest_refill() >= one.interval_and_capacity().1);
     let grant = Grant {
         leased: request.wanted,
         full_in: 0,
@@ -223,4 +224,62 @@ fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_of
     assert_eq!(request.credit, 2);
     let leased = usize::try_from(request.wanted).expect("a small number");
     assert_eq!(admitted(&gateways[0].2), leased + 2, "and new credit");
+}
+
+#[test]
+fn client_whose_lease_failed_is_not_locked_out() {
+    let now = Instant::now();
+    let (sharing, mut asked) = Sharing::new([7; 16]);
+    sharing.set_connected(true);
+    let limit = Limit::new(settings(1, 1, &[KeyPart::Route]), Some(&sharing), now);
+    let all = [Arc::new(limit.expect("a limit"))];
+    let ask = || Counted::count(&mut None, &[0], &all, by_address(v4(1)), now).is_ok();
+    assert!(ask() && !ask(), "one request on credit");
+    asked.try_recv().expect("a lease was requested").fail();
+    assert!(!ask(), "no more credit");
+    let again = asked.try_recv().expect("another lease is requested");
+    let request = again.request();
+    let grant = Grant {
+        leased: request.wanted,
+        full_in: 0,
+    };
+    again.grant(request, grant, now);
+    assert!(ask());
+}
+
+#[test]
+fn request_is_put_back_where_it_was_taken_from() {
+    let now = Instant::now();
+    let (sharing, _asked) = Sharing::new([7; 16]);
+    let shared = |requests| {
+        let settings = settings(requests, 2, &[KeyPart::Route]);
+        Limit::new(settings, Some(&sharing), now).expect("a limit")
+    };
+    let limit = Arc::new(shared(1));
+    let key = limit.key(by_address(v4(1)));
+    let bucket = limit.bucket(key);
+    let later = now + Duration::from_secs(1);
+    // Its own part, while gateways come; and a lease, while Redis goes.
+    for (is_connected, gateways) in [(false, 1000), (true, 1000)] {
+        sharing.set_gateways(1);
+        sharing.set_connected(is_connected);
+        let (_, taken) = limit.take(&bucket, key, later).expect("admitted");
+        sharing.set_gateways(gateways);
+        sharing.set_connected(false);
+        limit.put_back(&bucket, taken);
+    }
+    sharing.set_gateways(1);
+    assert_eq!(limit.level(&bucket, later).remaining, 2, "nothing is spent");
+}
+
+#[test]
+fn longest_interval_of_the_largest_fleet_is_no_overflow() {
+    let rate = Rate::new(1, MAX_REFILL_TIME, 1)
+        .expect("a rate")
+        .divided_by(4097);
+    let bucket = Bucket::default();
+    let now = 5 * SECOND;
+    assert!(bucket.take(rate, now).is_ok());
+    assert!(bucket.take(rate, now).is_err(), "one request, and no more");
+    assert!(bucket.level(rate, u64::MAX / 2).remaining <= 1);
 }

@@ -73,7 +73,7 @@ impl Fleet {
             let lease = &self.leases[gateway];
             let request = lease.request(self.terms);
             let grant = self.shared.grant(request, self.rate, at);
-            lease.grant(request, grant, self.rate, at);
+            lease.grant(request, grant, self.rate, self.terms, at);
             self.leased += 1;
         }
     }
@@ -201,7 +201,7 @@ fn lease_is_requested_for_once_until_it_arrives_or_fails() {
         leased: 0,
         full_in: rate.capacity + rate.interval,
     };
-    lease.grant(request, grant, rate, 0);
+    lease.grant(request, grant, rate, terms, 0);
     assert!(
         !lease.claim_request(terms, 0),
         "the bucket is known to be empty"
@@ -209,4 +209,23 @@ fn lease_is_requested_for_once_until_it_arrives_or_fails() {
     let level = lease.take(rate, terms, 0).expect_err("no credit now");
     assert_eq!(level.wait, 2 * rate.interval);
     assert!(lease.take(rate, terms, 2 * rate.interval).is_ok());
+}
+
+#[test]
+fn no_reply_makes_a_client_wait_longer_than_for_an_overdrawn_bucket() {
+    let rate = rate(60, 60, 10);
+    let terms = Terms::new(rate, 4);
+    for full_in in [u64::MAX, u64::MAX - 1, 1 << 60] {
+        let lease = Lease::default();
+        assert!(lease.take(rate, terms, 5 * SECOND).is_ok());
+        let grant = Grant { leased: 0, full_in };
+        lease.grant(lease.request(terms), grant, rate, terms, 5 * SECOND);
+        let level = lease.take(rate, terms, 5 * SECOND).expect_err("empty");
+        assert_eq!(
+            level.wait,
+            9 * SECOND,
+            "eight requests on credit, and its own"
+        );
+        assert!(lease.take(rate, terms, 14 * SECOND).is_ok());
+    }
 }
