@@ -4,10 +4,12 @@
 //!    loopback neither: any process of the machine, and any page in a browser, reaches loopback.
 //! 2. The body is one strict JSON object. A misspelt or second selector would revoke something else
 //!    than was meant.
-//! 3. The response is 204 once the revocation is active and in the file.
-//! 4. What is revoked is in no log: only its kind, and a part of its digest.
+//! 3. A client that sends it slowly gets 408.
+//! 4. The response is 204 once the revocation is active and in the file.
+//! 5. What is revoked is in no log: only its kind, and a part of its digest.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -15,16 +17,20 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::{Admin, text_response};
 use crate::gateway::Snapshot;
 use crate::oauth::UnixTime;
+use crate::oauth::bearer::BearerToken;
 use crate::oauth::json::parse_object;
 use crate::revocation::{Origin, Revocation, RevokeError, Selector, TokenHash};
 
 pub(super) const PATH: &str = "/revocations";
 
+/// How long a body may take. The connection has some time more, for the disk.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a body beside the token that it may contain.
 const MAX_BESIDE_TOKEN: usize = 4096;
 const MEMBERS: &str = "issuer, issued_before, and one of token, jti, sub, client_id, sid";
@@ -161,9 +167,13 @@ fn check_media_type(parts: &Parts) -> Result<(), Refused> {
     }
 }
 
-// The whole connection is bounded in time.
 async fn read(body: Incoming, limit: usize) -> Result<Zeroizing<Vec<u8>>, Refused> {
-    match Limited::new(body, limit).collect().await {
+    let collected = timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await;
+    let collected = collected.map_err(|_| {
+        let text = format!("expected the whole body within {BODY_TIMEOUT:?}");
+        refused(StatusCode::REQUEST_TIMEOUT, text)
+    })?;
+    match collected {
         Ok(collected) => Ok(Zeroizing::new(collected.to_bytes().to_vec())),
         Err(error) if error.is::<LengthLimitError>() => {
             let text = format!("expected at most {limit} bytes");
@@ -207,6 +217,12 @@ fn parse(body: &[u8], now: UnixTime) -> Result<Requested, Refused> {
                 "sid" => Selector::Sid(value),
                 _ => {
                     let value = Zeroizing::new(value);
+                    // A space at its end, for example: no request has such a token.
+                    if BearerToken::parse(&value).is_none() {
+                        return Err(bad_request(
+                            "expected an access token as token, but found characters that none has",
+                        ));
+                    }
                     let hash = TokenHash::of(&value).map_err(|_| {
                         bad_request("expected an access token as token, but found a malformed JWT")
                     })?;

@@ -31,9 +31,10 @@ use std::process::ExitCode;
 pub(super) use arguments::Arguments;
 
 use super::missing_secrets::without_missing_secrets;
+use crate::clock::Clock;
 use crate::config::{Config, KeySource, Purpose};
 use crate::files::{self, MAX_NAMED};
-use crate::gateway::compile;
+use crate::gateway::{Snapshot, compile};
 use crate::oauth::claims::Claims;
 use crate::oauth::jose::{Jwks, TokenShape, classify};
 use crate::oauth::tenant::TenantTemplate;
@@ -87,9 +88,32 @@ fn explain_request(file: &Path, arguments: &Arguments) -> Result<Explanation, Ex
         }
     };
     let snapshot = compiled.map_err(|faults| super::bad_input(source.report(faults)))?;
+    read_revocations(&config, &snapshot);
     let result = dry_run::dry_run(&request, snapshot, &config);
     let result = result.map_err(|error| super::bad_input(format!("scopegate: {error}")))?;
     Ok(Explanation::new(&request, result, &config, &source))
+}
+
+// What is revoked is read from the file, which a running gateway may have open. Without it the
+// explanation may still be of use.
+fn read_revocations(config: &Config, snapshot: &Snapshot) {
+    let written = config.revocations.as_ref();
+    let Some((revocations, written)) = snapshot.verifier.revocations().zip(written) else {
+        return;
+    };
+    let Some(file) = &written.file else {
+        eprintln!(
+            "warning: what is revoked is not known here: [revocations] has no file (a running gateway knows it)"
+        );
+        return;
+    };
+    // Before the first start there is none.
+    if matches!(file.value.try_exists(), Ok(false)) {
+        return;
+    }
+    if let Err(fault) = revocations.read(&file.value, Clock::system().now()) {
+        eprintln!("warning: what is revoked is not known here: {fault}");
+    }
 }
 
 // Replaces the keys of the issuer that the token names.

@@ -193,7 +193,7 @@ async fn revoke_event(
     let Some(revocations) = verifier.revocations().filter(|_| !entries.is_empty()) else {
         return Ok(0);
     };
-    let revoked = revocations.revoke(entries, Origin::Here, now).await;
+    let revoked = revocations.revoke(entries, Origin::Event, now).await;
     revoked.map_err(|error| SecurityEventFault::NotRevoked {
         issuer: Arc::clone(&verified.issuer_name),
         error,

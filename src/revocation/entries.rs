@@ -1,12 +1,13 @@
 //! The entries in memory.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use super::digest::{Digest, Revocation, Selector};
 use super::token_digests::TokenDigests;
 use crate::oauth::UnixTime;
+use crate::sync::Epoch;
 
 /// A hash table doubles when it is 7/8 full. With this number of tables, a million entries fill them
 /// to two thirds: 41 bytes for each entry, measured as the growth of resident memory.
@@ -42,6 +43,9 @@ pub(super) struct Entries {
     shards: Box<[RwLock<HashMap<Digest, Times>>]>,
     count: AtomicUsize,
     max: AtomicUsize,
+    /// Advances with each addition.
+    generation: AtomicU64,
+    epoch: Epoch,
 }
 
 /// The times of an entry in seconds since 1970, in eight bytes.
@@ -75,12 +79,22 @@ impl Revocation {
 }
 
 impl Entries {
-    pub(super) fn new(max: usize) -> Self {
+    pub(super) fn new(max: usize, epoch: Epoch) -> Self {
         Self {
             shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
             count: AtomicUsize::new(0),
             max: AtomicUsize::new(max),
+            generation: AtomicU64::new(0),
+            epoch,
         }
+    }
+
+    pub(super) fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(super) fn set_max(&self, max: usize) {
@@ -95,24 +109,35 @@ impl Entries {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Adds an entry. Whether it says more than those that are there.
-    pub(super) fn add(&self, entry: &Entry) -> Result<bool, Full> {
+    /// Adds an entry to at most `max`. Whether it says more than those that are there.
+    ///
+    /// The epoch advances before the lock is released: who adds the same entry meanwhile must not
+    /// call it active before it is.
+    pub(super) fn add(&self, entry: &Entry, max: usize) -> Result<bool, Full> {
         let times = Times::of(entry);
         let mut shard = self.write(entry.digest.shard(SHARDS));
         if let Some(known) = shard.get_mut(&entry.digest) {
             let both = known.merged(times);
             let is_more = both != *known;
             *known = both;
+            if is_more {
+                self.advance();
+            }
             return Ok(is_more);
         }
-        let max = self.max();
         self.count
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
                 (count < max).then_some(count + 1)
             })
             .map_err(|_| Full)?;
         shard.insert(entry.digest, times);
+        self.advance();
         Ok(true)
+    }
+
+    fn advance(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+        self.epoch.advance();
     }
 
     pub(super) fn revoke(&self, token: &TokenDigests) -> bool {
@@ -233,23 +258,27 @@ mod tests {
 
     #[test]
     fn full_store_accepts_nothing_more_and_keeps_what_it_has() {
-        let entries = Entries::new(2);
-        assert_eq!(entries.add(&entry("a", 1, 100)), Ok(true));
-        assert_eq!(entries.add(&entry("b", 1, 50)), Ok(true));
-        assert_eq!(entries.add(&entry("c", 1, 100)), Err(Full));
-        assert_eq!(entries.add(&entry("a", 2, 100)), Ok(true), "a known digest");
+        let entries = Entries::new(2, Epoch::default());
+        assert_eq!(entries.add(&entry("a", 1, 100), entries.max()), Ok(true));
+        assert_eq!(entries.add(&entry("b", 1, 50), entries.max()), Ok(true));
+        assert_eq!(entries.add(&entry("c", 1, 100), entries.max()), Err(Full));
+        assert_eq!(
+            entries.add(&entry("a", 2, 100), entries.max()),
+            Ok(true),
+            "a known digest"
+        );
         assert_eq!(entries.count(), 2);
         assert_eq!(entries.remove_expired(UnixTime::from_seconds(50)), 1);
-        assert_eq!(entries.add(&entry("c", 1, 100)), Ok(true));
+        assert_eq!(entries.add(&entry("c", 1, 100), entries.max()), Ok(true));
     }
 
     #[test]
     fn repeated_entry_never_revokes_less() {
-        let entries = Entries::new(9);
-        assert_eq!(entries.add(&entry("a", 10, 100)), Ok(true));
-        assert_eq!(entries.add(&entry("a", 5, 50)), Ok(false));
+        let entries = Entries::new(9, Epoch::default());
+        assert_eq!(entries.add(&entry("a", 10, 100), entries.max()), Ok(true));
+        assert_eq!(entries.add(&entry("a", 5, 50), entries.max()), Ok(false));
         assert_eq!(entries.all(), [entry("a", 10, 100)]);
-        assert_eq!(entries.add(&entry("a", 11, 90)), Ok(true));
+        assert_eq!(entries.add(&entry("a", 11, 90), entries.max()), Ok(true));
         assert_eq!(entries.all(), [entry("a", 11, 100)]);
     }
 
@@ -266,5 +295,24 @@ mod tests {
         let revokes = |at| times.revoke(Some(UnixTime::from_seconds(at)));
         assert!(revokes(10) && revokes(-1) && !revokes(11));
         assert!(!times.revoke(None), "only entries of one token revoke it");
+    }
+
+    #[test]
+    fn equal_additions_at_once_are_both_active_when_they_return() {
+        let epoch = Epoch::default();
+        let entries = Entries::new(usize::MAX, epoch.clone());
+        for round in 0..2000 {
+            let (one, before) = (entry(&round.to_string(), 10, 100), epoch.now());
+            let together = std::sync::Barrier::new(2);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        together.wait();
+                        assert!(entries.add(&one, usize::MAX).is_ok());
+                        assert!(epoch.now() > before, "round {round}");
+                    });
+                }
+            });
+        }
     }
 }

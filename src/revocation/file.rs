@@ -5,8 +5,10 @@
 //!    damage is an error: what the file no longer says would pass again.
 //! 3. One process at a time has the file: it holds a lock.
 //! 4. A file with many expired lines is rewritten beside it, and replaces it.
+//! 5. A file that somebody removed or replaced is noticed before the next line is written: what is
+//!    written to a file without a name is lost.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -82,27 +84,13 @@ impl RevocationFile {
         };
         let mut file = lock_current(path)?;
         let metadata = file.metadata().map_err(unusable)?;
-        if metadata.len() > MAX_FILE {
-            return Err(FileFault::TooLarge {
-                path: path.to_owned(),
-                size: metadata.len(),
-            });
-        }
         if metadata.mode() & 0o777 != MODE {
             let mode = fs::Permissions::from_mode(MODE);
             file.set_permissions(mode).map_err(unusable)?;
         }
-        let mut bytes = Vec::new();
-        Read::by_ref(&mut file)
-            .take(MAX_FILE)
-            .read_to_end(&mut bytes)
-            .map_err(unusable)?;
-        let Contents { entries, complete } =
-            file_format::read(&bytes).map_err(|DamagedLine(line)| FileFault::Damaged {
-                path: path.to_owned(),
-                line,
-            })?;
-        let cut_off = bytes.len() - complete;
+        let (contents, length) = read_from(&mut file, path)?;
+        let Contents { entries, complete } = contents;
+        let cut_off = length - complete;
         if cut_off > 0 {
             tracing::warn!(
                 file = %path.display(),
@@ -138,6 +126,10 @@ impl RevocationFile {
         for entry in entries {
             file_format::write_line(&mut text, entry);
         }
+        // A restart reads no larger one.
+        if self.length + text.len() as u64 > MAX_FILE {
+            return Err(io::Error::other("it would have more than 1 GiB"));
+        }
         // An earlier write may have failed half-way.
         self.file.set_len(self.length)?;
         self.file.seek(SeekFrom::Start(self.length))?;
@@ -146,6 +138,20 @@ impl RevocationFile {
         self.length += text.len() as u64;
         self.lines += entries.len();
         Ok(())
+    }
+
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it still has its name.
+    pub(super) fn is_current(&self) -> io::Result<bool> {
+        match fs::metadata(&self.path) {
+            Ok(named) => Ok(is_same(&self.file.metadata()?, &named)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The number of lines, expired ones included.
@@ -182,6 +188,46 @@ impl RevocationFile {
     }
 }
 
+/// Reads the file of another process, without its last line if that is being written.
+pub(super) fn read(path: &Path) -> Result<Vec<Entry>, FileFault> {
+    let unusable = |error| FileFault::Unusable {
+        path: path.to_owned(),
+        error,
+    };
+    if !fs::metadata(path).map_err(unusable)?.is_file() {
+        return Err(unusable(io::Error::other("not a regular file")));
+    }
+    let mut file = File::open(path).map_err(unusable)?;
+    Ok(read_from(&mut file, path)?.0.entries)
+}
+
+// What a file contains, and its length in bytes.
+fn read_from(file: &mut File, path: &Path) -> Result<(Contents, usize), FileFault> {
+    let unusable = |error| FileFault::Unusable {
+        path: path.to_owned(),
+        error,
+    };
+    let size = file.metadata().map_err(unusable)?.len();
+    if size > MAX_FILE {
+        return Err(FileFault::TooLarge {
+            path: path.to_owned(),
+            size,
+        });
+    }
+    let mut bytes = Vec::new();
+    let mut limited = Read::by_ref(file).take(MAX_FILE);
+    limited.read_to_end(&mut bytes).map_err(unusable)?;
+    let contents = file_format::read(&bytes).map_err(|DamagedLine(line)| FileFault::Damaged {
+        path: path.to_owned(),
+        line,
+    })?;
+    Ok((contents, bytes.len()))
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
 // Another process may replace the file between opening and locking it. Then the lock is on a file
 // without a name.
 fn lock_current(path: &Path) -> Result<File, FileFault> {
@@ -210,7 +256,7 @@ fn lock_current(path: &Path) -> Result<File, FileFault> {
     }
     let (opened, named) = (file.metadata(), fs::metadata(path));
     let (opened, named) = (opened.map_err(unusable)?, named.map_err(unusable)?);
-    if (opened.dev(), opened.ino()) == (named.dev(), named.ino()) {
+    if is_same(&opened, &named) {
         Ok(file)
     } else {
         Err(locked())

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 use super::entries::{Entries, Entry, Full};
-use super::file::{FileFault, RevocationFile};
+use super::file::{self, FileFault, RevocationFile};
 use super::token_digests::TokenDigests;
 use super::writer::Writer;
 use crate::oauth::UnixTime;
@@ -17,10 +17,12 @@ use crate::sync::Epoch;
 /// Entries that a listener may be behind. Then it reads all entries again.
 const LISTENER_QUEUE: usize = 16 * 1024;
 
+/// This part of the store is left to others than events: a sixteenth.
+const KEPT_FREE_OF_EVENTS: usize = 16;
+
 /// What is revoked.
 pub struct Revocations {
     entries: Arc<Entries>,
-    epoch: Epoch,
     added: AtomicU64,
     refused: AtomicU64,
     unwritten: AtomicU64,
@@ -34,6 +36,9 @@ pub struct Revocations {
 pub enum Origin {
     /// It was added here, and those who listen hear of it.
     Here,
+    /// The same, by an event of an authorization server. A part of the store is kept free of those:
+    /// no authorization server, or tenant of it, can take all room from others who revoke.
+    Event,
     /// Another gateway sent it, and knows it.
     Fleet,
 }
@@ -69,8 +74,7 @@ impl Revocations {
     #[must_use]
     pub fn new(max_entries: usize, epoch: Epoch) -> Arc<Self> {
         Arc::new(Self {
-            entries: Arc::new(Entries::new(max_entries)),
-            epoch,
+            entries: Arc::new(Entries::new(max_entries, epoch)),
             added: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             unwritten: AtomicU64::new(0),
@@ -88,26 +92,38 @@ impl Revocations {
     /// [`FileFault`]: the gateway must not start.
     pub fn open(&self, path: &Path, now: UnixTime) -> Result<usize, FileFault> {
         let (mut file, read) = RevocationFile::open(path)?;
-        let max = self.entries.max();
-        self.entries.set_max(usize::MAX);
-        for entry in &read {
-            // There is room for all.
-            let _ = self.entries.add(entry);
+        self.restore(&read, now);
+        if file.lines() > self.entries.count()
+            && let Err(error) = file.rewrite(&self.entries.all())
+        {
+            // It is longer than it need be, and as good.
+            tracing::error!(%error, "revocation file could not be rewritten");
         }
-        self.entries.set_max(max);
-        self.entries.remove_expired(now);
-        let unusable = |error| FileFault::Unusable {
+        let writer = Writer::start(file, Arc::clone(&self.entries));
+        let writer = writer.map_err(|error| FileFault::Unusable {
             path: path.to_owned(),
             error,
-        };
-        if file.lines() > self.entries.count() {
-            file.rewrite(&self.entries.all()).map_err(unusable)?;
-        }
-        let writer = Writer::start(file, Arc::clone(&self.entries)).map_err(unusable)?;
+        })?;
         // A store has one file.
         let _ = self.writer.set(writer);
-        self.epoch.advance();
         Ok(self.entries.count())
+    }
+
+    /// Reads the file of another process, and changes nothing in it. How many entries it had.
+    ///
+    /// # Errors
+    /// [`FileFault`]
+    pub fn read(&self, path: &Path, now: UnixTime) -> Result<usize, FileFault> {
+        self.restore(&file::read(path)?, now);
+        Ok(self.entries.count())
+    }
+
+    fn restore(&self, entries: &[Entry], now: UnixTime) {
+        for entry in entries {
+            // There is room for all.
+            let _ = self.entries.add(entry, usize::MAX);
+        }
+        self.entries.remove_expired(now);
     }
 
     /// Changes the limit. Entries beyond it stay until they expire.
@@ -121,15 +137,19 @@ impl Revocations {
     /// # Errors
     /// [`Full`]
     pub fn add(&self, entry: &Entry, origin: Origin, now: UnixTime) -> Result<bool, Full> {
-        let mut outcome = self.entries.add(entry);
+        let max = self.entries.max();
+        let max = match origin {
+            Origin::Here | Origin::Fleet => max,
+            Origin::Event => max - max / KEPT_FREE_OF_EVENTS,
+        };
+        let mut outcome = self.entries.add(entry, max);
         if outcome.is_err() && self.sweep(now) {
-            outcome = self.entries.add(entry);
+            outcome = self.entries.add(entry, max);
         }
         match outcome {
             Ok(true) => {
                 self.added.fetch_add(1, Ordering::Relaxed);
-                self.epoch.advance();
-                if origin == Origin::Here {
+                if origin != Origin::Fleet {
                     // Nobody may listen.
                     let _ = self.listeners.send(*entry);
                 }
@@ -153,19 +173,23 @@ impl Revocations {
         origin: Origin,
         now: UnixTime,
     ) -> Result<usize, RevokeError> {
-        let mut added = 0;
-        let mut full = None;
-        for entry in &entries {
-            match self.add(entry, origin, now) {
-                Ok(is_more) => added += usize::from(is_more),
+        let (mut added, mut full) = (0, None);
+        let mut active = Vec::with_capacity(entries.len());
+        for entry in entries {
+            match self.add(&entry, origin, now) {
+                Ok(is_more) => {
+                    added += usize::from(is_more);
+                    active.push(entry);
+                }
                 Err(error) => full = Some(error),
             }
         }
         // Also what is known: the write that it came with may have failed, or not have ended yet.
+        // And also if others found no room: what is active must survive a restart.
         if let Some(writer) = self.writer.get()
-            && full.is_none()
+            && !active.is_empty()
         {
-            writer.write(entries).await.map_err(|error| {
+            writer.write(active).await.map_err(|error| {
                 self.unwritten.fetch_add(1, Ordering::Relaxed);
                 RevokeError::NotWritten(error)
             })?;
@@ -182,13 +206,13 @@ impl Revocations {
     /// Advances with each addition.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        self.added.load(Ordering::Acquire)
+        self.entries.generation()
     }
 
     /// The epoch that advances with each addition, and with keys and configuration.
     #[must_use]
     pub fn epoch(&self) -> &Epoch {
-        &self.epoch
+        self.entries.epoch()
     }
 
     /// All entries, for a snapshot.

@@ -7,6 +7,7 @@ use crate::oauth::UnixTime;
 use crate::oauth::claims::{ActiveToken, CLIENT_ID_CLAIMS};
 
 /// What a verified token keeps to be found in the store: at most 6 digests of 16 bytes, and `iat`.
+/// A phantom token has one more.
 pub struct TokenDigests {
     digests: Box<[Digest]>,
     /// When the token was issued, earlier by `revocation_skew`; none if it does not say.
@@ -14,31 +15,31 @@ pub struct TokenDigests {
 }
 
 impl TokenDigests {
-    /// The digests of a token with this `text`.
+    /// The digests of a token with these texts: as it is sent, and as its upstream gets it.
     ///
     /// `tokens` are what is known of it: the introspection response, and the JWT that it is about.
     /// Whatever revokes one of them revokes the token. `issuer` is for a token without `iss`.
     /// `issued_at` is earlier by `revocation_skew`.
     #[must_use]
     pub fn of(
-        text: &str,
+        texts: &[&str],
         tokens: &[&ActiveToken],
         issuer: &str,
         issued_at: Option<UnixTime>,
     ) -> Self {
-        let hash = TokenHash::of(text).ok().map(Selector::Token);
+        let hashes = texts.iter().filter_map(|text| TokenHash::of(text).ok());
+        let hashes: Vec<_> = hashes.map(Selector::Token).collect();
         let mut digests = Vec::new();
         for token in tokens {
             let issuer = token.issuer().unwrap_or(issuer);
             let identifier = |names: &[&str]| token.identifier(names).map(Cow::into_owned);
             let selectors = [
-                hash.clone(),
                 identifier(&["jti"]).map(Selector::Jti),
                 identifier(&["sub"]).map(Selector::Sub),
                 identifier(&CLIENT_ID_CLAIMS).map(Selector::ClientId),
                 identifier(&["sid"]).map(Selector::Sid),
             ];
-            let selected = selectors.iter().flatten();
+            let selected = selectors.iter().flatten().chain(&hashes);
             digests.extend(selected.map(|selector| Digest::of(issuer, selector)));
             digests.push(Digest::of_issuer(issuer));
         }

@@ -49,6 +49,7 @@ impl Writer {
 }
 
 fn write_all(mut file: RevocationFile, entries: &Entries, mut jobs: mpsc::Receiver<Job>) {
+    let mut compact_from = MIN_LINES;
     while let Some(first) = jobs.blocking_recv() {
         let (mut batch, mut waiting) = (first.entries, vec![first.done]);
         while batch.len() < MAX_BATCH
@@ -57,7 +58,7 @@ fn write_all(mut file: RevocationFile, entries: &Entries, mut jobs: mpsc::Receiv
             batch.extend(job.entries);
             waiting.push(job.done);
         }
-        let outcome = file.append(&batch).map_err(Arc::new);
+        let outcome = write(&mut file, entries, &batch).map_err(Arc::new);
         if let Err(error) = &outcome {
             tracing::error!(%error, "revocations could not be written to the file");
         }
@@ -65,23 +66,53 @@ fn write_all(mut file: RevocationFile, entries: &Entries, mut jobs: mpsc::Receiv
             // Who asked may be gone.
             let _ = done.send(outcome.clone());
         }
-        compact(&mut file, entries);
+        if file.lines() >= compact_from {
+            compact_from = compact(&mut file, entries);
+        }
     }
 }
 
-// Every entry is in memory before it is written, so the file loses none.
-fn compact(file: &mut RevocationFile, entries: &Entries) {
+fn write(file: &mut RevocationFile, entries: &Entries, batch: &[Entry]) -> io::Result<()> {
+    if file.is_current()? {
+        return file.append(batch);
+    }
+    let (mut named, read) = RevocationFile::open(file.path()).map_err(io::Error::other)?;
+    tracing::warn!(
+        file = %file.path().display(),
+        entries = read.len(),
+        "revocation file was removed or replaced; it gets all revocations again"
+    );
+    // A backup that was restored, for example. Expired entries are swept later.
+    for entry in &read {
+        // There is room for all.
+        let _ = entries.add(entry, usize::MAX);
+    }
+    // Every entry is in memory before it is written, those of the batch too.
+    named.rewrite(&entries.all())?;
+    *file = named;
+    Ok(())
+}
+
+// Every entry is in memory before it is written, so the file loses none. From how many lines on to
+// try again.
+fn compact(file: &mut RevocationFile, entries: &Entries) -> usize {
     let lines = file.lines();
-    if lines < MIN_LINES || lines / 2 < entries.count() {
-        return;
+    if lines / 2 < entries.count() {
+        return MIN_LINES;
     }
     let kept = entries.all();
     match file.rewrite(&kept) {
-        Ok(()) => tracing::info!(
-            before = lines,
-            after = kept.len(),
-            "revocation file rewritten"
-        ),
-        Err(error) => tracing::error!(%error, "revocation file could not be rewritten"),
+        Ok(()) => {
+            tracing::info!(
+                before = lines,
+                after = kept.len(),
+                "revocation file rewritten"
+            );
+            MIN_LINES
+        }
+        Err(error) => {
+            tracing::error!(%error, "revocation file could not be rewritten");
+            lines + MIN_LINES
+        }
     }
 }

@@ -36,7 +36,7 @@ pub use issuer::Issuer;
 pub use issuer_keys::IssuerKeys;
 pub use key_ring::{KeyRing, NoKeys, RefreshPolicy};
 pub use report::{FailuresReport, IntrospectionReport, IssuerReport, KeysReport};
-pub use revoke::UnknownIssuer;
+pub use revoke::UnknownTokens;
 pub use security_event::{SecurityEventRefusal, SecurityEventRequest, VerifiedEvents};
 pub use settings::{AcceptedTenants, IssuerSettings, Tenancy, TenantTemplates};
 pub use tenants::{PublishedTenantKeys, TenantKeys, TenantKeysPlace, Tenants};

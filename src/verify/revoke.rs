@@ -13,31 +13,46 @@ use crate::revocation::{Entry, Revocation, Selector};
 /// A token without `iat` expires within ten years: a later `exp` is refused.
 const TEN_YEARS: Duration = Duration::from_secs(3653 * 24 * 60 * 60);
 
-/// No issuer accepts this `iss`.
+/// Why nothing can be revoked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the iss of an issuer of the configuration")]
-pub struct UnknownIssuer;
+pub enum UnknownTokens {
+    /// No issuer accepts this `iss`.
+    #[error("expected the iss of an issuer of the configuration")]
+    Issuer,
+    /// The token names another issuer.
+    #[error("expected a token of this issuer, but found one with another iss")]
+    Foreign,
+}
 
 impl Verifier {
     /// The entries that revoke these tokens: one for each accepted `iss` of each issuer that accepts
     /// the one of `revocation`. Usually that is one. `token` is the token itself, if that is revoked.
     ///
     /// # Errors
-    /// [`UnknownIssuer`]
+    /// [`UnknownTokens`]
     pub fn revocation_entries(
         &self,
         revocation: &Revocation,
         token: Option<&str>,
         now: UnixTime,
-    ) -> Result<Vec<Entry>, UnknownIssuer> {
+    ) -> Result<Vec<Entry>, UnknownTokens> {
         let mut entries: Vec<Entry> = Vec::new();
+        let claims = token.and_then(claims_of);
+        let iss = claims.as_ref().and_then(Claims::issuer);
+        let mut is_foreign = false;
         let issuers = self.issuers().iter().map(|issuer| &issuer.settings);
         for settings in issuers.filter(|settings| settings.is_called(&revocation.issuer)) {
             let Some(revocable) = settings.expectation.revocable else {
                 continue;
             };
-            let expires = expiry(settings, revocable, revocation, token, now);
-            for issuer in settings.names_beside(&revocation.issuer) {
+            let names = settings.names_beside(&revocation.issuer);
+            // It would be revoked nowhere, and pass.
+            if iss.is_some_and(|iss| !names.iter().any(|name| name == iss)) {
+                is_foreign = true;
+                continue;
+            }
+            let expires = expiry(settings, revocable, revocation, claims.as_ref(), now);
+            for issuer in names {
                 let one = Revocation {
                     issuer,
                     ..revocation.clone()
@@ -52,11 +67,19 @@ impl Verifier {
                 }
             }
         }
-        if entries.is_empty() {
-            Err(UnknownIssuer)
-        } else {
-            Ok(entries)
+        match (entries.is_empty(), is_foreign) {
+            (false, _) => Ok(entries),
+            (true, true) => Err(UnknownTokens::Foreign),
+            (true, false) => Err(UnknownTokens::Issuer),
         }
+    }
+}
+
+// What a JWT says of itself. Not verified.
+fn claims_of(token: &str) -> Option<Claims> {
+    match classify(token) {
+        Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload()).ok(),
+        Ok(TokenShape::Opaque) | Err(_) => None,
     }
 }
 
@@ -78,19 +101,14 @@ fn expiry(
     settings: &IssuerSettings,
     revocable: Revocable,
     revocation: &Revocation,
-    token: Option<&str>,
+    claims: Option<&Claims>,
     now: UnixTime,
 ) -> UnixTime {
     let expected = &settings.expectation;
     let selector = revocation.selector.as_ref();
     let may_lack_iat = !revocable.iat_required && selector.is_some_and(Selector::is_one_token);
     let end = if may_lack_iat {
-        let exp = token.and_then(|token| match classify(token) {
-            Ok(TokenShape::Jwt(jws)) => Claims::parse(jws.payload())
-                .ok()?
-                .expires_at(expected.expiry_unit),
-            Ok(TokenShape::Opaque) | Err(_) => None,
-        });
+        let exp = claims.and_then(|claims| claims.expires_at(expected.expiry_unit));
         let latest = now.later_by(TEN_YEARS);
         exp.map_or(latest, |exp| exp.min(latest))
             .max(now.later_by(revocable.max_token_lifetime))

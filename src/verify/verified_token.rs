@@ -100,10 +100,11 @@ impl VerifiedToken {
         let is_renewed = refresh_ahead
             && renew_from > now
             && valid_until.is_none_or(|valid_until| valid_until > reverify_at);
-        let digests = issuer
-            .expectation
-            .revocable
-            .map(|revocable| Box::new(digests(text, &token, jwt, &issuer, revocable)));
+        let digests = issuer.expectation.revocable.map(|revocable| {
+            let phantom = replacement.as_ref().and_then(replaced_by);
+            let texts: Vec<_> = [text].into_iter().chain(phantom).collect();
+            Box::new(digests(&texts, &token, jwt, &issuer, revocable))
+        });
         let memory = memory(text, &token, &signers, replacement.as_ref())
             + digests.as_ref().map_or(0, |digests| {
                 allocated(size_of::<TokenDigests>()) + allocated(digests.heap_size())
@@ -243,7 +244,7 @@ pub(super) fn renewal_window(max_age: Duration) -> Duration {
 
 // The earliest `iat` counts: what revokes more is the safe direction.
 fn digests(
-    text: &str,
+    texts: &[&str],
     token: &ActiveToken,
     jwt: Option<&ActiveToken>,
     issuer: &IssuerSettings,
@@ -257,7 +258,7 @@ fn digests(
         .min()
         .map(|issued| issued.earlier_by(revocable.skew));
     let name = expected.issuers.first().map_or("", String::as_str);
-    TokenDigests::of(text, &tokens, name, issued)
+    TokenDigests::of(texts, &tokens, name, issued)
 }
 
 fn memory(
@@ -285,6 +286,11 @@ pub(super) fn replacement(jwt: &str) -> Option<HeaderValue> {
     let mut value = HeaderValue::from_maybe_shared(Bytes::from_owner(text)).ok()?;
     value.set_sensitive(true);
     Some(value)
+}
+
+// The JWT of such a header.
+fn replaced_by(value: &HeaderValue) -> Option<&str> {
+    value.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 // A token is wiped from memory, so that a leak of freed memory reveals none.

@@ -73,7 +73,7 @@ impl Process {
         }
     }
 
-    fn wait_until_listening(self, address: Ipv4Addr) -> Self {
+    pub(crate) fn wait_until_listening(self, address: Ipv4Addr) -> Self {
         wait_for("the gateway listens", || {
             TcpStream::connect((address, 8080)).is_ok()
         });

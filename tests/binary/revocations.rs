@@ -4,6 +4,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -155,4 +156,135 @@ fn revoke_command_says_what_it_needs() {
     ] {
         assert_eq!(revoke(path, arguments).0, Some(2), "{arguments:?}");
     }
+}
+
+#[test]
+fn full_disk_is_a_500_and_a_log_line_and_what_was_confirmed_survives() {
+    let (address, folder, key) = (
+        own_address(),
+        tempfile::tempdir().expect("a folder"),
+        Key::es256("k"),
+    );
+    let keys = json!({"keys": [key.jwk()]}).to_string();
+    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    let upstream = start_upstream(address).to_string();
+    // With many names of one issuer, each revocation is many lines.
+    let names: Vec<_> = (0..300)
+        .map(|number| format!("\"{ISSUER}/{number}\""))
+        .collect();
+    let issuer = format!("issuer = [\"{ISSUER}\", {}]\n", names.join(", "));
+    let toml = file(address, folder.path(), &upstream);
+    let toml = toml.replace(&format!("issuer = \"{ISSUER}\"\n"), &issuer);
+    // No file of the process may be larger; the signal that says so is ignored.
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "trap '' XFSZ; ulimit -f 64; exec \"$0\"",
+        env!("CARGO_BIN_EXE_scopegate"),
+    ]);
+    let mut process = Process::launch(shell, &toml).wait_until_listening(address);
+    let post = |user: usize| {
+        let body = json!({"issuer": ISSUER, "sub": format!("user-{user}")}).to_string();
+        let request = format!(
+            "POST /revocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer let me\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        round_trip(address, 9090, &request)
+    };
+    let tokens: Vec<_> = (0..10)
+        .map(|user| token(&key, &format!("user-{user}")))
+        .collect();
+    let mut confirmed = 0;
+    let refused = loop {
+        let response = post(confirmed);
+        if !response.starts_with("HTTP/1.1 204") {
+            break response;
+        }
+        confirmed += 1;
+        assert!(confirmed < tokens.len(), "the limit holds");
+    };
+    assert!(confirmed > 0);
+    assert!(refused.starts_with("HTTP/1.1 500"), "{refused}");
+    assert!(
+        refused.contains("active until a restart only, because the file cannot be written"),
+        "{refused}"
+    );
+    // It fails closed: what could not be written is revoked here.
+    for token in &tokens[..=confirmed] {
+        assert_eq!(status(address, token), "401");
+    }
+    let metrics = round_trip(
+        address,
+        9090,
+        "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert!(metrics.contains("scopegate_revocations_total{outcome=\"not_written\"} 1\n"));
+    let printed = process.printed().1;
+    assert!(
+        printed.contains("revocations could not be written to the file"),
+        "{printed}"
+    );
+    process.signal("KILL");
+    process.wait_for_exit();
+
+    // The disk has room again. What was confirmed is in the file, and nothing of it is damaged.
+    let _process = Process::start(address, &toml);
+    for token in &tokens[..confirmed] {
+        assert_eq!(status(address, token), "401");
+    }
+    assert!(post(confirmed).starts_with("HTTP/1.1 204"));
+}
+
+#[test]
+fn explain_says_that_a_token_is_revoked() {
+    let (address, folder, key) = (
+        own_address(),
+        tempfile::tempdir().expect("a folder"),
+        Key::es256("k"),
+    );
+    let keys = json!({"keys": [key.jwk()]}).to_string();
+    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    let upstream = start_upstream(address).to_string();
+    let toml = file(address, folder.path(), &upstream);
+    let explain = |process: &Process, token: &str, more: &[&str]| {
+        fs::write(folder.path().join("token.txt"), token).expect("a file");
+        let at = format!("@{}", folder.path().join("token.txt").display());
+        let mut explain = command();
+        explain
+            .args(["explain", "GET", "/a", "--token", &at])
+            .args(more);
+        let output = run_in(explain, process.folder());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let process = Process::start(address, &toml);
+    let [revoked, good] = ["revoked", "good"].map(|sub| token(&key, sub));
+    assert_eq!(explain(&process, &revoked, &[]).0, Some(0), "not yet");
+    let (code, text) = revoke(process.folder(), &["--sub", "revoked"]);
+    assert_eq!(code, Some(0), "{text}");
+    let log = folder.path().join("revocations.log");
+    let before = fs::read(&log).expect("the file");
+    // While the gateway runs, which keeps the file locked.
+    let (code, text, warnings) = explain(&process, &revoked, &[]);
+    assert_eq!((code, warnings.as_str()), (Some(1), ""), "{text}");
+    assert!(text.contains("token_revoked"), "{text}");
+    let (code, text, _) = explain(&process, &revoked, &["--json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &json["reason"]), (Some(1), &json!("token_revoked")));
+    assert_eq!(explain(&process, &good, &[]).0, Some(0));
+    assert_eq!(fs::read(&log).expect("the file"), before);
+
+    fs::write(&log, "something else\n").expect("a file");
+    let (code, _, warnings) = explain(&process, &good, &[]);
+    assert_eq!(code, Some(0));
+    assert!(
+        warnings.contains("warning: what is revoked is not known here")
+            && warnings.contains("revocations.log:1: expected a revocation"),
+        "{warnings}"
+    );
 }

@@ -211,3 +211,106 @@ fn million_entries_are_added_and_found_within_bounds() {
     );
     println!("{:?}", crate::clock::since(begin));
 }
+
+#[test]
+fn what_found_room_is_in_the_file_although_the_rest_did_not() {
+    let (_folder, path) = folder();
+    let store = Revocations::new(2, Epoch::default());
+    store.open(&path, NOW).expect("a sound file");
+    let three = ["a", "b", "c"].map(|value| entry(value, 10));
+    let outcome = block_on(store.revoke(three.to_vec(), Origin::Fleet, NOW));
+    assert!(matches!(outcome, Err(RevokeError::Full(_))), "{outcome:?}");
+    assert_eq!(store.entries().len(), 2);
+    assert_eq!(reopened(store, &path).entries().len(), 2);
+}
+
+#[test]
+fn events_leave_room_for_others_who_revoke() {
+    let store = Revocations::new(16, Epoch::default());
+    let add = |number: u32, origin| store.add(&entry(&number.to_string(), 10), origin, NOW);
+    for number in 0..15 {
+        assert_eq!(add(number, Origin::Event), Ok(true));
+    }
+    assert_eq!(add(15, Origin::Event), Err(Full));
+    assert_eq!(add(0, Origin::Event), Ok(false), "a known one");
+    assert_eq!(add(16, Origin::Here), Ok(true));
+    assert_eq!(add(17, Origin::Here), Err(Full));
+}
+
+#[test]
+fn file_that_was_removed_or_replaced_gets_everything_again() {
+    let (folder, path) = folder();
+    let first = store(&path);
+    revoke(&first, entry("a", 10)).expect("a disk");
+    fs::remove_file(&path).expect("the file");
+    revoke(&first, entry("b", 10)).expect("a disk");
+    let first = reopened(first, &path);
+    assert_eq!(first.entries().len(), 2);
+
+    // By a backup that has something else.
+    let beside = folder.path().join("backup");
+    let other = store(&beside);
+    revoke(&other, entry("c", 10)).expect("a disk");
+    drop(reopened(other, &beside));
+    fs::rename(&beside, &path).expect("a rename");
+    let epoch = first.epoch().now();
+    // The backup may still be locked by the thread that wrote it.
+    while revoke(&first, entry("d", 10)).is_err() {
+        std::thread::yield_now();
+    }
+    assert_eq!(first.entries().len(), 4, "what the backup had counts");
+    assert!(first.epoch().now() >= epoch + 2);
+    assert_eq!(reopened(first, &path).entries().len(), 4);
+}
+
+#[test]
+fn file_that_was_replaced_by_something_else_is_an_error_until_it_is_gone() {
+    let (_folder, path) = folder();
+    let first = store(&path);
+    revoke(&first, entry("a", 10)).expect("a disk");
+    fs::remove_file(&path).expect("the file");
+    fs::write(&path, "something else\n").expect("a disk");
+    let outcome = revoke(&first, entry("b", 10));
+    let Err(RevokeError::NotWritten(error)) = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(
+        error.to_string().contains("expected a revocation"),
+        "{error}"
+    );
+    let left = fs::read_to_string(&path).expect("the file");
+    assert_eq!(left, "something else\n");
+    assert_eq!(first.counts().unwritten, 1);
+    fs::remove_file(&path).expect("the file");
+    revoke(&first, entry("c", 10)).expect("a disk");
+    assert_eq!(reopened(first, &path).entries().len(), 3);
+}
+
+#[test]
+fn file_that_cannot_be_rewritten_is_used_as_it_is() {
+    let (folder, path) = folder();
+    let first = store(&path);
+    revoke(&first, entry("expired", 0)).expect("a disk");
+    revoke(&first, entry("a", 10)).expect("a disk");
+    // Nothing can be written beside it, as in a folder that is read-only.
+    let beside = folder.path().join("revocations.log.new");
+    fs::create_dir_all(beside.join("full")).expect("a folder");
+    let again = reopened(first, &path);
+    assert_eq!(again.entries(), [entry("a", 10)]);
+    revoke(&again, entry("b", 10)).expect("a disk");
+    assert_eq!(reopened(again, &path).entries().len(), 2);
+}
+
+#[test]
+fn file_of_a_running_gateway_is_read_and_left_as_it_is() {
+    let (_folder, path) = folder();
+    let first = store(&path);
+    revoke(&first, entry("a", 10)).expect("a disk");
+    revoke(&first, entry("expired", 0)).expect("a disk");
+    let before = fs::read(&path).expect("the file");
+    let reader = Revocations::new(1, Epoch::default());
+    assert_eq!(reader.read(&path, NOW).expect("a sound file"), 1);
+    assert_eq!(reader.entries(), [entry("a", 10)]);
+    assert_eq!(fs::read(&path).expect("the file"), before);
+    assert!(reader.read(&path.join("none"), NOW).is_err());
+}

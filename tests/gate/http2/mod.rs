@@ -22,6 +22,7 @@ mod resources;
 mod response_headers;
 mod responses;
 mod retries;
+mod security_events;
 mod timeouts;
 mod uploads;
 mod upstreams;

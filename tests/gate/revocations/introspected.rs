@@ -26,7 +26,7 @@ fn introspecting(validation: &str, introspection: &str) -> Introspecting {
     });
     let upstream = Server::start(|_| Reply::text("hello"));
     let keys = match validation {
-        "introspection" => String::new(),
+        "introspection" if !introspection.contains("phantom") => String::new(),
         _ => format!("jwks_uri = \"{url}/jwks\"\n"),
     };
     let gateway = Gateway::start(&format!(
@@ -159,4 +159,37 @@ fn lookup_that_began_before_the_revocation_does_not_pass() {
         assert_eq!(asking.join().expect("no panic"), 401);
     });
     assert_eq!(bed.upstream.hits(), 0);
+}
+
+#[test]
+fn phantom_token_is_revoked_by_itself_by_its_jwt_and_by_the_claims_of_that() {
+    for (name, value) in [
+        ("token", "opaque-1"),
+        ("token", "the JWT"),
+        ("jti", "phantom"),
+        ("sub", "client-1"),
+        ("client_id", "client-1"),
+        ("sid", "session"),
+    ] {
+        for ttl in ["60s", "0s"] {
+            let introspection = format!("accept = \"phantom\"\ncache_ttl = \"{ttl}\"");
+            let bed = introspecting("introspection", &introspection);
+            let mut claims = harness::claims(&bed.url, "");
+            claims["jti"] = json!("phantom");
+            claims["sid"] = json!("session");
+            let jwt = bed.key.token(&claims);
+            let (phantom, jwk) = (jwt.clone(), bed.key.jwk());
+            bed.server
+                .script(move |request: &Received| match request.target.as_str() {
+                    "/jwks" => Reply::json(json!({"keys": [jwk]})),
+                    _ => Reply::new(200, &[("content-type", "application/jwt")], &phantom),
+                });
+            eventually("the keys are fetched", || bed.status("opaque-1") == 200);
+            let value = if value == "the JWT" { &jwt } else { value };
+            revoke(&bed.gateway, &json!({"issuer": bed.url, name: value}));
+            for _ in 0..3 {
+                bed.assert_revoked("opaque-1", name);
+            }
+        }
+    }
 }

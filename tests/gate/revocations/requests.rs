@@ -1,7 +1,9 @@
 //! Requests to `POST /revocations`: whatever is not exactly one revocation changes nothing.
 
+use std::time::{Duration, Instant};
+
 use super::*;
-use harness::logged;
+use harness::{Connection, logged};
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table of bodies")]
@@ -10,6 +12,9 @@ fn request_that_is_not_one_revocation_is_refused_and_changes_nothing() {
     let token = bed.token("");
     let iss = &bed.issuer.url;
     let future = NOW + 1;
+    let mut claims = bed.issuer.claims("");
+    claims["iss"] = json!("https://other.test");
+    let foreign = bed.key.token(&claims);
     let cases = [
         (String::new(), "expected one JSON object"),
         ("[]".to_owned(), "expected one JSON object"),
@@ -74,6 +79,19 @@ fn request_that_is_not_one_revocation_is_refused_and_changes_nothing() {
         (
             format!(r#"{{"issuer":"{iss}","token":"eyJhbGciOiJub25lIn0.e30."}}"#),
             "malformed JWT",
+        ),
+        // They would revoke nothing, and look as if they had.
+        (
+            format!(r#"{{"issuer":"{iss}","token":"opaque "}}"#),
+            "but found characters that none has",
+        ),
+        (
+            format!(r#"{{"issuer":"{iss}","token":"Bearer {token}"}}"#),
+            "but found characters that none has",
+        ),
+        (
+            format!(r#"{{"issuer":"{iss}","token":"{foreign}"}}"#),
+            "but found one with another iss",
         ),
     ];
     for (body, expected) in &cases {
@@ -208,4 +226,73 @@ fn what_is_revoked_is_in_no_log() {
     );
     harness::eventually("it is logged", || logged("tokens revoked"));
     assert!(!logged("unmistakable-subject") && !logged(&token));
+}
+
+#[test]
+fn slow_body_gets_a_408_and_holds_nothing_up() {
+    let bed = test_bed("");
+    let mut slow = Connection::open(bed.gateway.admin);
+    slow.write(format!(
+        "POST /revocations HTTP/1.1\r\nHost: localhost\r\n{GOOD}Content-Length: 100\r\n\r\n{{"
+    ));
+    let body = json!({"issuer": bed.issuer.url, "jti": "1"});
+    revoke(&bed.gateway, &body);
+    let began = Instant::now();
+    let response = slow.read(false);
+    assert_eq!(response.status, 408, "{}", response.text());
+    assert!(began.elapsed() < Duration::from_secs(5));
+    // Without the token, nothing of a body is waited for.
+    let mut stranger = Connection::open(bed.gateway.admin);
+    stranger.write("POST /revocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{");
+    assert_eq!(stranger.read(false).status, 401);
+    assert_eq!(
+        bed.gateway.metric("scopegate_revocation_entries{}"),
+        Some(1.0)
+    );
+}
+
+#[test]
+fn page_of_a_browser_and_smuggled_request_revoke_nothing() {
+    let bed = test_bed("");
+    let token = bed.token("");
+    let body = json!({"issuer": bed.issuer.url, "sub": "client-1"}).to_string();
+    // What a form or a script can send without asking.
+    for media_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+    ] {
+        let lines =
+            format!("Origin: https://evil.test\r\nCookie: a=b\r\nContent-Type: {media_type}\r\n");
+        assert_eq!(
+            post(&bed.gateway, &lines, &body).status,
+            401,
+            "{media_type}"
+        );
+    }
+    let preflight = "OPTIONS /revocations HTTP/1.1\r\nHost: localhost\r\nOrigin: https://evil.test\r\n\
+                     Access-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n\r\n";
+    let preflight = send(bed.gateway.admin, preflight);
+    assert_eq!(preflight.status, 405);
+    assert_eq!(preflight.header("access-control-allow-origin"), None);
+    let smuggled = format!(
+        "POST /revocations HTTP/1.1\r\nHost: localhost\r\n{GOOD}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    for framing in [
+        format!("Content-Length: {}\r\n\r\n", smuggled.len()),
+        "Content-Length: 0\r\n\r\n".to_owned(),
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+        "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
+    ] {
+        let first = "GET /livez HTTP/1.1\r\nHost: localhost\r\n";
+        let mut connection = Connection::open(bed.gateway.admin);
+        connection.write(format!("{first}{framing}{smuggled}"));
+        assert_ne!(connection.read(false).status, 204, "{framing}");
+        assert!(
+            !connection.reads_until("HTTP/1.1"),
+            "one request: {framing}"
+        );
+    }
+    assert_eq!(bed.get("/a", Some(&token)).status, 200);
 }

@@ -198,3 +198,68 @@ fn shadow_mode_forwards_a_revoked_token_and_logs_the_reason() {
     let line = bed.gateway.requests.lines().pop().expect("a line");
     assert!(line.to_string().contains("token_revoked"), "{line}");
 }
+
+#[test]
+fn no_other_spelling_of_a_revoked_token_passes() {
+    let bed = test_bed("");
+    let token = bed.token("");
+    assert_eq!(bed.get("/a", Some(&token)).status, 200);
+    revoke(
+        &bed.gateway,
+        &json!({"issuer": bed.issuer.url, "token": token}),
+    );
+    let parts: Vec<_> = token.split('.').collect();
+    let mut spellings: Vec<String> = vec![
+        format!("{token}="),
+        format!("{token}=="),
+        format!("{token}."),
+        token.replace('.', "%2e"),
+        token.replace('-', "+").replace('_', "/"),
+    ];
+    // The bits after the last byte of each part.
+    let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for index in 0..parts.len() {
+        for last in alphabet.chars() {
+            let mut changed: Vec<_> = parts.iter().map(|part| (*part).to_owned()).collect();
+            changed[index].pop();
+            changed[index].push(last);
+            spellings.push(changed.join("."));
+        }
+        let mut padded: Vec<_> = parts.iter().map(|part| (*part).to_owned()).collect();
+        padded[index].push('=');
+        spellings.push(padded.join("."));
+    }
+    let hits = bed.hits();
+    for spelling in spellings {
+        let status = bed.get("/a", Some(&spelling)).status;
+        assert!([400, 401].contains(&status), "{status}: {spelling}");
+    }
+    assert_eq!(bed.hits(), hits);
+}
+
+#[test]
+fn values_are_compared_byte_by_byte() {
+    let bed = test_bed("");
+    let token_of = |subject: &str| {
+        let mut claims = bed.issuer.claims("");
+        claims["sub"] = json!(subject);
+        bed.key.token(&claims)
+    };
+    // Composed, decomposed, and other letters that look alike.
+    let subjects = [
+        "alic\u{e9}",
+        "alice\u{301}",
+        "ALIC\u{c9}",
+        "\u{430}lic\u{e9}",
+        "alic\u{e9} ",
+    ];
+    let tokens = subjects.map(token_of);
+    revoke(
+        &bed.gateway,
+        &json!({"issuer": bed.issuer.url, "sub": subjects[0]}),
+    );
+    assert_revoked(&bed, &tokens[0], subjects[0]);
+    for (subject, token) in subjects.iter().zip(&tokens).skip(1) {
+        assert_eq!(bed.get("/a", Some(token)).status, 200, "{subject}");
+    }
+}
