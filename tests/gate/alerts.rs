@@ -8,7 +8,7 @@ use harness::{Gateway, TestBed};
 
 const ROUTE: &str = "[[routes]]\npath = \"/things/{id}\"\nscope = \"read\"\nupstream = \"up\"\n";
 
-const INTROSPECTION: &str = "[fleet]\nredis = \"redis://127.0.0.1:9\"\nkey = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\n\
+const INTROSPECTION: &str = "[revocations]\n[fleet]\nredis = \"redis://127.0.0.1:9\"\nkey = \"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"\n\
                     [issuers.opaque]\nissuer = \"opaque\"\naudience = \"api\"\nvalidation = \"introspection\"\n\
                     [issuers.opaque.introspection]\nendpoint = \"http://127.0.0.1:9\"\nauthentication = \"none\"\n\
                     [upstreams.up]\ntargets = \"http://127.0.0.1:9\"\n[[routes]]\npath = \"/x\"\nupstream = \"up\"\n";
