@@ -18,6 +18,7 @@ use super::redis::{FleetError, Redis};
 use super::service::Service;
 use crate::clock::Clock;
 use crate::oauth::UnixTime;
+use crate::text::truncated;
 use crate::verify::introspection::{FoundResponse, ResponseName, ResponseQuery, SharedResponses};
 
 /// Queries that are sent together. Their replies are smaller than what a connection may receive.
@@ -83,7 +84,12 @@ impl Service for ResponseService {
     }
 
     fn log_failure(&self, error: &FleetError) {
-        tracing::warn!(%error, "introspection responses are not shared; each gateway sends its own requests");
+        // A part of it may be from the server.
+        let error = truncated(&error.to_string());
+        tracing::warn!(
+            error,
+            "introspection responses are not shared; each gateway sends its own requests"
+        );
     }
 }
 
