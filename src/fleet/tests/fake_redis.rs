@@ -17,9 +17,12 @@ pub(super) struct FakeRedis {
     state: Arc<Mutex<State>>,
 }
 
+/// The messages of a stream, by their ids.
+type Items = Vec<(u64, Vec<u8>)>;
+
 #[derive(Default)]
 struct State {
-    streams: HashMap<Vec<u8>, Vec<(u64, Vec<u8>)>>,
+    streams: HashMap<Vec<u8>, Items>,
     last_id: u64,
     /// What a command gets instead of its reply.
     lies: HashMap<&'static str, Lie>,
@@ -97,7 +100,7 @@ impl State {
         id
     }
 
-    fn read(&self, key: &[u8], after: u64, max: usize) -> Vec<(u64, Vec<u8>)> {
+    fn read(&self, key: &[u8], after: u64, max: usize) -> Items {
         let found = self.streams.get(key).into_iter().flatten();
         let newer = found.filter(|(id, _)| *id > after);
         newer.take(max).cloned().collect()
@@ -181,7 +184,7 @@ fn read_streams(command: &[Vec<u8>], state: &Mutex<State>) -> Vec<u8> {
     b"*-1\r\n".to_vec()
 }
 
-fn page(streams: &[(Vec<u8>, Vec<(u64, Vec<u8>)>)]) -> Vec<u8> {
+fn page(streams: &[(Vec<u8>, Items)]) -> Vec<u8> {
     let mut reply = format!("*{}\r\n", streams.len()).into_bytes();
     for (key, items) in streams {
         reply.extend(b"*2\r\n");
