@@ -158,6 +158,29 @@ fn revoke_command_says_what_it_needs() {
     }
 }
 
+/// Revokes the tokens of a user by the admin listener.
+fn post(address: Ipv4Addr, user: &str) -> String {
+    let body = json!({"issuer": ISSUER, "sub": user}).to_string();
+    let request = format!(
+        "POST /revocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer let me\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    round_trip(address, 9090, &request)
+}
+
+/// A gateway none of whose files may be larger than a few KiB.
+fn start_with_full_disk(address: Ipv4Addr, toml: &str) -> Process {
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        // The signal that says so is ignored.
+        "trap '' XFSZ; ulimit -f 64; exec \"$0\"",
+        env!("CARGO_BIN_EXE_scopegate"),
+    ]);
+    Process::launch(shell, toml).wait_until_listening(address)
+}
+
 #[test]
 fn full_disk_is_a_500_and_a_log_line_and_what_was_confirmed_survives() {
     let (address, folder, key) = (
@@ -175,29 +198,13 @@ fn full_disk_is_a_500_and_a_log_line_and_what_was_confirmed_survives() {
     let issuer = format!("issuer = [\"{ISSUER}\", {}]\n", names.join(", "));
     let toml = file(address, folder.path(), &upstream);
     let toml = toml.replace(&format!("issuer = \"{ISSUER}\"\n"), &issuer);
-    // No file of the process may be larger; the signal that says so is ignored.
-    let mut shell = Command::new("sh");
-    shell.args([
-        "-c",
-        "trap '' XFSZ; ulimit -f 64; exec \"$0\"",
-        env!("CARGO_BIN_EXE_scopegate"),
-    ]);
-    let mut process = Process::launch(shell, &toml).wait_until_listening(address);
-    let post = |user: usize| {
-        let body = json!({"issuer": ISSUER, "sub": format!("user-{user}")}).to_string();
-        let request = format!(
-            "POST /revocations HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer let me\r\n\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        round_trip(address, 9090, &request)
-    };
+    let mut process = start_with_full_disk(address, &toml);
     let tokens: Vec<_> = (0..10)
         .map(|user| token(&key, &format!("user-{user}")))
         .collect();
     let mut confirmed = 0;
     let refused = loop {
-        let response = post(confirmed);
+        let response = post(address, &format!("user-{confirmed}"));
         if !response.starts_with("HTTP/1.1 204") {
             break response;
         }
@@ -233,7 +240,7 @@ fn full_disk_is_a_500_and_a_log_line_and_what_was_confirmed_survives() {
     for token in &tokens[..confirmed] {
         assert_eq!(status(address, token), "401");
     }
-    assert!(post(confirmed).starts_with("HTTP/1.1 204"));
+    assert!(post(address, &format!("user-{confirmed}")).starts_with("HTTP/1.1 204"));
 }
 
 #[test]
