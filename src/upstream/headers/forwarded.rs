@@ -230,7 +230,6 @@ impl ClientFields {
 
 /// Writes a field as a line of HTTP/1.1 (RFC 9112 §5).
 pub(in crate::upstream) fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
-    out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value.as_bytes());

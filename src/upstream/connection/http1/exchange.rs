@@ -1,5 +1,6 @@
 //! One request and its response, on an HTTP/1.1 connection.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
@@ -12,6 +13,7 @@ use super::connection::Http1Connection;
 use super::request_writer::{RequestWriter, WriteError};
 use super::response_head::{ResponseFraming, closed_early, read_head_into};
 use super::response_reader::ResponseReader;
+use crate::transport::Stream;
 use crate::upstream::connection::exchange::{
     ExchangeError, ExchangeFailure, ExchangeTimeouts, UpstreamRequest,
 };
@@ -143,27 +145,26 @@ impl PendingExchange {
 
     /// The reader of the response body. A task sends the rest of the request meanwhile.
     fn into_reader(self, framing: ResponseFraming, keep_alive: bool) -> ResponseReader {
-        let Self {
-            mut connection,
-            mut writer,
-            write_error,
-            ..
-        } = self;
-        let keep_alive = keep_alive && write_error.is_none();
-        let is_request_sent = writer.is_done();
-        let mut upload = None;
+        let is_request_sent = self.writer.is_done();
+        let keep_alive = keep_alive && self.write_error.is_none();
+        let (mut connection, mut upload) = (self.connection, None);
         if is_request_sent {
-            connection.put_head_buffer(writer.into_head_buffer());
-        } else if write_error.is_none() {
-            let stream = Rc::clone(connection.stream());
-            upload = Some(Upload::spawn(async move {
-                match poll_fn(|context| writer.poll(&stream, context)).await {
-                    Ok(()) => UploadOutcome::Complete,
-                    Err(WriteError::Connection(_)) => UploadOutcome::NotWanted,
-                    Err(WriteError::Body(_) | WriteError::TimedOut(_)) => UploadOutcome::Broken,
-                }
-            }));
+            connection.put_head_buffer(self.writer.into_head_buffer());
+        } else if self.write_error.is_none() {
+            upload = Some(send_rest(self.writer, Rc::clone(connection.stream())));
         }
         ResponseReader::new(connection, framing, keep_alive, is_request_sent, upload)
     }
+}
+
+// A function of its own: a request that was sent whole is not moved for this.
+#[cold]
+fn send_rest(mut writer: RequestWriter, stream: Rc<RefCell<Stream>>) -> Upload {
+    Upload::spawn(async move {
+        match poll_fn(|context| writer.poll(&stream, context)).await {
+            Ok(()) => UploadOutcome::Complete,
+            Err(WriteError::Connection(_)) => UploadOutcome::NotWanted,
+            Err(WriteError::Body(_) | WriteError::TimedOut(_)) => UploadOutcome::Broken,
+        }
+    })
 }
