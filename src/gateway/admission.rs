@@ -103,9 +103,11 @@ pub(super) fn add_http1_fields(parts: &mut Parts, has_body: bool) -> Result<(), 
     Ok(())
 }
 
-/// Refuses ambiguous framing, and targets that a gateway does not serve.
-pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
-    FramingFields::of(&parts.headers).check()?;
+/// Refuses ambiguous framing, and targets that a gateway does not serve. Returns the host, as [`host`]
+/// does.
+pub(super) fn check(parts: &Parts) -> Result<Cow<'_, str>, Inadmissible> {
+    let fields = RoutingFields::of(&parts.headers);
+    fields.check_framing()?;
     if parts
         .uri
         .scheme()
@@ -117,7 +119,7 @@ pub(super) fn check(parts: &Parts) -> Result<(), Inadmissible> {
     if parts.uri.query().is_some_and(|query| !is_printable(query)) {
         return Err(Inadmissible::UnprintableQuery);
     }
-    Ok(())
+    fields.host(parts)
 }
 
 /// Refuses a target with a fragment. `bytes_before` is how much of the request line precedes the
@@ -138,10 +140,12 @@ pub(super) fn check_fragment(parts: &Parts, bytes_before: usize) -> Result<(), I
     Ok(())
 }
 
-/// The fields of a request that say what follows its head. One pass over all fields finds them: most
-/// requests have none, and a lookup of each in the map would cost a hash.
+/// The fields of a request that say where it goes and what follows its head. One pass over all fields
+/// finds them: a lookup of each in the map would cost a hash, and most requests have only a host.
 #[derive(Default)]
-struct FramingFields<'h> {
+struct RoutingFields<'h> {
+    host: Option<&'h HeaderValue>,
+    has_several_hosts: bool,
     coding: Option<&'h HeaderValue>,
     has_several_codings: bool,
     length: Option<&'h HeaderValue>,
@@ -149,11 +153,13 @@ struct FramingFields<'h> {
     has_upgrade: bool,
 }
 
-impl<'h> FramingFields<'h> {
+impl<'h> RoutingFields<'h> {
     fn of(headers: &'h HeaderMap) -> Self {
         let mut found = Self::default();
         for (name, value) in headers {
-            if *name == header::CONTENT_LENGTH {
+            if *name == header::HOST {
+                found.has_several_hosts |= found.host.replace(value).is_some();
+            } else if *name == header::CONTENT_LENGTH {
                 found.has_several_lengths |= found.length.replace(value).is_some();
             } else if *name == header::TRANSFER_ENCODING {
                 found.has_several_codings |= found.coding.replace(value).is_some();
@@ -164,7 +170,23 @@ impl<'h> FramingFields<'h> {
         found
     }
 
-    fn check(&self) -> Result<(), Inadmissible> {
+    fn host(&self, parts: &Parts) -> Result<Cow<'h, str>, Inadmissible> {
+        let host = self.host.ok_or(Inadmissible::NoHost)?;
+        if self.has_several_hosts {
+            return Err(Inadmissible::SeveralHosts);
+        }
+        let text = HeaderValue::to_str(host).map_err(|_| Inadmissible::UnprintableHost)?;
+        if parts
+            .uri
+            .authority()
+            .is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text))
+        {
+            return Err(Inadmissible::OtherTarget);
+        }
+        Ok(normal_host(text)?)
+    }
+
+    fn check_framing(&self) -> Result<(), Inadmissible> {
         // hyper accepts any list that ends with `chunked` (RFC 9112 §6.1), and other servers may not.
         let is_chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
         if self.has_several_codings || !self.coding.is_none_or(is_chunked) {
@@ -186,18 +208,5 @@ impl<'h> FramingFields<'h> {
 /// # Errors
 /// It names no host, several, or a malformed one.
 pub fn host(parts: &Parts) -> Result<Cow<'_, str>, Inadmissible> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let host = hosts.next().ok_or(Inadmissible::NoHost)?;
-    if hosts.next().is_some() {
-        return Err(Inadmissible::SeveralHosts);
-    }
-    let text = HeaderValue::to_str(host).map_err(|_| Inadmissible::UnprintableHost)?;
-    if parts
-        .uri
-        .authority()
-        .is_some_and(|authority| !authority.as_str().eq_ignore_ascii_case(text))
-    {
-        return Err(Inadmissible::OtherTarget);
-    }
-    Ok(normal_host(text)?)
+    RoutingFields::of(&parts.headers).host(parts)
 }

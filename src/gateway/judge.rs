@@ -153,6 +153,8 @@ pub(super) async fn judge<'h>(
     Err(Refusal::Panicked)
 }
 
+// Not inlined: within the future, the variables of this loop would live in memory.
+#[inline(never)]
 fn run<'h>(
     checks: &[Check],
     context: &RequestContext<'h>,
@@ -289,8 +291,7 @@ fn admit<'h>(
             found: parts.method.clone(),
         });
     }
-    admission::check(parts)?;
-    let host = admission::host(parts)?;
+    let host = admission::check(parts)?;
     facts.host = Some(head.host.get_or_init(|| host));
     Ok(Flow::Continue)
 }
