@@ -8,12 +8,15 @@
 //!    that it knows. Until then, the gateway counts as not having heard the fleet.
 //! 4. A snapshot makes up for what it says, and only if all of it was read, in order. So neither a
 //!    snapshot that is replayed nor one that is held back hides what was removed after it.
-//! 5. A gateway has heard the fleet when it reads its own heartbeat, and misses nothing. The time is
+//! 5. After an outage, what peers have revoked may still wait with them. So a gateway that has
+//!    reconnected waits for the next heartbeat of each of them, as long as they take to reconnect.
+//! 6. A gateway has heard the fleet when it reads its own heartbeat, and misses nothing. The time is
 //!    when it sent that heartbeat: whatever peers published before is read.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use super::RECONNECT;
 use super::message::{Body, Coverage, Heartbeat, MAX_COVERED, Message, Sender};
 
 /// Gateways of one fleet. More of them come from somebody who has the key.
@@ -21,8 +24,14 @@ const MAX_PEERS: usize = MAX_COVERED;
 /// The longest pause between two snapshots. What makes gateways ask again and again would otherwise
 /// fill Redis with copies of all revocations.
 const MAX_SNAPSHOT_PAUSE: Duration = Duration::from_secs(300);
+/// Snapshots that may follow soon after each other: a fault that ends needs some.
+const FREE_SNAPSHOTS: u32 = 5;
 /// Own heartbeats that were sent and not read yet.
 const MAX_SENT: usize = 64;
+/// How long a gateway that misses something leaves a snapshot to those who do not.
+const MAX_SNAPSHOT_WAIT: Duration = Duration::from_secs(1);
+/// How long peers may take to reconnect. Those that take longer may have stopped.
+const MAX_PEER_WAIT: Duration = RECONNECT.max.saturating_add(Duration::from_millis(200));
 
 /// What this gateway knows of its fleet.
 pub(super) struct Feed {
@@ -46,6 +55,17 @@ pub(super) struct Feed {
     last_snapshot: Option<Instant>,
     /// How long after it the next one may follow.
     snapshot_pause: Duration,
+    /// Snapshots that have followed soon after each other.
+    soon_snapshots: u32,
+    /// How long peers are awaited.
+    awaits_until: Option<Instant>,
+}
+
+/// What a heartbeat is to say at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Completeness {
+    pub(super) is_complete: bool,
+    pub(super) wants_snapshot: bool,
 }
 
 struct Peer {
@@ -63,6 +83,8 @@ struct Peer {
     beat: u64,
     is_complete: bool,
     heard: Instant,
+    /// It was heard before the last reconnection, and not since.
+    is_awaited: bool,
 }
 
 /// How a message relates to the ones before it.
@@ -95,17 +117,32 @@ impl Feed {
             snapshot_due: None,
             last_snapshot: None,
             snapshot_pause: Duration::ZERO,
+            soon_snapshots: 0,
+            awaits_until: None,
         };
         this.snapshot_pause = this.interval();
         this
     }
 
     /// The streams are read again from their beginning. What was read before is still known.
-    pub(super) fn restart(&mut self, now: Instant) {
-        self.peers.clear();
+    pub(super) fn restart(&mut self) {
         self.sent.clear();
         self.is_drained = false;
-        self.nobody_complete_since = Some(now);
+    }
+
+    /// This gateway was cut off, and so may have been the others.
+    pub(super) fn reconnected(&mut self, now: Instant) {
+        self.awaits_until = Some(now + MAX_PEER_WAIT);
+        for peer in self.peers.values_mut() {
+            peer.is_awaited = peer.beat > 0;
+        }
+    }
+
+    /// Until when it waits for peers, if it does.
+    pub(super) fn awaits_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.awaits_until.filter(|until| now < *until)?;
+        let awaits = self.peers.values().any(|peer| peer.is_awaited);
+        awaits.then_some(until)
     }
 
     /// The pause between two heartbeats.
@@ -210,6 +247,7 @@ impl Feed {
         }
         peer.beat = heartbeat.beat;
         peer.heard = now;
+        peer.is_awaited = false;
         peer.oldest = heartbeat.oldest;
         peer.published = heartbeat.last;
         peer.is_complete = heartbeat.is_complete;
@@ -246,15 +284,16 @@ impl Feed {
             let wait = if self.is_complete(now) {
                 Duration::ZERO
             } else {
-                self.interval()
+                self.interval().min(MAX_SNAPSHOT_WAIT)
             };
             self.snapshot_due = Some(now + wait + delay);
         }
     }
 
-    /// Whether this gateway publishes all that it knows now.
+    /// Whether this gateway publishes all that it knows now. Another may have done so already, in the
+    /// part of the stream that is not read yet.
     pub(super) fn take_due_snapshot(&mut self, now: Instant) -> bool {
-        let is_due = self.snapshot_due.is_some_and(|due| due <= now);
+        let is_due = self.is_drained && self.snapshot_due.is_some_and(|due| due <= now);
         if is_due {
             self.snapshot_due = None;
             self.snapshot_happened(now);
@@ -262,13 +301,18 @@ impl Feed {
         is_due
     }
 
-    // Snapshots that follow soon after each other have ever longer pauses.
+    // More snapshots that follow soon after each other have ever longer pauses.
     fn snapshot_happened(&mut self, now: Instant) {
         let is_soon = self
             .last_snapshot
             .is_some_and(|last| now.saturating_duration_since(last) < self.snapshot_pause * 4);
-        self.snapshot_pause = if is_soon {
-            (self.snapshot_pause * 2).min(MAX_SNAPSHOT_PAUSE)
+        self.soon_snapshots = if is_soon {
+            self.soon_snapshots.saturating_add(1)
+        } else {
+            0
+        };
+        self.snapshot_pause = if self.soon_snapshots >= FREE_SNAPSHOTS {
+            (self.snapshot_pause * 4).min(MAX_SNAPSHOT_PAUSE)
         } else {
             self.interval()
         };
@@ -294,7 +338,8 @@ impl Feed {
         let nobody_knows_more = self.nobody_knows_more(now);
         let has_past = self.has_past || nobody_knows_more;
         let is_whole = !self.lacks_room && (!self.is_damaged || nobody_knows_more);
-        self.is_drained && has_past && is_whole && self.peers.values().all(Peer::is_whole)
+        let has_all = is_whole && self.peers.values().all(Peer::is_whole);
+        self.is_drained && has_past && has_all && self.awaits_until(now).is_none()
     }
 
     // There is no other gateway, or all of them miss something as well.
@@ -303,9 +348,24 @@ impl Feed {
             .is_some_and(|since| now.saturating_duration_since(since) >= self.max_age)
     }
 
+    /// What the next heartbeat says. Once that changes, it need not wait.
+    pub(super) fn completeness(&self, now: Instant) -> Completeness {
+        let is_complete = self.is_complete(now);
+        let awaits = self.awaits_until(now).is_some();
+        Completeness {
+            is_complete,
+            wants_snapshot: self.is_drained && !self.lacks_room && !awaits && !is_complete,
+        }
+    }
+
     /// Whether this gateway asks for a snapshot.
     pub(super) fn wants_snapshot(&self, now: Instant) -> bool {
-        self.is_drained && !self.lacks_room && !self.is_complete(now)
+        self.completeness(now).wants_snapshot
+    }
+
+    /// Whether another gateway says that it misses nothing, so that one is published.
+    pub(super) fn expects_snapshot(&self, now: Instant) -> bool {
+        self.nobody_complete_since.is_none() && self.wants_snapshot(now)
     }
 
     /// Since when nothing newer was heard; none if nothing was.
@@ -342,6 +402,7 @@ impl Feed {
             beat: 0,
             is_complete: false,
             heard: now,
+            is_awaited: false,
         }))
     }
 

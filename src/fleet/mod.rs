@@ -10,7 +10,8 @@
 //!
 //! - `seal`: encrypts and authenticates what is stored
 //! - `redis`: a connection: timeouts and bounds
-//! - `message`: the bytes of messages; `feed`: whether something is missing
+//! - `message`: the bytes of messages; `feed`: whether something is missing; `stream_length`: whether
+//!   the stream has lost something
 //! - `publisher`: what this gateway has to publish; `session`: reads and writes on one connection
 //! - `service`: a connection for one purpose; `limits`: leases requests from shared limits;
 //!   `responses`: introspection responses
@@ -26,6 +27,7 @@ mod seal;
 mod service;
 mod session;
 mod status;
+mod stream_length;
 #[cfg(test)]
 mod tests;
 
@@ -45,8 +47,10 @@ use feed::Feed;
 use limits::LimitService;
 use message::Sender;
 use publisher::Publisher;
+use redis::FleetError;
 use responses::ResponseService;
 use session::Session;
+use stream_length::StreamLength;
 
 /// The name of the stream of revocations.
 const REVOCATIONS: &str = "revocations";
@@ -55,7 +59,7 @@ const HEARTBEATS: &str = "heartbeats";
 
 const RECONNECT: Backoff = Backoff {
     first: Duration::from_millis(200),
-    max: Duration::from_secs(2),
+    max: Duration::from_secs(1),
 };
 
 /// What a fleet needs to know.
@@ -131,6 +135,10 @@ async fn take_part(
         feed: Feed::new(me, status.max_age(), clock::now()),
         publisher: Publisher::new(me, revocations.listen()),
         position: session::Position::default(),
+        length: StreamLength::default(),
+        asks_since: None,
+        unanswered: 0,
+        is_rereading: false,
         settings,
         status,
         revocations,
@@ -146,7 +154,9 @@ async fn take_part(
             Ok(never) => match never {},
         };
         let was_connected = session.status.set_connected(false);
-        failures = if was_connected && clock::since(started) > RECONNECT.max {
+        let is_reachable = matches!(error, FleetError::Lost | FleetError::Unanswered);
+        let has_lasted = clock::since(started) > RECONNECT.max || is_reachable;
+        failures = if was_connected && has_lasted {
             1
         } else {
             failures + 1

@@ -59,6 +59,16 @@ impl Publisher {
             Err(RecvError::Lagged(_)) => self.publish_all(),
             Err(RecvError::Closed) => std::future::pending().await,
         }
+        self.push_queued(entries);
+    }
+
+    /// Puts entries that were added here into the outbox, without waiting. Whether there were any.
+    pub(super) fn take_added(&mut self) -> bool {
+        self.push_queued(Vec::new())
+    }
+
+    // A message with these entries and those that are queued.
+    fn push_queued(&mut self, mut entries: Vec<Entry>) -> bool {
         while entries.len() < MAX_ENTRIES {
             match self.added.try_recv() {
                 Ok(entry) => entries.push(entry),
@@ -66,7 +76,9 @@ impl Publisher {
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
+        let is_some = !entries.is_empty();
         self.push_entries(entries);
+        is_some
     }
 
     pub(super) fn push_entries(&mut self, entries: Vec<Entry>) {

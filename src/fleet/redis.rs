@@ -66,11 +66,15 @@ pub(super) enum FleetError {
         source: io::Error,
     },
     /// No reply in time.
-    #[error("no reply within {0:?}")]
-    Timeout(Duration),
-    /// The server refuses.
-    #[error(transparent)]
-    Refused(#[from] RedisError),
+    #[error("{server}: no reply within {wait:?}")]
+    Timeout { server: RedisServer, wait: Duration },
+    /// The server refuses, or closes the connection.
+    #[error("{server}: {source}")]
+    Refused {
+        server: RedisServer,
+        #[source]
+        source: RedisError,
+    },
     /// The server is no primary.
     #[error("{0}: is a replica, and not the primary")]
     Replica(RedisServer),
@@ -80,6 +84,12 @@ pub(super) enum FleetError {
     /// Heartbeats do not come back.
     #[error("own heartbeats do not come back")]
     Unheard,
+    /// Nothing was published although this gateway misses something.
+    #[error("no snapshot of the revocations was published; the stream is read again")]
+    Unanswered,
+    /// Messages that were read are no longer in the stream.
+    #[error("the stream of revocations has lost messages; it is read again")]
+    Lost,
     /// Nothing can be sealed.
     #[error(transparent)]
     Unsealed(#[from] super::seal::SealError),
@@ -87,6 +97,7 @@ pub(super) enum FleetError {
 
 /// An open connection. Dropping it closes it.
 pub(super) struct Redis {
+    server: RedisServer,
     connection: MultiplexedConnection,
     _driver: JoinSet<()>,
 }
@@ -136,11 +147,16 @@ impl Redis {
             stream,
             left: MAX_REPLY,
         };
-        let (connection, driver) =
-            MultiplexedConnection::new_with_config(&info, stream, config).await?;
+        let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|source| FleetError::Refused {
+                server: server.clone(),
+                source,
+            })?;
         let mut tasks = JoinSet::new();
         tasks.spawn(driver);
         let mut this = Self {
+            server: server.clone(),
             connection,
             _driver: tasks,
         };
@@ -164,9 +180,11 @@ impl Redis {
         wait: Duration,
     ) -> Result<Value, FleetError> {
         let reply = timeout(wait, self.connection.send_packed_command(&command)).await;
-        let reply = reply.map_err(|_| FleetError::Timeout(wait))??;
+        let reply = reply.map_err(|_| self.timed_out(wait))?;
         // An error inside of a reply is one as well.
-        Ok(reply.extract_error()?)
+        reply
+            .and_then(Value::extract_error)
+            .map_err(|source| self.refused(source))
     }
 
     /// Sends several commands at once, and waits for their replies.
@@ -178,12 +196,28 @@ impl Redis {
     ) -> Result<Vec<Value>, FleetError> {
         let replies = self.connection.send_packed_commands(commands, 0, count);
         let replies = timeout(wait, replies).await;
-        let replies = replies.map_err(|_| FleetError::Timeout(wait))??;
+        let replies = replies.map_err(|_| self.timed_out(wait))?;
+        let replies = replies.map_err(|source| self.refused(source))?;
         if replies.len() != count {
             return Err(FleetError::UnexpectedReply);
         }
         let replies = replies.into_iter().map(Value::extract_error);
-        Ok(replies.collect::<Result<_, _>>()?)
+        let replies = replies.collect::<Result<_, _>>();
+        replies.map_err(|source| self.refused(source))
+    }
+
+    fn timed_out(&self, wait: Duration) -> FleetError {
+        FleetError::Timeout {
+            server: self.server.clone(),
+            wait,
+        }
+    }
+
+    fn refused(&self, source: RedisError) -> FleetError {
+        FleetError::Refused {
+            server: self.server.clone(),
+            source,
+        }
     }
 }
 

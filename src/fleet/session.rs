@@ -2,17 +2,18 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::feed::{Feed, MessageOrder};
+use super::feed::{Completeness, Feed, MessageOrder};
 use super::message::{Body, Heartbeat, MAX_ENTRIES, Message};
 use super::publisher::Publisher;
 use super::redis::{FleetError, Redis};
 use super::status::FleetStatus;
+use super::stream_length::StreamLength;
 use super::{FleetSettings, HEARTBEATS, REVOCATIONS};
 use crate::clock::{self, Clock, jitter};
 use crate::oauth::UnixTime;
@@ -30,14 +31,25 @@ const BLOCK: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_secs(3);
 /// Own heartbeats in a row that may be missing.
 const MAX_UNHEARD: usize = 5;
-/// Gateways whose clocks differ still read each other's heartbeats.
+/// Gateways whose clocks differ still read each other's heartbeats, and remove no message early.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
+/// After asking in vain for a snapshot.
+const READ_AGAIN: Duration = Duration::from_secs(2);
+/// Between two heartbeats, when what they say has changed.
+const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// All that outlives a connection.
 pub(super) struct Session {
     pub(super) feed: Feed,
     pub(super) publisher: Publisher,
     pub(super) position: Position,
+    pub(super) length: StreamLength,
+    /// Since when it asks for a snapshot and has read nothing.
+    pub(super) asks_since: Option<Instant>,
+    /// How often it has asked in vain.
+    pub(super) unanswered: u32,
+    /// Whether messages that were read before come again.
+    pub(super) is_rereading: bool,
     pub(super) settings: Arc<FleetSettings>,
     pub(super) status: Arc<FleetStatus>,
     pub(super) revocations: Arc<Revocations>,
@@ -76,13 +88,15 @@ impl Session {
         let mut writer = Redis::connect(&self.settings.redis, &key).await?;
         let reader = Redis::connect(&self.settings.redis, &key).await?;
         self.status.connections.count();
+        self.feed.reconnected(clock::now());
         self.status.set_connected(true);
         tracing::info!("connected to Redis");
         let (sender, mut pages) = mpsc::channel(MAX_PAGES);
         let mut reading = JoinSet::new();
         let (position, keys) = (self.position.clone(), [key, self.settings.key(HEARTBEATS)]);
         reading.spawn(read(reader, position, keys, sender));
-        let mut next_beat = clock::now();
+        let (mut last_beat, mut next_beat) = (clock::now(), clock::now());
+        let mut told = Completeness::default();
         loop {
             self.flush(&mut writer).await?;
             tokio::select! {
@@ -92,9 +106,17 @@ impl Session {
                 },
                 () = self.publisher.added() => {}
                 () = tokio::time::sleep_until(next_beat.into()) => {
-                    self.beat(&mut writer).await?;
-                    next_beat = clock::now() + self.feed.interval();
+                    self.publish_added(&mut writer).await?;
+                    told = self.beat(&mut writer).await?;
+                    last_beat = clock::now();
+                    next_beat = last_beat + self.feed.interval();
                 }
+            }
+            if self.feed.completeness(clock::now()) != told {
+                next_beat = next_beat.min(last_beat + MIN_INTERVAL);
+            }
+            if let Some(until) = self.feed.awaits_until(clock::now()) {
+                next_beat = next_beat.min(until);
             }
             if self.feed.take_due_snapshot(clock::now()) || self.publisher.take_must_publish_all() {
                 self.publish_snapshot(&mut writer).await?;
@@ -110,6 +132,10 @@ impl Session {
         } else {
             self.feed.drained();
         }
+        if !page.messages.is_empty() {
+            self.asks_since = None;
+        }
+        let is_last = page.messages.len() < PAGE;
         let mut entries = Vec::new();
         for (id, sealed) in page.messages {
             let name = self.settings.key(REVOCATIONS);
@@ -119,6 +145,7 @@ impl Session {
                     let order = self.feed.message(&message, monotonic);
                     match order {
                         MessageOrder::InOrder | MessageOrder::Own => {}
+                        MessageOrder::OutOfOrder if self.is_rereading => {}
                         MessageOrder::AfterGap | MessageOrder::OutOfOrder => {
                             self.status.out_of_order.count()
                         }
@@ -135,8 +162,10 @@ impl Session {
                     self.feed.damaged();
                 }
             }
+            self.length.read(&id);
             self.position.messages = id;
         }
+        self.is_rereading &= !is_last;
         if !entries.is_empty() {
             self.status.received.add(entries.len() as u64);
             let added = self.revocations.revoke(entries, Origin::Fleet, now).await;
@@ -175,18 +204,21 @@ impl Session {
         }
     }
 
-    async fn beat(&mut self, writer: &mut Redis) -> Result<(), FleetError> {
+    async fn beat(&mut self, writer: &mut Redis) -> Result<Completeness, FleetError> {
         let monotonic = clock::now();
         if self.feed.unheard() >= MAX_UNHEARD {
-            // Redis may have lost its streams, and count from a time before the position.
-            self.feed.restart(monotonic);
-            self.position.messages = Position::default().messages;
-            self.position.heartbeats = Position::default().heartbeats;
+            self.read_again();
             return Err(FleetError::Unheard);
+        }
+        if self.asks_in_vain(monotonic) {
+            self.unanswered += 1;
+            self.read_again();
+            return Err(FleetError::Unanswered);
         }
         if has_room(self.revocations.counts()) {
             self.feed.has_room();
         }
+        let completeness = self.feed.completeness(monotonic);
         self.position.beat += 1;
         self.feed.sends_heartbeat(self.position.beat, monotonic);
         let now = self.clock.now();
@@ -196,8 +228,8 @@ impl Session {
             beat: self.position.beat,
             oldest,
             last,
-            is_complete: self.feed.is_complete(monotonic),
-            wants_snapshot: self.feed.wants_snapshot(monotonic),
+            is_complete: completeness.is_complete,
+            wants_snapshot: completeness.wants_snapshot,
         };
         let key = self.settings.key(HEARTBEATS);
         let kept = self.status.max_age() * 3;
@@ -208,14 +240,62 @@ impl Session {
         let mut commands = redis::pipe();
         add(&mut commands, &key, &sealed, kept, now);
         let stream = self.settings.key(REVOCATIONS);
-        commands.cmd("EXISTS").arg(&stream);
+        commands.cmd("XLEN").arg(&stream);
         let replies = writer.query_all(&commands, 2, WAIT).await?;
-        // FLUSHALL, or a restart without data: this gateway knows what Redis has lost.
-        if replies.get(1) == Some(&Value::Int(0)) && self.revocations.counts().entries > 0 {
-            let delay = self.feed.interval() - jitter(self.feed.interval());
-            self.feed.snapshot_wanted(delay, monotonic);
+        let Some(&Value::Int(length)) = replies.get(1) else {
+            return Err(FleetError::UnexpectedReply);
+        };
+        self.notice_loss(u64::try_from(length).unwrap_or(0), now)?;
+        Ok(completeness)
+    }
+
+    // FLUSHALL, a restart without data, XTRIM: this gateway knows what Redis has lost.
+    fn notice_loss(&mut self, length: u64, now: UnixTime) -> Result<(), FleetError> {
+        let retention = self.settings.retention.saturating_sub(CLOCK_SKEW);
+        if length >= self.length.at_least(retention, now) {
+            return Ok(());
         }
-        Ok(())
+        if self.revocations.counts().entries > 0 {
+            let delay = self.feed.interval() - jitter(self.feed.interval());
+            self.feed.snapshot_wanted(delay, clock::now());
+        }
+        self.read_again();
+        Err(FleetError::Lost)
+    }
+
+    // Whether nothing comes although it asks for a snapshot, and another could publish one.
+    fn asks_in_vain(&mut self, now: Instant) -> bool {
+        if !self.feed.expects_snapshot(now) {
+            self.asks_since = None;
+            if self.feed.is_complete(now) {
+                self.unanswered = 0;
+            }
+            return false;
+        }
+        let since = *self.asks_since.get_or_insert(now);
+        let wait = self.feed.interval().max(READ_AGAIN);
+        now.saturating_duration_since(since) >= wait * (1 << self.unanswered.min(6))
+    }
+
+    // New streams may count from a time before the position, and are then never read.
+    fn read_again(&mut self) {
+        self.feed.restart();
+        self.length.clear();
+        self.asks_since = None;
+        self.is_rereading = true;
+        self.position.messages = Position::default().messages;
+        self.position.heartbeats = Position::default().heartbeats;
+    }
+
+    // A heartbeat says that nothing waits here, for example since an outage.
+    async fn publish_added(&mut self, writer: &mut Redis) -> Result<(), FleetError> {
+        while self.publisher.take_added() {
+            self.flush(writer).await?;
+        }
+        if self.publisher.take_must_publish_all() {
+            self.publish_snapshot(writer).await?;
+        }
+        self.flush(writer).await
     }
 
     async fn flush(&mut self, writer: &mut Redis) -> Result<(), FleetError> {

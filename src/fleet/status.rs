@@ -189,9 +189,15 @@ impl FleetStatus {
         Some(now.saturating_duration_since(heard))
     }
 
+    fn update_interval(&self) -> Duration {
+        (self.max_age / 50).clamp(Duration::from_millis(20), Duration::from_millis(500))
+    }
+
     // Sets the flags, and logs when they change.
     fn update(&self, now: Instant) {
-        let is_stale = self.age(now).is_none_or(|age| age > self.max_age);
+        // Nobody looks before the next time.
+        let max_age = self.max_age - self.update_interval();
+        let is_stale = self.age(now).is_none_or(|age| age > max_age);
         let refuses = is_stale && self.policy == StaleRevocations::Closed;
         self.refuses.store(refuses, Ordering::Relaxed);
         if self.is_stale.swap(is_stale, Ordering::Relaxed) == is_stale {
@@ -212,14 +218,13 @@ impl FleetStatus {
 
 /// Keeps the flags up to date, and the number of gateways that share the limits.
 pub(super) async fn watch(status: Arc<FleetStatus>) {
-    let pause = (status.max_age / 50).clamp(Duration::from_millis(20), Duration::from_millis(500));
     loop {
         status.update(clock::now());
         // Those that are not heard any more still count: they may serve requests.
         status
             .limits
             .set_gateways(status.peers.load(Ordering::Relaxed) + 1);
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(status.update_interval()).await;
     }
 }
 
@@ -249,6 +254,9 @@ mod tests {
         assert!(!status.refuses_tokens());
         status.update(heard + Duration::from_secs(29));
         assert!(!status.refuses_tokens());
+        // Not later than the age, although the flags are not updated all the time.
+        status.update(heard + Duration::from_millis(29_900));
+        assert!(status.refuses_tokens());
         status.update(heard + Duration::from_secs(31));
         assert!(status.refuses_tokens());
         assert!(status.report().is_stale);

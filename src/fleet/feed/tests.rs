@@ -142,6 +142,51 @@ fn empty_stream_with_peers_counts_as_not_heard_until_the_snapshot_of_one() {
 }
 
 #[test]
+fn reconnected_gateway_waits_for_the_peers_that_it_knows_and_not_longer_than_they_take() {
+    let mut test = Test::with_past();
+    test.heartbeat(PEER, 1, 0);
+    test.message(OTHER, 1);
+    assert!(test.hears_itself());
+    test.feed.reconnected(test.now);
+    assert!(
+        !test.hears_itself(),
+        "what the peer has revoked may wait there"
+    );
+    test.heartbeat(PEER, 1, 0);
+    assert!(test.hears_itself(), "and the other one was never heard");
+    test.feed.reconnected(test.now);
+    test.wait(MAX_PEER_WAIT);
+    assert!(test.hears_itself(), "the peer may have stopped");
+}
+
+#[test]
+fn reading_again_keeps_what_was_read() {
+    let mut test = Test::with_past();
+    test.message(PEER, 1);
+    test.message(PEER, 2);
+    test.feed.restart();
+    assert!(!test.is_complete(), "not read to its end");
+    assert_eq!(test.message(PEER, 4), MessageOrder::AfterGap);
+    test.heartbeat(PEER, 1, 4);
+    test.feed.drained();
+    assert!(!test.is_complete(), "the third message is missing");
+}
+
+#[test]
+fn snapshot_waits_until_the_stream_is_read_to_its_end() {
+    let mut test = Test::with_past();
+    test.asks(PEER);
+    test.feed.not_drained();
+    assert!(!test.feed.take_due_snapshot(test.now));
+    test.end_of_snapshot(OTHER, 1, true);
+    test.feed.drained();
+    assert!(
+        !test.feed.take_due_snapshot(test.now),
+        "another has published one"
+    );
+}
+
+#[test]
 fn messages_in_order_are_complete() {
     let mut test = Test::with_past();
     for sequence in 1..=3 {

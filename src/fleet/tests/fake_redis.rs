@@ -144,10 +144,9 @@ fn read_command(reader: &mut impl BufRead) -> Option<Vec<Vec<u8>>> {
 fn honest(name: &str, command: &[Vec<u8>], state: &Mutex<State>) -> Vec<u8> {
     match name {
         "ROLE" => b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_vec(),
-        "XLEN" => b":0\r\n".to_vec(),
-        "EXISTS" => {
-            let exists = lock(state).streams.contains_key(&command[1]);
-            format!(":{}\r\n", u8::from(exists)).into_bytes()
+        "XLEN" => {
+            let length = lock(state).streams.get(&command[1]).map_or(0, Vec::len);
+            format!(":{length}\r\n").into_bytes()
         }
         "SCRIPT" => b"$1\r\nx\r\n".to_vec(),
         "EVALSHA" => [&b"*2\r\n:"[..], &command[7], b"\r\n:0\r\n"].concat(),
