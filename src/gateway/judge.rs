@@ -153,8 +153,6 @@ pub(super) async fn judge<'h>(
     Err(Refusal::Panicked)
 }
 
-// Not inlined: within the future, the variables of this loop would live in memory.
-#[inline(never)]
 fn run<'h>(
     checks: &[Check],
     context: &RequestContext<'h>,

@@ -145,17 +145,12 @@ impl Node {
         };
         // Segments are short: a search optimized for long texts costs more to set up than this
         // loop.
-        let mut is_encoded = false;
-        let slash = path.bytes().position(|byte| {
-            is_encoded |= byte == b'%';
-            byte == b'/'
-        });
-        let (segment, further) = match slash {
+        let (segment, further) = match path.bytes().position(|byte| byte == b'/') {
             Some(slash) => (&path[..slash], Some(&path[slash + 1..])),
             None => (path, None),
         };
         if let Some(found) = self
-            .literal(segment, is_encoded)
+            .literal(segment)
             .and_then(|node| node.find(further, values))
         {
             return Some(found);
@@ -206,13 +201,13 @@ impl Node {
         index.ok().map(|index| &self.literals[index].1)
     }
 
-    fn literal(&self, segment: &str, is_encoded: bool) -> Option<&Self> {
-        if !is_encoded {
+    fn literal(&self, segment: &str) -> Option<&Self> {
+        let index = if segment.bytes().any(|byte| byte == b'%') {
+            self.literals
+                .binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)))
+        } else {
             return self.decoded_literal(segment);
-        }
-        let index = self
-            .literals
-            .binary_search_by(|(literal, _)| literal.bytes().cmp(octets(segment)));
+        };
         index.ok().map(|index| &self.literals[index].1)
     }
 }
