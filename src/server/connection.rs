@@ -117,6 +117,8 @@ async fn serve_proxied(
     serve_accepted(worker, socket, client, origin, state).await
 }
 
+// A plain HTTP/1 connection is served by this future itself. What only others need is boxed, so that
+// it takes no memory for them.
 async fn serve_accepted(
     worker: &Rc<WorkerState>,
     socket: TcpStream,
@@ -133,11 +135,16 @@ async fn serve_accepted(
     let config = worker.connection_config();
     state.start_timeouts(config.timeouts, &worker.ticker);
     let _listed = worker.connections.add(state);
-    let securing = accept_tls(socket, tls, config.timeouts.header, state);
-    let Some(stream) = worker.until_first_request(state, securing).await else {
-        return Ok(());
+    let stream = match tls {
+        None => Stream::Plain(socket),
+        Some(tls) => {
+            let securing = Box::pin(accept_tls(socket, tls, config.timeouts.header, state));
+            let Some(stream) = worker.until_first_request(state, securing).await else {
+                return Ok(());
+            };
+            stream?
+        }
     };
-    let stream = stream?;
     let negotiated_http2 = stream.speaks_http2();
     let mut stream = TimeoutStream::new(stream, Rc::clone(state), config.timeouts, &worker.ticker);
     let is_http2 = if negotiated_http2 {
@@ -162,7 +169,7 @@ async fn serve_accepted(
         listener,
     };
     if is_http2 {
-        http2::serve(worker, accepted)
+        Box::pin(http2::serve(worker, accepted))
             .await
             .map_err(io::Error::other)
     } else {
@@ -176,13 +183,10 @@ async fn serve_accepted(
 // Until that byte the connection is idle and can be evicted.
 async fn accept_tls(
     socket: TcpStream,
-    tls: Option<Arc<ServerConfig>>,
+    tls: Arc<ServerConfig>,
     handshake_timeout: Duration,
     state: &ConnectionState,
 ) -> io::Result<Stream> {
-    let Some(tls) = tls else {
-        return Ok(Stream::Plain(socket));
-    };
     let handshake = async {
         // Not `readable()`, which may be ready although no byte has arrived.
         socket.peek(&mut [0]).await?;

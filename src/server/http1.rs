@@ -70,7 +70,8 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
             // Its exchange lasts as long as the tunnel, which has its own timeouts.
             let buffered = read_buf;
             let end = TunnelEnd { stream, buffered };
-            tunnel.carry(end, &worker.ticker).await;
+            // Boxed: a connection without a tunnel must not take more memory for it.
+            Box::pin(tunnel.carry(end, &worker.ticker)).await;
         }
         // The connection was idle: its last response was sent long ago.
         (Ok(()), None) if was_idle => {}

@@ -125,6 +125,7 @@ impl WorkerState {
         let mut waiting = pin!(self.unless_evicted(state, waiting));
         if !self.draining.get() {
             tokio::select! {
+                biased;
                 outcome = &mut waiting => return outcome,
                 () = self.drained.notified() => {}
             }
