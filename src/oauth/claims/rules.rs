@@ -65,6 +65,13 @@ impl Rule {
 
 impl Claims {
     pub(super) fn claim_of_another_kind(&self, expected: &Expectation) -> Option<&'static str> {
+        // Most tokens have none of these. One pass finds that out at a tenth of the cost of a lookup
+        // for each.
+        let known = [&ID_TOKEN_CLAIMS[..], &FOREIGN_CLAIMS, &KIND_CLAIMS];
+        let is_known = |name: &String| known.iter().any(|claims| claims.contains(&name.as_str()));
+        if !self.members.keys().any(is_known) {
+            return None;
+        }
         let of_id_tokens = ID_TOKEN_CLAIMS
             .into_iter()
             .filter(|_| expected.refuse_id_tokens);
