@@ -31,6 +31,7 @@ pub struct CompactJws<'t> {
     payload: Vec<u8>,
     signing_input: &'t str,
     signature: &'t str,
+    signature_bytes: Vec<u8>,
 }
 
 /// The header parameters that scopegate uses (RFC 7515 §4.1). All of them are untrusted.
@@ -126,13 +127,14 @@ pub fn classify(token: &str) -> Result<TokenShape<'_>, JwsError> {
     };
     let header = JoseHeader::parse(&algorithm, header)?;
     let payload = decode_base64url(second).ok_or(JwsError::NotBase64Url)?;
-    decode_base64url(signature).ok_or(JwsError::NotBase64Url)?;
+    let signature_bytes = decode_base64url(signature).ok_or(JwsError::NotBase64Url)?;
     let signing_input = &token[..first.len() + 1 + second.len()];
     Ok(TokenShape::Jwt(CompactJws {
         header,
         payload,
         signing_input,
         signature,
+        signature_bytes,
     }))
 }
 
@@ -159,6 +161,12 @@ impl<'t> CompactJws<'t> {
     #[must_use]
     pub fn signature(&self) -> &'t str {
         self.signature
+    }
+
+    /// The signature, decoded.
+    #[must_use]
+    pub fn signature_bytes(&self) -> &[u8] {
+        &self.signature_bytes
     }
 
     /// Checks that `typ` is one of `accepted`, where `""` stands for a token without `typ` (RFC

@@ -11,8 +11,6 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
     RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
 };
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::oauth::jose::{Algorithm, CompactJws, Jwk, KeyMaterial};
 
@@ -40,18 +38,14 @@ impl PublicKey {
         self.verifies(
             token.header().algorithm,
             token.signing_input().as_bytes(),
-            token.signature(),
+            token.signature_bytes(),
         )
     }
 
-    /// Whether `signature`, in base64url, is its signature of `message`.
-    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &str) -> bool {
-        let Some((_, key)) = self.0.iter().find(|(of_key, _)| *of_key == algorithm) else {
-            return false;
-        };
-        URL_SAFE_NO_PAD
-            .decode(signature)
-            .is_ok_and(|signature| key.verify_sig(message, &signature).is_ok())
+    /// Whether `signature` is its signature of `message`.
+    pub(super) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        let key = self.0.iter().find(|(of_key, _)| *of_key == algorithm);
+        key.is_some_and(|(_, key)| key.verify_sig(message, signature).is_ok())
     }
 }
 
