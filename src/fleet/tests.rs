@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::rate_limits::{ClientIdentity, Counted, KeyPart, Limit, LimitSettings};
+use crate::rate_limits::{ClientIdentity, Counted, KeyPart, Limit, LimitSettings, WorkerLimits};
 use crate::revocation::{Digest, Entry, IssuedBefore, Origin};
 use crate::sync::Epoch;
 use crate::transport::tls;
@@ -193,12 +193,15 @@ async fn admitted(gateways: &[Gateway], limits: &[Arc<Limit>], duration: Duratio
         address: None,
         route: "/a",
     };
+    let limits = limits
+        .iter()
+        .map(|limit| WorkerLimits::new(&[Arc::clone(limit)]));
+    let limits: Vec<_> = limits.collect();
     let started = clock::now();
     let mut admitted = 0;
     while clock::since(started) < duration {
-        for (_, limit) in gateways.iter().zip(limits) {
-            let limits = [Arc::clone(limit)];
-            let counted = Counted::count(&mut None, &[0], &limits, client, clock::now());
+        for (_, limits) in gateways.iter().zip(&limits) {
+            let counted = Counted::count(&mut None, &[0], limits, client, clock::now());
             admitted += usize::from(counted.is_ok());
         }
         tokio::time::sleep(Duration::from_millis(1)).await;

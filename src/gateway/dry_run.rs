@@ -28,6 +28,7 @@ use crate::clock::Ticker;
 use crate::oauth::claims::ActiveToken;
 use crate::policy::cors;
 use crate::policy::path::NormalPath;
+use crate::rate_limits::WorkerLimits;
 use crate::telemetry::{Outcome, Trace, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::RequestBody;
@@ -37,6 +38,7 @@ use crate::verify::{ConnectionCache, WorkerCache};
 /// Judges and prepares requests of one client connection, and forwards none.
 pub struct DryRun {
     snapshot: Arc<Snapshot>,
+    limits: WorkerLimits,
     ticker: Rc<Ticker>,
     telemetry: Rc<WorkerTelemetry>,
     connection: Connection,
@@ -104,6 +106,7 @@ impl DryRun {
         let (state, interim) = (ConnectionState::idle(), Interim::default());
         let connection = Connection::new(origin, state, interim, ConnectionCache::new(tokens));
         Self {
+            limits: WorkerLimits::new(&snapshot.limits),
             snapshot,
             ticker,
             telemetry,
@@ -123,6 +126,7 @@ impl DryRun {
         let trace = self.begin_trace(&parts, &client);
         let context = RequestContext {
             snapshot,
+            limits: &self.limits,
             connection_cache: &self.connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
@@ -163,7 +167,9 @@ impl DryRun {
                 response
             }
         };
-        snapshot.set_limit_fields(facts.counted.as_deref(), response.headers_mut());
+        if let Some(counted) = &facts.counted {
+            counted.set_fields(&self.limits, response.headers_mut());
+        }
         let rules = snapshot.response_rules(facts.route);
         rules.apply(cors::origin(&parts.headers), false, response.headers_mut());
         if let Some(id) = request_id {

@@ -122,6 +122,7 @@ impl Gate {
         let protocol = ClientProtocol::of(&parts.headers);
         let context = RequestContext {
             snapshot,
+            limits: &worker.limits,
             connection_cache: &connection.connection_cache,
             ticker: &self.ticker,
             client: &client,
@@ -200,7 +201,9 @@ impl Gate {
                 refuse(refusal, unread, refusal_context(), connection, completion)
             }
         };
-        snapshot.set_limit_fields(counted.as_deref(), response.headers_mut());
+        if let Some(counted) = counted {
+            counted.set_fields(&worker.limits, response.headers_mut());
+        }
         rules.apply(
             origin.flatten().as_ref(),
             is_forwarded,

@@ -39,6 +39,7 @@ use crate::policy::path::NormalPath;
 use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::{MatchedRoute, NoRoute};
 use crate::policy::token_sources::TokenError;
+use crate::rate_limits::WorkerLimits;
 use crate::telemetry::Trace;
 use crate::transport::content_length;
 use crate::upstream::headers::ClientInfo;
@@ -48,6 +49,8 @@ use crate::verify::{ConnectionCache, VerificationRequest, VerifiedToken};
 /// What one worker knows while it judges a request.
 pub(super) struct RequestContext<'c> {
     pub(super) snapshot: &'c Arc<Snapshot>,
+    /// The limits of the snapshot, as this worker uses them.
+    pub(super) limits: &'c WorkerLimits,
     /// What is cached of tokens.
     pub(super) connection_cache: &'c ConnectionCache,
     pub(super) ticker: &'c Rc<Ticker>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::admin_token::AdminToken;
 use super::claim_headers::ClaimHeader;
@@ -27,7 +27,7 @@ use crate::policy::known_hosts::KnownHosts;
 use crate::policy::rewrite::PathRewrite;
 use crate::policy::route_table::RouteTable;
 use crate::policy::token_sources::{DecodedToken, TokenError, TokenSources};
-use crate::rate_limits::{Counted, Limit};
+use crate::rate_limits::Limit;
 use crate::revocation::FileFault;
 use crate::telemetry::{RequestLog, SampleRatio};
 use crate::upstream::headers::{ReservedHeaders, is_websocket_handshake};
@@ -204,14 +204,6 @@ impl Snapshot {
             settings: &self.challenge,
             resource_metadata: resource.map(|resource| &*resource.metadata_url),
             protocol,
-        }
-    }
-
-    /// Sets what a response says about the limits that its request was counted in.
-    #[inline]
-    pub(super) fn set_limit_fields(&self, counted: Option<&Counted>, response: &mut HeaderMap) {
-        if let Some(counted) = counted {
-            counted.set_fields(&self.limits, response);
         }
     }
 

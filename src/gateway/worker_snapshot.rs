@@ -8,6 +8,7 @@ use crate::clock::Ticker;
 use crate::policy::decision::Permit;
 use crate::policy::mcp::OperationRule;
 use crate::policy::route::Route;
+use crate::rate_limits::WorkerLimits;
 use crate::telemetry::{RouteNames, RouteRequests, SeriesName, WorkerTelemetry};
 use crate::upstream::Upstream;
 
@@ -15,6 +16,7 @@ use crate::upstream::Upstream;
 pub(super) struct WorkerSnapshot {
     pub(super) snapshot: Arc<Snapshot>,
     upstreams: Vec<Rc<Upstream>>,
+    pub(super) limits: WorkerLimits,
     /// By the index of the route.
     routes: Vec<RouteTelemetry>,
 }
@@ -80,6 +82,7 @@ impl WorkerSnapshot {
         });
         let routes = routes.collect();
         Self {
+            limits: WorkerLimits::new(&snapshot.limits),
             snapshot,
             upstreams,
             routes,

@@ -40,8 +40,6 @@ pub struct LimitSettings {
 pub struct Limit {
     settings: LimitSettings,
     pub(super) rate: Rate,
-    /// The member of `RateLimit-Policy`.
-    pub(super) policy: Box<str>,
     /// What times of buckets count from.
     created: Instant,
     hasher: KeyHasher,
@@ -51,6 +49,13 @@ pub struct Limit {
     evictions: Arc<AtomicU64>,
     /// By the key of the bucket, so that workers rarely write to the same line of memory.
     stripes: Box<[Stripe; STRIPES]>,
+}
+
+/// A bucket of a limit.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) key: BucketKey,
+    pub(super) bucket: Arc<Bucket>,
 }
 
 /// Where a request was taken from. It is put back there: meanwhile, gateways may have come, or Redis
@@ -127,7 +132,6 @@ impl Limit {
             .eviction_listener(on_evict)
             .build_with_hasher(KeptHashes);
         Some(Self {
-            policy: policy(&settings).into(),
             settings,
             rate,
             created: now,
@@ -168,10 +172,14 @@ impl Limit {
         }
     }
 
-    pub(super) fn bucket(&self, key: BucketKey) -> Arc<Bucket> {
-        let is_shared = self.sharing.is_some();
-        self.buckets
-            .get_with(key, || Arc::new(Bucket::new(is_shared)))
+    /// The bucket for a request.
+    pub(super) fn find(&self, client: ClientIdentity<'_>) -> Found {
+        let (key, is_shared) = (self.key(client), self.sharing.is_some());
+        let new = || Arc::new(Bucket::new(is_shared));
+        Found {
+            key,
+            bucket: self.buckets.get_with(key, new),
+        }
     }
 
     /// Whether it is shared with these gateways, or with none.
@@ -184,9 +192,8 @@ impl Limit {
         }
     }
 
-    /// What a bucket holds.
-    pub(super) fn level(&self, bucket: &Bucket, now: Instant) -> Level {
-        let now = self.time(now);
+    /// What a bucket holds; `now` is a [`time`](Self::time).
+    pub(super) fn level(&self, bucket: &Bucket, now: u64) -> Level {
         match self.source(bucket) {
             Source::Own(rate) => bucket.level(rate, now),
             Source::Leased(lease, sharing) => lease.level(self.rate, sharing.terms(self.rate), now),
@@ -197,47 +204,35 @@ impl Limit {
     ///
     /// # Errors
     /// It is empty. What it holds is unchanged.
-    pub(super) fn take(
-        &self,
-        bucket: &Arc<Bucket>,
-        key: BucketKey,
-        now: Instant,
-    ) -> Result<(Level, Taken), Level> {
-        let now = self.time(now);
+    pub(super) fn take(&self, found: &Found, now: u64) -> Result<(Level, Taken), Level> {
+        let bucket = &found.bucket;
         match self.source(bucket) {
             Source::Own(rate) => Ok((bucket.take(rate, now)?, Taken::Own(rate))),
             Source::Leased(lease, sharing) => {
                 let terms = sharing.terms(self.rate);
                 let taken = lease.take(self.rate, terms, now);
-                self.claim_lease(lease, sharing, bucket, key, now);
+                self.claim_lease(lease, sharing, found, now);
                 Ok((taken?, Taken::Leased))
             }
         }
     }
 
     /// Requests a lease, if one is needed now.
-    pub(super) fn lease_more(&self, bucket: &Arc<Bucket>, key: BucketKey, now: Instant) {
-        if let Source::Leased(lease, sharing) = self.source(bucket) {
-            self.claim_lease(lease, sharing, bucket, key, self.time(now));
+    pub(super) fn lease_more(&self, found: &Found, now: u64) {
+        if let Source::Leased(lease, sharing) = self.source(&found.bucket) {
+            self.claim_lease(lease, sharing, found, now);
         }
     }
 
-    fn claim_lease(
-        &self,
-        lease: &Lease,
-        sharing: &Arc<Sharing>,
-        bucket: &Arc<Bucket>,
-        key: BucketKey,
-        now: u64,
-    ) {
+    fn claim_lease(&self, lease: &Lease, sharing: &Arc<Sharing>, found: &Found, now: u64) {
         if !lease.claim_request(sharing.terms(self.rate), now) {
             return;
         }
         let (name, rules) = (&self.settings.name, self.settings.to_string());
         sharing.request(SharedBucket {
             limit: [Arc::clone(name), rules.into()],
-            key,
-            bucket: Arc::clone(bucket),
+            key: found.key,
+            bucket: Arc::clone(&found.bucket),
             rate: self.rate,
             created: self.created,
             sharing: Arc::clone(sharing),
@@ -279,12 +274,6 @@ impl Limit {
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-/// A name has only letters, digits, `-` and `_`, which a String of a structured field holds as they are.
-fn policy(settings: &LimitSettings) -> String {
-    let (name, q, w) = (&settings.name, settings.requests, settings.per.as_secs());
-    format!("\"{name}\";q={q};w={w};scopegate-burst={}", settings.burst)
 }
 
 impl fmt::Display for LimitSettings {

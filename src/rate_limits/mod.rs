@@ -2,7 +2,8 @@
 //!
 //! - `rate`: how fast a bucket refills, and how much it holds. `bucket`: one bucket, an atomic number.
 //! - `key`: which requests share a bucket. `limit`: the buckets of one `[limits.NAME]`, shared by all
-//!   workers. `counted`: one request in several limits, and the response fields.
+//!   workers. `worker_limits`: the limits as one worker uses them. `counted`: one request in
+//!   several limits. `fields`: what its response says about them.
 //! - `client_rates`: a rate for each client address, in a fixed amount of memory.
 //! - `lease`: one gateway's part of a bucket that a fleet shares. `sharing`: what is to be leased.
 //!
@@ -18,6 +19,7 @@
 mod bucket;
 mod client_rates;
 mod counted;
+mod fields;
 mod key;
 mod lease;
 mod limit;
@@ -25,6 +27,7 @@ mod rate;
 mod sharing;
 #[cfg(test)]
 mod tests;
+mod worker_limits;
 
 pub(crate) use client_rates::ClientRates;
 pub use counted::{Counted, RateLimited};
@@ -33,3 +36,4 @@ pub use lease::{Grant, LeaseRequest};
 pub use limit::{Limit, LimitReport, LimitSettings, MAX_BUCKETS};
 pub use rate::{MAX_REFILL_TIME, Rate};
 pub use sharing::{SharedBucket, Sharing};
+pub use worker_limits::WorkerLimits;

@@ -97,13 +97,14 @@ fn request_that_one_limit_refuses_is_spent_in_none() {
     let wide = Limit::new(settings(10, 10, &[KeyPart::Address]), None, now).expect("a limit");
     let narrow = Limit::new(settings(1, 1, &[KeyPart::Route]), None, now).expect("a limit");
     let all = [Arc::new(wide), Arc::new(narrow)];
+    let limits = WorkerLimits::new(&all);
     let mut refused = 0;
     for _ in 0..50 {
         // The first limit counts before the token, the second one after it.
         let mut counted = None;
         let client = by_address(v4(1));
-        Counted::count(&mut counted, &[0], &all, client, now).expect("admitted");
-        refused += usize::from(Counted::count(&mut counted, &[1], &all, client, now).is_err());
+        Counted::count(&mut counted, &[0], &limits, client, now).expect("admitted");
+        refused += usize::from(Counted::count(&mut counted, &[1], &limits, client, now).is_err());
     }
     assert_eq!(refused, 49);
     let reports = all.each_ref().map(|limit| limit.report());
@@ -113,12 +114,12 @@ fn request_that_one_limit_refuses_is_spent_in_none() {
     let mut counted = None;
     for _ in 0..9 {
         counted = None;
-        let admitted = Counted::count(&mut counted, &[0], &all, by_address(v4(1)), now);
+        let admitted = Counted::count(&mut counted, &[0], &limits, by_address(v4(1)), now);
         assert_eq!(admitted, Ok(()));
     }
     let mut response = http::HeaderMap::new();
     let counted = counted.expect("a count");
-    counted.set_fields(&all, &mut response);
+    counted.set_fields(&limits, &mut response);
     assert_eq!(response["ratelimit"], "\"standard\";r=0;t=1");
     assert_eq!(
         response["ratelimit-policy"],
@@ -157,8 +158,9 @@ fn flood_of_new_keys_is_bounded_and_keeps_the_bucket_in_use() {
     let settings = settings(1, 5, &[KeyPart::Address]);
     let limit = Limit::with_capacity(settings, None, 1000, now).expect("a limit");
     let all = [Arc::new(limit)];
+    let limits = WorkerLimits::new(&all);
     let ask =
-        |number: u32| Counted::count(&mut None, &[0], &all, by_address(v4(number)), now).is_ok();
+        |number: u32| Counted::count(&mut None, &[0], &limits, by_address(v4(number)), now).is_ok();
     let admitted = (0..20_000).filter(|number| {
         ask(1_000_000 + number);
         // An emptied bucket stays in use by requests that it refuses, too.
@@ -192,9 +194,9 @@ fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_of
         (sharing, asked, Arc::new(limit.expect("a limit")))
     });
     let admitted = |limit: &Arc<Limit>| {
-        let all = [Arc::clone(limit)];
+        let limits = WorkerLimits::new(&[Arc::clone(limit)]);
         let is_admitted =
-            |_: &usize| Counted::count(&mut None, &[0], &all, by_address(v4(1)), now).is_ok();
+            |_: &usize| Counted::count(&mut None, &[0], &limits, by_address(v4(1)), now).is_ok();
         (0..200).filter(is_admitted).count()
     };
     let [(first, _, one), (second, _, _)] = &gateways;
@@ -232,8 +234,8 @@ fn client_whose_lease_failed_is_not_locked_out() {
     let (sharing, mut asked) = Sharing::new([7; 16]);
     sharing.set_connected(true);
     let limit = Limit::new(settings(1, 1, &[KeyPart::Route]), Some(&sharing), now);
-    let all = [Arc::new(limit.expect("a limit"))];
-    let ask = || Counted::count(&mut None, &[0], &all, by_address(v4(1)), now).is_ok();
+    let limits = WorkerLimits::new(&[Arc::new(limit.expect("a limit"))]);
+    let ask = || Counted::count(&mut None, &[0], &limits, by_address(v4(1)), now).is_ok();
     assert!(ask() && !ask(), "one request on credit");
     asked.try_recv().expect("a lease was requested").fail();
     assert!(!ask(), "no more credit");
@@ -256,20 +258,23 @@ fn request_is_put_back_where_it_was_taken_from() {
         Limit::new(settings, Some(&sharing), now).expect("a limit")
     };
     let limit = Arc::new(shared(1));
-    let key = limit.key(by_address(v4(1)));
-    let bucket = limit.bucket(key);
-    let later = now + Duration::from_secs(1);
+    let found = limit.find(by_address(v4(1)));
+    let later = limit.time(now + Duration::from_secs(1));
     // Its own part, while gateways come; and a lease, while Redis goes.
     for (is_connected, gateways) in [(false, 1000), (true, 1000)] {
         sharing.set_gateways(1);
         sharing.set_connected(is_connected);
-        let (_, taken) = limit.take(&bucket, key, later).expect("admitted");
+        let (_, taken) = limit.take(&found, later).expect("admitted");
         sharing.set_gateways(gateways);
         sharing.set_connected(false);
-        limit.put_back(&bucket, taken);
+        limit.put_back(&found.bucket, taken);
     }
     sharing.set_gateways(1);
-    assert_eq!(limit.level(&bucket, later).remaining, 2, "nothing is spent");
+    assert_eq!(
+        limit.level(&found.bucket, later).remaining,
+        2,
+        "nothing is spent"
+    );
 }
 
 #[test]

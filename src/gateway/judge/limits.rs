@@ -58,9 +58,9 @@ fn count<'h>(
         address: limits.needs_address.then(address),
         route: &limits.route,
     };
-    let all = &context.snapshot.limits;
     // The ticker's time is up to a tick old: at a high rate, that is many requests.
-    Counted::count(&mut facts.counted, indices, all, client, clock::now())
+    let (limits, now) = (context.limits, clock::now());
+    Counted::count(&mut facts.counted, indices, limits, client, now)
         .map_err(Refusal::RateLimited)?;
     Ok(Flow::Continue)
 }

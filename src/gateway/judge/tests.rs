@@ -88,6 +88,7 @@ async fn judge_one(
     let connection_cache = ConnectionCache::new(WorkerCache::new(Arc::default()));
     let context = RequestContext {
         snapshot,
+        limits: &WorkerLimits::new(&snapshot.limits),
         connection_cache: &connection_cache,
         ticker: &ticker,
         redirect: None,
