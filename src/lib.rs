@@ -82,6 +82,7 @@
 //! | Which message to an MCP server is refused? | `policy/mcp/message.rs` | `Message::parse` |
 //! | Which endpoint gets a request? | `upstream/load_balancer.rs` | `LoadBalancer::select` |
 //! | Which requests share the bucket of a rate limit? | `rate_limits/key.rs` | `KeyPart` |
+//! | Which buckets does a worker find without a search? | `rate_limits/worker_limits.rs` | `WorkerLimits::bucket` |
 //! | Which idle HTTP/1.1 connection is used? | `upstream/endpoint/http1_pool.rs` | `Http1Pool::take` |
 //! | Is a failed attempt retried? | `upstream/retry.rs` | `Attempts::retry_after` |
 //! | When is a JWKS fetched again? | `verify/key_ring.rs` | `KeyRing::refresh` |
@@ -283,8 +284,9 @@
 //! `hundred_thousand_invented_tenants_cost_a_hundred_fetches_and_harm_no_known_one`.
 //!
 //! **A request counts in all of its rate limits or in none, and workers share the counts.**
-//! `request_that_one_limit_refuses_is_spent_in_none`, `workers_together_admit_what_one_would`. A forged
-//! token spends nobody's quota: `forged_tokens_spend_nobodys_quota`.
+//! `request_that_one_limit_refuses_is_spent_in_none`, `workers_together_admit_what_one_would`,
+//! `workers_that_remember_a_bucket_admit_together_what_one_would`. A forged token spends nobody's quota:
+//! `forged_tokens_spend_nobodys_quota`.
 //!
 //! **The audience of a route's resource is judged for every request.**
 //! `cached_token_of_one_resource_does_not_pass_for_the_other`. The `Host` of a request plays no part:

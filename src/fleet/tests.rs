@@ -191,7 +191,7 @@ async fn admitted(gateways: &[Gateway], limits: &[Arc<Limit>], duration: Duratio
     let client = ClientIdentity {
         token: None,
         address: None,
-        route: "/a",
+        route: &"/a".into(),
     };
     let limits = limits
         .iter()

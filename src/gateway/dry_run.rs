@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 
 use super::admission;
 use super::claim_headers::OmittedClaim;
@@ -167,15 +167,26 @@ impl DryRun {
                 response
             }
         };
-        if let Some(counted) = &facts.counted {
-            counted.set_fields(&self.limits, response.headers_mut());
-        }
-        let rules = snapshot.response_rules(facts.route);
-        rules.apply(cors::origin(&parts.headers), false, response.headers_mut());
-        if let Some(id) = request_id {
-            response.headers_mut().insert(X_REQUEST_ID, id);
-        }
+        self.set_fields(response.headers_mut(), &facts, &parts, request_id);
         (response, report)
+    }
+
+    // Sets the fields that every response has.
+    fn set_fields(
+        &self,
+        response: &mut HeaderMap,
+        facts: &Facts<'_>,
+        request: &Parts,
+        id: Option<HeaderValue>,
+    ) {
+        if let Some(counted) = &facts.counted {
+            counted.set_fields(&self.limits, response);
+        }
+        let rules = self.snapshot.response_rules(facts.route);
+        rules.apply(cors::origin(&request.headers), false, response);
+        if let Some(id) = id {
+            response.insert(X_REQUEST_ID, id);
+        }
     }
 
     fn begin_trace(&self, parts: &Parts, client: &ClientInfo) -> Option<Box<Trace>> {

@@ -1,5 +1,7 @@
 //! The limits of one route.
 
+use std::sync::Arc;
+
 /// The limits that the requests of a route count in.
 #[derive(Debug)]
 pub struct RouteLimits {
@@ -10,5 +12,5 @@ pub struct RouteLimits {
     /// Whether one of them is by address.
     pub needs_address: bool,
     /// The route, for limits by route: hosts, methods and paths as they are written.
-    pub route: Box<str>,
+    pub route: Arc<str>,
 }

@@ -7,7 +7,7 @@
 //! The rate is no part of a bucket: the caller says which one applies. A gateway that has only a
 //! share of a limit counts with the rate of its share, in the same buckets.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::lease::Lease;
 use super::rate::{Level, Rate};
@@ -19,20 +19,31 @@ pub(super) struct Bucket {
     full_at: AtomicU64,
     /// This gateway's part of the bucket, if several gateways share it.
     lease: Option<Box<Lease>>,
+    /// Whether its limit has forgotten it, to make room or because it was idle.
+    is_dropped: AtomicBool,
 }
 
 impl Bucket {
     /// A full bucket.
     pub(super) fn new(is_shared: bool) -> Self {
         Self {
-            full_at: AtomicU64::new(0),
             lease: is_shared.then(Box::default),
+            ..Self::default()
         }
     }
 
     /// This gateway's part of it, if several gateways share it.
     pub(super) fn lease(&self) -> Option<&Lease> {
         self.lease.as_deref()
+    }
+
+    /// Its limit has forgotten it: who counts in it must find another one.
+    pub(super) fn mark_dropped(&self) {
+        self.is_dropped.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_dropped(&self) -> bool {
+        self.is_dropped.load(Ordering::Relaxed)
     }
 
     /// What it holds.

@@ -63,7 +63,7 @@ impl Counted {
         for &index in indices {
             let limit = limits.limit(index);
             let at = limit.time(now);
-            let found = limit.find(client);
+            let found = limits.bucket(index, client, at);
             let count = Count {
                 limit: index,
                 level: limit.level(&found.bucket, at),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::Value;
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -31,11 +32,11 @@ pub enum KeyPart {
 #[derive(Clone, Copy, Debug)]
 pub struct ClientIdentity<'r> {
     /// The verified token, if there is one.
-    pub token: Option<&'r ActiveToken>,
+    pub token: Option<&'r Arc<ActiveToken>>,
     /// The client address, if a part of the key is about it.
     pub address: Option<IpAddr>,
     /// The route: hosts, methods and paths.
-    pub route: &'r str,
+    pub route: &'r Arc<str>,
 }
 
 /// The key of a bucket: a keyed hash of what requests have in common.

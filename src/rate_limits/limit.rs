@@ -119,7 +119,8 @@ impl Limit {
         let rate = Rate::new(settings.requests, settings.per, settings.burst)?;
         let evictions = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&evictions);
-        let on_evict = move |_: Arc<BucketKey>, _: Arc<Bucket>, cause| {
+        let on_evict = move |_: Arc<BucketKey>, bucket: Arc<Bucket>, cause| {
+            bucket.mark_dropped();
             if cause == RemovalCause::Size {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
@@ -172,7 +173,7 @@ impl Limit {
         }
     }
 
-    /// The bucket for a request.
+    /// Searches the bucket for a request, and notes that it is in use.
     pub(super) fn find(&self, client: ClientIdentity<'_>) -> Found {
         let (key, is_shared) = (self.key(client), self.sharing.is_some());
         let new = || Arc::new(Bucket::new(is_shared));

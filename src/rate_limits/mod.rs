@@ -2,7 +2,7 @@
 //!
 //! - `rate`: how fast a bucket refills, and how much it holds. `bucket`: one bucket, an atomic number.
 //! - `key`: which requests share a bucket. `limit`: the buckets of one `[limits.NAME]`, shared by all
-//!   workers. `worker_limits`: the limits as one worker uses them. `counted`: one request in
+//!   workers. `worker_limits`: one worker's memory of its last buckets. `counted`: one request in
 //!   several limits. `fields`: what its response says about them.
 //! - `client_rates`: a rate for each client address, in a fixed amount of memory.
 //! - `lease`: one gateway's part of a bucket that a fleet shares. `sharing`: what is to be leased.

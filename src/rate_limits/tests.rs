@@ -1,14 +1,16 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::bucket::Bucket;
+use super::worker_limits::REMEMBERED_FOR;
 use super::*;
 
 const SECOND: u64 = 1_000_000_000;
+static ROUTE: LazyLock<Arc<str>> = LazyLock::new(|| "/a".into());
 
-fn settings(requests: u32, burst: u32, key: &[KeyPart]) -> LimitSettings {
+pub(super) fn settings(requests: u32, burst: u32, key: &[KeyPart]) -> LimitSettings {
     LimitSettings {
         name: "standard".into(),
         requests,
@@ -18,15 +20,15 @@ fn settings(requests: u32, burst: u32, key: &[KeyPart]) -> LimitSettings {
     }
 }
 
-fn by_address(address: IpAddr) -> ClientIdentity<'static> {
+pub(super) fn by_address(address: IpAddr) -> ClientIdentity<'static> {
     ClientIdentity {
         token: None,
         address: Some(address),
-        route: "/a",
+        route: &ROUTE,
     }
 }
 
-fn v4(number: u32) -> IpAddr {
+pub(super) fn v4(number: u32) -> IpAddr {
     Ipv4Addr::from_bits(number).into()
 }
 
@@ -154,17 +156,22 @@ fn hashes_of_two_limits_are_not_comparable() {
 
 #[test]
 fn flood_of_new_keys_is_bounded_and_keeps_the_bucket_in_use() {
-    let now = Instant::now();
-    let settings = settings(1, 5, &[KeyPart::Address]);
-    let limit = Limit::with_capacity(settings, None, 1000, now).expect("a limit");
+    let begin = Instant::now();
+    let settings = LimitSettings {
+        per: Duration::from_secs(3600),
+        ..settings(1, 5, &[KeyPart::Address])
+    };
+    let limit = Limit::with_capacity(settings, None, 1000, begin).expect("a limit");
     let all = [Arc::new(limit)];
     let limits = WorkerLimits::new(&all);
-    let ask =
-        |number: u32| Counted::count(&mut None, &[0], &limits, by_address(v4(number)), now).is_ok();
+    let ask = |client: u32, number: u32| {
+        let now = begin + number * REMEMBERED_FOR / 100;
+        Counted::count(&mut None, &[0], &limits, by_address(v4(client)), now).is_ok()
+    };
     let admitted = (0..20_000).filter(|number| {
-        ask(1_000_000 + number);
+        ask(1_000_000 + number, *number);
         // An emptied bucket stays in use by requests that it refuses, too.
-        number % 100 == 0 && ask(7)
+        number % 100 == 0 && ask(7, *number)
     });
     assert_eq!(admitted.count(), 5);
     let report = all[0].report();

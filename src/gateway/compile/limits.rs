@@ -136,7 +136,7 @@ pub(super) fn of_route(
 }
 
 // What a reload does not change, unlike the position in the file.
-fn route_identity(written: &config::Route) -> Box<str> {
+fn route_identity(written: &config::Route) -> Arc<str> {
     let hosts = written.host.iter().map(|host| host.value.as_str());
     let methods = written.methods.iter().map(|method| method.value.as_str());
     let paths = written.path.iter().map(|path| path.value.as_str());

@@ -54,7 +54,7 @@ fn count<'h>(
         client_network(address.for_limits())
     };
     let client = ClientIdentity {
-        token: facts.token.as_deref(),
+        token: facts.token.as_ref(),
         address: limits.needs_address.then(address),
         route: &limits.route,
     };

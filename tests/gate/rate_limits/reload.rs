@@ -1,7 +1,10 @@
 //! What a reload does to limits.
 
-use harness::{Gateway, send};
+use harness::{Connection, Gateway, TestBed, send};
 use scopegate::reload::Reloaded;
+use serde_json::json;
+
+use super::{fields, token};
 
 fn file(limits: &str, routes: &str) -> String {
     format!(
@@ -41,4 +44,42 @@ fn reload_keeps_an_unchanged_limit_and_drops_a_changed_one() {
         .reload(&file("", ""))
         .expect_err("an undeclared limit");
     assert_eq!(ask(), 429);
+}
+
+#[test]
+fn reload_holds_for_a_client_that_keeps_its_connection_and_its_token() {
+    let test_bed = TestBed::routes("");
+    let reload = |limits: &str, limit: &str| {
+        let outcome = test_bed.reload(&format!(
+            "{limits}[issuers.corp]\nissuer = \"{}\"\naudience = \"https://api.test\"\n\
+             [[routes]]\npath = \"/a\"\n{limit}respond = {{ status = 204 }}\n",
+            test_bed.issuer.url
+        ));
+        assert_eq!(outcome, Ok(Reloaded::Changed));
+    };
+    let limit = |name: &str, burst: u32| {
+        format!("[limits.{name}]\nrequests = 100\nper = \"1h\"\nburst = {burst}\n")
+    };
+    let token = token(&test_bed, json!({ "client_id": "one" }));
+    let head = format!("GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let mut connection = Connection::open(test_bed.address);
+    let mut statuses = |count: usize| {
+        let asked = (0..count).map(|_| connection.ask(&head).status);
+        asked.collect::<Vec<_>>()
+    };
+
+    reload(&limit("client", 2), "limit = \"client\"\n");
+    assert_eq!(statuses(3), [204, 204, 429]);
+    // A changed limit has other buckets.
+    reload(&limit("client", 3), "limit = \"client\"\n");
+    assert_eq!(statuses(4), [204, 204, 204, 429]);
+    // An unchanged one has the same, in another place.
+    let both = limit("another", 2) + &limit("client", 3);
+    reload(&both, "limit = \"client\"\n");
+    assert_eq!(statuses(1), [429]);
+    reload(&both, "limit = \"another\"\n");
+    assert_eq!(statuses(3), [204, 204, 429]);
+    reload(&both, "");
+    assert_eq!(statuses(1), [204]);
+    assert_eq!(fields(&connection.ask(&head)), ("", ""));
 }
