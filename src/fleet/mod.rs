@@ -1,6 +1,6 @@
 //! Several gateways as one: what they share over Redis or Valkey, and how old it is.
 //!
-//! 1. Everything here runs on the control plane. A worker reads a flag, and takes requests from what
+//! 1. Everything here runs on the control plane. A worker reads when the fleet was heard, and takes requests from what
 //!    was leased.
 //! 2. Redis is not trusted. It holds nothing in the clear; what it returns is bounded, and counts
 //!    only if a gateway of this fleet has sealed it for this place.

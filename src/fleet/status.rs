@@ -19,9 +19,8 @@ pub struct FleetStatus {
     policy: StaleRevocations,
     max_age: Duration,
     started: Instant,
-    /// Whether requests with tokens are refused.
-    refuses: AtomicBool,
-    is_stale: AtomicBool,
+    /// What was logged last.
+    was_stale: AtomicBool,
     is_connected: AtomicBool,
     /// Milliseconds after the start, plus one; 0 for never.
     heard: AtomicU64,
@@ -95,8 +94,7 @@ impl FleetStatus {
             policy,
             max_age,
             started: clock::now(),
-            refuses: AtomicBool::new(policy == StaleRevocations::Closed),
-            is_stale: AtomicBool::new(true),
+            was_stale: AtomicBool::new(true),
             is_connected: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             round_trip: AtomicU64::new(0),
@@ -111,9 +109,22 @@ impl FleetStatus {
     }
 
     /// Whether requests with tokens are refused, because the fleet was not heard.
+    ///
+    /// By the time, and not by a flag: if what would set the flag has stopped or hangs, they must be
+    /// refused as well.
     #[must_use]
     pub fn refuses_tokens(&self) -> bool {
-        self.refuses.load(Ordering::Relaxed)
+        self.policy == StaleRevocations::Closed && self.is_stale(clock::now())
+    }
+
+    // A little earlier than at `max_age`: a request may still wait for its upstream.
+    fn is_stale(&self, now: Instant) -> bool {
+        let max_age = self.max_age.saturating_sub(self.update_interval());
+        self.age(now).is_none_or(|age| age > max_age)
+    }
+
+    fn update_interval(&self) -> Duration {
+        (self.max_age / 50).clamp(Duration::from_millis(20), Duration::from_millis(500))
     }
 
     /// What the limits of this gateway share with the others.
@@ -148,7 +159,7 @@ impl FleetStatus {
     #[must_use]
     pub fn report(&self) -> FleetReport {
         FleetReport {
-            is_stale: self.is_stale.load(Ordering::Relaxed),
+            is_stale: self.is_stale(clock::now()),
             refuses: self.refuses_tokens(),
             is_connected: self.is_connected.load(Ordering::Relaxed),
             age: self.age(clock::now()),
@@ -189,18 +200,11 @@ impl FleetStatus {
         Some(now.saturating_duration_since(heard))
     }
 
-    fn update_interval(&self) -> Duration {
-        (self.max_age / 50).clamp(Duration::from_millis(20), Duration::from_millis(500))
-    }
-
-    // Sets the flags, and logs when they change.
+    // Logs when it becomes stale, and when no more.
     fn update(&self, now: Instant) {
-        // Nobody looks before the next time.
-        let max_age = self.max_age - self.update_interval();
-        let is_stale = self.age(now).is_none_or(|age| age > max_age);
+        let is_stale = self.is_stale(now);
         let refuses = is_stale && self.policy == StaleRevocations::Closed;
-        self.refuses.store(refuses, Ordering::Relaxed);
-        if self.is_stale.swap(is_stale, Ordering::Relaxed) == is_stale {
+        if self.was_stale.swap(is_stale, Ordering::Relaxed) == is_stale {
             return;
         }
         if is_stale {
@@ -216,7 +220,7 @@ impl FleetStatus {
     }
 }
 
-/// Keeps the flags up to date, and the number of gateways that share the limits.
+/// Logs when the fleet becomes stale, and keeps the number of gateways that share the limits.
 pub(super) async fn watch(status: Arc<FleetStatus>) {
     loop {
         status.update(clock::now());
@@ -249,17 +253,25 @@ mod tests {
     fn closed_refuses_until_the_fleet_is_heard_and_again_once_that_is_too_old() {
         let status = status(StaleRevocations::Closed);
         assert!(status.refuses_tokens());
-        let heard = clock::now();
-        status.heard(heard, Duration::ZERO, 0);
+        let now = clock::now();
+        status.heard(now, Duration::ZERO, 0);
         assert!(!status.refuses_tokens());
-        status.update(heard + Duration::from_secs(29));
-        assert!(!status.refuses_tokens());
-        // Not later than the age, although the flags are not updated all the time.
-        status.update(heard + Duration::from_millis(29_900));
+        assert!(!status.is_stale(now + Duration::from_secs(29)));
+        // Not later than the age.
+        assert!(status.is_stale(now + Duration::from_millis(29_900)));
+        assert!(status.is_stale(now + Duration::from_secs(31)));
+    }
+
+    #[test]
+    fn closed_refuses_also_if_the_task_that_watches_has_stopped() {
+        let max_age = Duration::from_millis(200);
+        let status = FleetStatus::new(StaleRevocations::Closed, max_age, [0; 16], max_age);
+        status.heard(clock::now(), Duration::ZERO, 0);
+        // Nothing else happens.
+        std::thread::sleep(max_age);
         assert!(status.refuses_tokens());
-        status.update(heard + Duration::from_secs(31));
-        assert!(status.refuses_tokens());
-        assert!(status.report().is_stale);
+        let report = status.report();
+        assert!(report.is_stale && report.refuses);
     }
 
     #[test]
@@ -267,7 +279,7 @@ mod tests {
         let status = status(StaleRevocations::Open);
         assert!(!status.refuses_tokens());
         assert!(status.report().is_stale);
-        status.update(clock::now() + Duration::from_secs(3600));
+        assert!(status.is_stale(clock::now() + Duration::from_secs(3600)));
         assert!(!status.refuses_tokens());
     }
 }

@@ -72,9 +72,9 @@ impl Bucket {
         }
     }
 
-    /// Puts back a request that [`Self::take`] took.
-    pub(super) fn put_back(&self, rate: Rate) {
-        let fuller = |full_at: u64| Some(full_at.saturating_sub(rate.interval));
+    /// Puts back a request that [`Self::take`] took at this interval.
+    pub(super) fn put_back(&self, interval: u64) {
+        let fuller = |full_at: u64| Some(full_at.saturating_sub(interval));
         let _ = self
             .full_at
             .try_update(Ordering::Relaxed, Ordering::Relaxed, fuller);

@@ -62,8 +62,8 @@ pub(super) struct Found {
 /// may have gone.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Taken {
-    /// The bucket, at this rate.
-    Own(Rate),
+    /// The bucket, at this interval.
+    Own(u64),
     /// What this gateway has leased.
     Leased,
 }
@@ -208,7 +208,7 @@ impl Limit {
     pub(super) fn take(&self, found: &Found, now: u64) -> Result<(Level, Taken), Level> {
         let bucket = &found.bucket;
         match self.source(bucket) {
-            Source::Own(rate) => Ok((bucket.take(rate, now)?, Taken::Own(rate))),
+            Source::Own(rate) => Ok((bucket.take(rate, now)?, Taken::Own(rate.interval))),
             Source::Leased(lease, sharing) => {
                 let terms = sharing.terms(self.rate);
                 let taken = lease.take(self.rate, terms, now);
@@ -243,7 +243,7 @@ impl Limit {
     /// Puts back a request that [`Self::take`] took.
     pub(super) fn put_back(&self, bucket: &Bucket, taken: Taken) {
         match (taken, bucket.lease()) {
-            (Taken::Own(rate), _) => bucket.put_back(rate),
+            (Taken::Own(interval), _) => bucket.put_back(interval),
             (Taken::Leased, Some(lease)) => lease.put_back(),
             // Buckets keep what they are.
             (Taken::Leased, None) => {}

@@ -60,7 +60,7 @@ fn request_that_is_put_back_is_possible_again() {
     let bucket = Bucket::default();
     for _ in 0..100 {
         assert!(bucket.take(rate, SECOND).is_ok());
-        bucket.put_back(rate);
+        bucket.put_back(rate.interval);
     }
     assert_eq!(bucket.level(rate, SECOND).remaining, 2);
 }

@@ -5,8 +5,8 @@
 //!    damage is an error: what the file no longer says would pass again.
 //! 3. One process at a time has the file: it holds a lock.
 //! 4. A file with many expired lines is rewritten beside it, and replaces it.
-//! 5. A file that somebody removed or replaced is noticed before the next line is written: what is
-//!    written to a file without a name is lost.
+//! 5. A file that somebody removed, replaced or cut is noticed before the next line is written: what
+//!    is written to a file without a name is lost, and after a hole it is damage.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -152,6 +152,11 @@ impl RevocationFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether it has at least the bytes that were written.
+    pub(super) fn is_whole(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.len() >= self.length)
     }
 
     /// The number of lines, expired ones included.

@@ -73,15 +73,22 @@ fn write_all(mut file: RevocationFile, entries: &Entries, mut jobs: mpsc::Receiv
 }
 
 fn write(file: &mut RevocationFile, entries: &Entries, batch: &[Entry]) -> io::Result<()> {
+    let changed = |file: &RevocationFile, entries: usize| {
+        tracing::warn!(
+            file = %file.path().display(),
+            entries,
+            "revocation file was changed by somebody else; it gets all revocations again"
+        );
+    };
     if file.is_current()? {
-        return file.append(batch);
+        if file.is_whole()? {
+            return file.append(batch);
+        }
+        changed(file, 0);
+        return file.rewrite(&entries.all());
     }
     let (mut named, read) = RevocationFile::open(file.path()).map_err(io::Error::other)?;
-    tracing::warn!(
-        file = %file.path().display(),
-        entries = read.len(),
-        "revocation file was removed or replaced; it gets all revocations again"
-    );
+    changed(file, read.len());
     // A backup that was restored, for example. Expired entries are swept later.
     for entry in &read {
         // There is room for all.

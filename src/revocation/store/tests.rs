@@ -314,3 +314,16 @@ fn file_of_a_running_gateway_is_read_and_left_as_it_is() {
     assert_eq!(fs::read(&path).expect("the file"), before);
     assert!(reader.read(&path.join("none"), NOW).is_err());
 }
+
+#[test]
+fn file_that_was_cut_while_the_gateway_runs_gets_everything_again() {
+    let (_folder, path) = folder();
+    let first = store(&path);
+    for value in ["a", "b"] {
+        revoke(&first, entry(value, 10)).expect("a disk");
+    }
+    // As some tools rotate logs: the file is copied, and then emptied.
+    fs::write(&path, "").expect("a disk");
+    revoke(&first, entry("c", 10)).expect("a disk");
+    assert_eq!(reopened(first, &path).entries().len(), 3);
+}
