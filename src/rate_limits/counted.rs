@@ -116,6 +116,10 @@ impl Counted {
                 count.level.remaining += 1;
                 count.level.full_in = count.level.full_in.saturating_sub(limit.rate.interval);
             } else if count.level.wait > 0 {
+                // The shared bucket may hold more, of which nothing is leased yet. The fields say
+                // the same as Retry-After.
+                count.level.remaining = 0;
+                count.level.full_in = count.level.full_in.max(count.level.wait);
                 limit.count(count.found.key, false);
                 // A client that is refused until a lease arrives must get one, also if the last
                 // one failed.

@@ -295,3 +295,28 @@ fn longest_interval_of_the_largest_fleet_is_no_overflow() {
     assert!(bucket.take(rate, now).is_err(), "one request, and no more");
     assert!(bucket.level(rate, u64::MAX / 2).remaining <= 1);
 }
+
+#[test]
+fn request_that_is_refused_before_the_first_lease_is_told_that_none_remain() {
+    let now = Instant::now();
+    // Nobody grants a lease.
+    let (sharing, _requested) = Sharing::new([7; 16]);
+    sharing.set_connected(true);
+    let limit = Limit::new(settings(1, 20, &[KeyPart::Route]), Some(&sharing), now);
+    let limits = WorkerLimits::new(&[Arc::new(limit.expect("a limit"))]);
+    let mut counted = None;
+    let mut count = || {
+        counted = None;
+        let outcome = Counted::count(&mut counted, &[0], &limits, by_address(v4(1)), now);
+        let mut response = http::HeaderMap::new();
+        let counted = counted.as_ref().expect("a count");
+        counted.set_fields(&limits, &mut response);
+        (outcome.is_ok(), response["ratelimit"].clone())
+    };
+    let (is_admitted, _) = count();
+    assert!(is_admitted, "on credit");
+    assert_eq!(
+        count(),
+        (false, "\"standard\";r=0;t=1".parse().expect("a value"))
+    );
+}
