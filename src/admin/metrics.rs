@@ -365,8 +365,18 @@ impl Admin {
         let one = |number: u64| [(Vec::new(), number)];
         page.gauge(
             "scopegate_fleet_connected",
-            "Whether there is a connection to Redis",
+            "Whether there is a connection to Redis for revocations",
             one(u64::from(report.is_connected)),
+        )?;
+        page.gauge(
+            "scopegate_fleet_limits_shared",
+            "Whether the limits are shared with the other gateways",
+            one(u64::from(report.are_limits_shared)),
+        )?;
+        page.gauge(
+            "scopegate_fleet_introspection_responses_shared",
+            "Whether introspection responses are shared with the other gateways",
+            one(u64::from(report.are_responses_shared)),
         )?;
         page.gauge(
             "scopegate_fleet_revocations_stale",
@@ -390,7 +400,7 @@ impl Admin {
         )?;
         page.counter(
             "scopegate_fleet_connections",
-            "Connections to Redis that were opened",
+            "Connections to Redis for revocations that were opened",
             one(report.connections),
         )?;
         page.counter(

@@ -70,6 +70,10 @@ pub struct FleetReport {
     pub out_of_order: u64,
     /// Connections that were opened.
     pub connections: u64,
+    /// Whether the buckets of limits can be reached.
+    pub are_limits_shared: bool,
+    /// Whether introspection responses can be looked up and stored.
+    pub are_responses_shared: bool,
     /// Lookups of introspection responses.
     pub responses: SharedResponsesReport,
 }
@@ -171,6 +175,8 @@ impl FleetStatus {
             unopened: self.unopened.read(),
             out_of_order: self.out_of_order.read(),
             connections: self.connections.read(),
+            are_limits_shared: self.limits.is_connected(),
+            are_responses_shared: self.responses.is_connected(),
             responses: self.responses.report(),
         }
     }

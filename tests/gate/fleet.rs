@@ -59,5 +59,11 @@ fn open_serves_and_says_so() {
     );
     let metrics = bed.gateway.get_admin("/metrics").text();
     assert!(metrics.contains("scopegate_fleet_revocations_stale{} 1\n"));
-    assert!(metrics.contains("scopegate_fleet_connected{} 0\n"));
+    for what in [
+        "connected",
+        "limits_shared",
+        "introspection_responses_shared",
+    ] {
+        assert!(metrics.contains(&format!("scopegate_fleet_{what}{{}} 0\n")));
+    }
 }

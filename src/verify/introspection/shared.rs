@@ -127,6 +127,12 @@ impl SharedResponses {
         self.is_connected.swap(is_connected, Ordering::Relaxed)
     }
 
+    /// Whether the fleet can be reached.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected.load(Ordering::Relaxed)
+    }
+
     /// What became of the lookups so far.
     #[must_use]
     pub fn report(&self) -> SharedResponsesReport {
