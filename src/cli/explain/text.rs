@@ -22,6 +22,10 @@ use crate::verify::{Examined, Signed};
 /// The column of the texts, after their labels.
 const INDENT: usize = 9;
 
+// The gateway may run elsewhere, and has the only copy of what is active.
+const NOT_KNOWN_WHETHER_REVOKED: &str = "\
+    Not checked: whether the token was revoked. Only the running gateway knows; its log then has token_revoked\n";
+
 pub(super) fn render(explanation: &Explanation) -> String {
     let mut report = TextReport::default();
     let request = &explanation.request;
@@ -94,13 +98,6 @@ impl TextReport {
                 if !route.token_from.is_empty() {
                     self.line("", format!("token from {}", route.token_from.join(", ")));
                 }
-                self.limits(&route.limits);
-                if let Some(resource) = &route.resource {
-                    self.line("resource", &resource.url);
-                    self.line("", format!("metadata at {}", resource.metadata_url));
-                    let audiences = resource.audiences.join(" or ");
-                    self.line("", format!("tokens for {audiences}"));
-                }
                 for (name, value) in &route.parameters {
                     self.line("", format!("{{{name}}} is {value:?}"));
                 }
@@ -133,6 +130,19 @@ impl TextReport {
             None => self.line("route", "none"),
         }
         self.other_routes(explanation);
+        if let Some(route) = &explanation.route {
+            self.limits(&route.limits);
+            self.resource(route);
+        }
+    }
+
+    fn resource(&mut self, route: &RouteSummary) {
+        if let Some(resource) = &route.resource {
+            self.line("resource", &resource.url);
+            self.line("", format!("metadata at {}", resource.metadata_url));
+            let audiences = resource.audiences.join(" or ");
+            self.line("", format!("tokens for {audiences}"));
+        }
     }
 
     // Whether a bucket is empty is not known here: this process counts nothing.
@@ -333,6 +343,9 @@ impl TextReport {
                 if let Some(sent) = &explanation.sent {
                     self.0.push_str(&forwarded::render(sent));
                     self.response_headers(&explanation.response_headers);
+                }
+                if explanation.leaves_out_revocations {
+                    self.0.push_str(NOT_KNOWN_WHETHER_REVOKED);
                 }
             }
         }

@@ -85,6 +85,20 @@ fn limits_of_a_route_are_shown() {
 }
 
 #[test]
+fn parameters_of_a_path_stand_with_the_route_and_not_with_its_limits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = "[server]\nlisten = \"127.0.0.1:0\"\n\
+         [limits.open]\nrequests = 10\nper = \"1m\"\nkey = \"route\"\n\
+         [[routes]]\npath = \"/open/{id}\"\npublic = true\nlimit = \"open\"\nrespond = { status = 204 }\n";
+    fs::write(folder.path().join("gateway.toml"), file).expect("a file");
+    let mut command = command();
+    command.args(["explain", "GET", "/open/7", "--offline"]);
+    let plain = text(&run_in(command, folder.path()).stdout);
+    let lines = "\n         {id} is \"7\"\nlimits   open: ";
+    assert!(plain.contains(lines), "{plain}");
+}
+
+#[test]
 fn places_of_a_token_are_shown_unless_it_is_the_header_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let (_, plain) = explain(&folder, &["/cookie", "--offline"]);
