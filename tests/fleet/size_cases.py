@@ -76,15 +76,16 @@ def forms(thing):
 
 def limit_accuracy(bench):
     server = bench.server("limits").start()
-    duration = 1 if bench.is_short else 5
+    duration = 2 if bench.is_short else 5
     for count in [1, 2, 4]:
-        fleet = bench.fleet([server.unix_url] * count, ["open"] * count, prefix=f"limits{count}:")
+        # A busy machine must not count as a server that is away, when each gateway has its own part of the limit.
+        fleet = bench.fleet([server.unix_url] * count, ["open"] * count, prefix=f"limits{count}:", rate=50, fleet='timeout = "2s"')
         fleet.wait_for_peers()
         # Two for the streams, and one for limits.
         clients = lambda client: int(field(client.call("INFO", "clients"), "connected_clients"))
         server.wait_for("a connection for limits of each gateway", lambda client: clients(client) > 3 * count or None)
         admitted, refused, took = requests_admitted(fleet, f"limited-{count}", duration)
-        allowed = 100 + 100 * took
+        allowed = 100 + 50 * took
         figures = f"{admitted} of {allowed:.0f} in {took:.1f} s, {refused} got 429"
         is_right = 0.9 <= admitted / allowed <= 1.05 and refused > 0
         bench.check(f"limits: {count} {'gateways admit' if count > 1 else 'gateway admits'} at most 5 % too much, and no less than 90 %", True, is_right, figures)
@@ -119,7 +120,7 @@ def requests_admitted(fleet, user, duration):
 def many_revocations(bench):
     count = 30_000 if bench.is_short else 1_000_000
     server = bench.server("many").start()
-    fleet = bench.fleet([], [], prefix="many:", max_age=5)
+    fleet = bench.fleet([], [], prefix="many:", max_age=5 if bench.is_short else 15)
     file = f"{bench.processes.folder}/many"
     write_revocations(file, count)
     first = fleet.launch(server.unix_url, "closed", file).wait_until_listening()
@@ -150,5 +151,5 @@ def write_revocations(path, count):
     with open(path, "w") as file:
         file.write("scopegate revocations 1\n")
         for index in range(count):
-            line = f"{digest('sub', f'sub-many-{index}').hex()} {now} {now + 86400}"
+            line = f"{digest('sub', f'sub-many-{index}').hex()} {now + 3600} {now + 86400}"
             file.write(f"{line} {hashlib.sha256(line.encode()).hexdigest()[:8]}\n")
