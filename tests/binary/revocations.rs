@@ -295,37 +295,3 @@ fn explain_says_that_a_token_is_revoked() {
         "{warnings}"
     );
 }
-
-#[test]
-fn explain_says_that_it_leaves_out_revocations() {
-    let (address, folder, key) = (
-        own_address(),
-        tempfile::tempdir().expect("a folder"),
-        Key::es256("k"),
-    );
-    let keys = json!({"keys": [key.jwk()]}).to_string();
-    fs::write(folder.path().join("keys.json"), keys).expect("a file");
-    fs::write(folder.path().join("token.txt"), token(&key, "user")).expect("a file");
-    let with = file(address, folder.path(), "127.0.0.1:1");
-    let revocations = format!(
-        "[revocations]\nfile = \"{}/revocations.log\"\n",
-        folder.path().display()
-    );
-    let without = with.replace(&revocations, "");
-    assert_ne!(with, without);
-    for (toml, leaves_out) in [(&with, true), (&without, false)] {
-        fs::write(folder.path().join("gateway.toml"), toml).expect("a file");
-        let explain = |more: &[&str]| {
-            let mut command = command();
-            command.args(["explain", "GET", "/a", "--offline"]);
-            command.args(["--token", "@token.txt"]).args(more);
-            String::from_utf8(run_in(command, folder.path()).stdout).expect("text")
-        };
-        let text = explain(&[]);
-        let note = "Not checked: whether the token was revoked.";
-        assert_eq!(text.contains(note), leaves_out, "{text}");
-        let report: serde_json::Value = serde_json::from_str(&explain(&["--json"])).expect("JSON");
-        assert_eq!(report["verdict"], "passes");
-        assert_eq!(report["leaves_out_revocations"], leaves_out);
-    }
-}

@@ -68,8 +68,6 @@ pub(super) struct Explanation {
     /// The head of the response, if the gateway responds itself.
     pub(super) head: Option<String>,
     pub(super) sent: Option<ForwardedSummary>,
-    /// Whether a running gateway with this file might refuse the token as revoked.
-    pub(super) leaves_out_revocations: bool,
     /// What `response_headers` changes in the response.
     pub(super) response_headers: ResponseHeaderRules,
     pub(super) now: UnixTime,
@@ -257,7 +255,6 @@ impl Explanation {
             head: matches!(verdict, Verdict::Refused | Verdict::Replied)
                 .then(|| result.head.clone()),
             sent,
-            leaves_out_revocations: false,
             response_headers: ResponseHeaderRules::of(report, &result.snapshot),
             now: result.now,
         }
@@ -340,8 +337,6 @@ impl Explanation {
         }
         let mut granted = active.map(|token| token.scopes().clone());
         if let TokenFinding::Examined(examined) = &self.token {
-            self.leaves_out_revocations =
-                self.verdict == Verdict::Passes && config.revocations.is_some();
             let issuer = examined.issuer.as_ref().map(|issuer| &issuer.settings);
             self.issuer_settings =
                 issuer.map(|issuer| IssuerSettings::of(&issuer.name, config, source));

@@ -34,7 +34,6 @@ pub(super) fn render(explanation: &Explanation) -> String {
             Verdict::Unknown => "unknown",
         },
         "shadowed": explanation.is_shadowed(),
-        "leaves_out_revocations": explanation.leaves_out_revocations,
         "reason": explanation.reason,
         "cause": explanation.cause,
         "remedy": explanation.remedy,

@@ -22,10 +22,6 @@ use crate::verify::{Examined, Signed};
 /// The column of the texts, after their labels.
 const INDENT: usize = 9;
 
-// The gateway may run elsewhere, and has the only copy of what is active.
-const NOT_KNOWN_WHETHER_REVOKED: &str = "\
-    Not checked: whether the token was revoked. Only the running gateway knows; its log then has token_revoked\n";
-
 pub(super) fn render(explanation: &Explanation) -> String {
     let mut report = TextReport::default();
     let request = &explanation.request;
@@ -343,9 +339,6 @@ impl TextReport {
                 if let Some(sent) = &explanation.sent {
                     self.0.push_str(&forwarded::render(sent));
                     self.response_headers(&explanation.response_headers);
-                }
-                if explanation.leaves_out_revocations {
-                    self.0.push_str(NOT_KNOWN_WHETHER_REVOKED);
                 }
             }
         }
