@@ -233,6 +233,11 @@ impl Feed {
         self.is_damaged |= std::mem::take(&mut self.lacks_room);
     }
 
+    /// Whether it is this gateway, or a peer that was heard and is not forgotten.
+    pub(super) fn knows(&self, sender: Sender) -> bool {
+        sender == self.me || self.peers.contains_key(&sender)
+    }
+
     /// A heartbeat was read. `delay` is how long a snapshot waits for that of another peer.
     pub(super) fn heartbeat(&mut self, heartbeat: &Heartbeat, delay: Duration, now: Instant) {
         if heartbeat.sender == self.me {

@@ -135,7 +135,7 @@ impl Session {
         if !page.messages.is_empty() {
             self.asks_since = None;
         }
-        let is_last = page.messages.len() < PAGE;
+        let is_last = page.messages.len() < PAGE && page.heartbeats.len() < PAGE;
         let mut entries = Vec::new();
         for (id, sealed) in page.messages {
             let name = self.settings.key(REVOCATIONS);
@@ -165,7 +165,6 @@ impl Session {
             self.length.read(&id);
             self.position.messages = id;
         }
-        self.is_rereading &= !is_last;
         if !entries.is_empty() {
             self.status.received.add(entries.len() as u64);
             let added = self.revocations.revoke(entries, Origin::Fleet, now).await;
@@ -179,6 +178,7 @@ impl Session {
             }
         }
         self.heartbeats(page.heartbeats, now);
+        self.is_rereading &= !is_last;
     }
 
     fn heartbeats(&mut self, heartbeats: Vec<(String, Vec<u8>)>, now: UnixTime) {
@@ -187,6 +187,8 @@ impl Session {
         for (id, sealed) in heartbeats {
             let opened = self.settings.seal.open(&name, &sealed, now);
             match opened.map(|bytes| Heartbeat::parse(&bytes)) {
+                // Of a gateway that has stopped and is forgotten: read before, and no sign of life.
+                Ok(Some(heartbeat)) if self.is_rereading && !self.feed.knows(heartbeat.sender) => {}
                 Ok(Some(heartbeat)) => {
                     let delay = self.feed.interval() - jitter(self.feed.interval());
                     self.feed.heartbeat(&heartbeat, delay, monotonic);

@@ -17,7 +17,7 @@ def connections(bench):
     user = f'username = "scopegate"\npassword = "{PASSWORD}"'
     good = {"Unix socket": (server.unix_url, ""), "username and password": (server.url, user)}
     bad = {"a wrong password": (server.url, user.replace(PASSWORD, "wrong-password"), "Password authentication failed"),
-           "a user without permissions": (server.url, user, "no permissions to run the 'xread' command")}
+           "a user without permissions": (server.url, user, "no permissions to run the 'xread")}
     tls = with_tls(bench, server)
     if tls:
         url, authority = tls

@@ -27,6 +27,8 @@ def revocation_under_load(bench, four):
 
 def redis_away(bench, four, name, begin, end, duration):
     """What `closed` and `open` do between `begin` and `end`, and how soon all is as before."""
+    # The step before may have cut gateways off for a moment.
+    four.fleet.wait_until_up_to_date(time.time())
     with Clients(four.fleet) as clients:
         # In caches, and refused or not.
         old = four.revoke_one(clients, f"{name}-old")

@@ -292,10 +292,11 @@ fn own_messages_are_no_past_and_silent_peers_are_forgotten() {
     assert_eq!(test.message(ME, 1), MessageOrder::Own);
     assert!(!test.is_complete());
     test.heartbeat(PEER, 1, 4);
-    assert_eq!(test.feed.peers(), 1);
+    assert_eq!((test.feed.peers(), test.feed.knows(PEER)), (1, true));
     test.wait(MAX_AGE * 2);
     assert!(test.hears_itself());
-    assert_eq!(test.feed.peers(), 0);
+    assert_eq!((test.feed.peers(), test.feed.knows(PEER)), (0, false));
+    assert!(test.feed.knows(ME));
 }
 
 #[test]
