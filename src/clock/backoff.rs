@@ -24,15 +24,34 @@ impl Backoff {
 /// Between 80 and 100 percent of `span`, so that gateways that start together drift apart.
 #[must_use]
 pub fn jitter(span: Duration) -> Duration {
-    let mut random = [0_u8; 2];
+    let mut random = [0; 2];
     // If there is no randomness, there is only no jitter.
     let _ = aws_lc_rs::rand::fill(&mut random);
-    span.mul_f32(0.8 + 0.2 * f32::from(u16::from_ne_bytes(random)) / f32::from(u16::MAX))
+    part(span, u16::from_ne_bytes(random))
+}
+
+// Rounding could make it longer than `span`.
+fn part(span: Duration, random: u16) -> Duration {
+    let factor = 0.8 + 0.2 * f32::from(random) / f32::from(u16::MAX);
+    span.mul_f32(factor).min(span)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn jitter_never_exceeds_its_span() {
+        for span in [1, 200, 333, 400, 1_000, 6_000, 10_000].map(Duration::from_millis) {
+            for random in 0..=u16::MAX {
+                let part = part(span, random);
+                assert!(
+                    part <= span && part >= span.mul_f32(0.79),
+                    "{span:?} {random}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn wait_doubles_with_each_failure_up_to_its_maximum() {

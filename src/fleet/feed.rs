@@ -130,11 +130,13 @@ impl Feed {
         self.is_drained = false;
     }
 
-    /// This gateway was cut off, and so may have been the others.
+    /// This gateway was cut off, and so may have been the others. That nothing was heard of them says
+    /// nothing.
     pub(super) fn reconnected(&mut self, now: Instant) {
         self.awaits_until = Some(now + MAX_PEER_WAIT);
         for peer in self.peers.values_mut() {
             peer.is_awaited = peer.beat > 0;
+            peer.heard = now;
         }
     }
 

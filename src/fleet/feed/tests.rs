@@ -154,7 +154,12 @@ fn reconnected_gateway_waits_for_the_peers_that_it_knows_and_not_longer_than_the
     );
     test.heartbeat(PEER, 1, 0);
     assert!(test.hears_itself(), "and the other one was never heard");
+    test.wait(MAX_AGE * 3);
     test.feed.reconnected(test.now);
+    assert!(
+        !test.hears_itself(),
+        "it was silent because this gateway was cut off"
+    );
     test.wait(MAX_PEER_WAIT);
     assert!(test.hears_itself(), "the peer may have stopped");
 }
