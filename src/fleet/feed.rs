@@ -16,8 +16,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::RECONNECT;
 use super::message::{Body, Coverage, Heartbeat, MAX_COVERED, Message, Sender};
+use super::service::RECONNECT;
 
 /// Gateways of one fleet. More of them come from somebody who has the key.
 const MAX_PEERS: usize = MAX_COVERED;

@@ -40,7 +40,7 @@ pub use redis::{RedisServer, RedisSettings};
 pub use seal::{FleetKey, Seal, SealError};
 pub use status::{FleetReport, FleetStatus};
 
-use crate::clock::{self, Backoff, Clock, jitter};
+use crate::clock::{self, Clock};
 use crate::revocation::Revocations;
 use crate::text::truncated;
 use feed::Feed;
@@ -49,6 +49,7 @@ use message::Sender;
 use publisher::Publisher;
 use redis::FleetError;
 use responses::ResponseService;
+use service::{Failures, RECONNECT};
 use session::Session;
 use stream_length::StreamLength;
 
@@ -56,11 +57,6 @@ use stream_length::StreamLength;
 const REVOCATIONS: &str = "revocations";
 /// The name of the stream of heartbeats.
 const HEARTBEATS: &str = "heartbeats";
-
-const RECONNECT: Backoff = Backoff {
-    first: Duration::from_millis(200),
-    max: Duration::from_secs(1),
-};
 
 /// What a fleet needs to know.
 #[derive(Debug)]
@@ -146,7 +142,7 @@ async fn take_part(
     };
     // What the file had, and what was revoked before the fleet was there.
     session.publisher.publish_all();
-    let mut failures = 0;
+    let mut failures = Failures::default();
     loop {
         let started = clock::now();
         let error = match session.run().await {
@@ -156,17 +152,12 @@ async fn take_part(
         let was_connected = session.status.set_connected(false);
         let is_reachable = matches!(error, FleetError::Lost | FleetError::Unanswered);
         let has_lasted = clock::since(started) > RECONNECT.max || is_reachable;
-        failures = if was_connected && has_lasted {
-            1
-        } else {
-            failures + 1
-        };
         // A part of it may be from the server.
         let error = truncated(&error.to_string());
         session.status.failed(error.clone());
-        if failures == 1 {
+        if failures.count(was_connected && has_lasted) {
             tracing::warn!(error, "connection to Redis failed");
         }
-        tokio::time::sleep(jitter(RECONNECT.after(failures))).await;
+        failures.pause().await;
     }
 }

@@ -96,7 +96,7 @@ impl Session {
         let (position, keys) = (self.position.clone(), [key, self.settings.key(HEARTBEATS)]);
         reading.spawn(read(reader, position, keys, sender));
         let (mut last_beat, mut next_beat) = (clock::now(), clock::now());
-        let mut told = Completeness::default();
+        let mut announced = Completeness::default();
         loop {
             self.flush(&mut writer).await?;
             tokio::select! {
@@ -107,12 +107,12 @@ impl Session {
                 () = self.publisher.added() => {}
                 () = tokio::time::sleep_until(next_beat.into()) => {
                     self.publish_added(&mut writer).await?;
-                    told = self.beat(&mut writer).await?;
+                    announced = self.beat(&mut writer).await?;
                     last_beat = clock::now();
                     next_beat = last_beat + self.feed.interval();
                 }
             }
-            if self.feed.completeness(clock::now()) != told {
+            if self.feed.completeness(clock::now()) != announced {
                 next_beat = next_beat.min(last_beat + MIN_INTERVAL);
             }
             if let Some(until) = self.feed.awaits_until(clock::now()) {

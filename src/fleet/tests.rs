@@ -186,6 +186,16 @@ async fn without_a_server_closed_refuses() {
     assert_eq!(alone.entries(), 1, "active here at once");
 }
 
+fn hundred_a_second() -> LimitSettings {
+    LimitSettings {
+        name: "standard".into(),
+        requests: 100,
+        per: Duration::from_secs(1),
+        burst: 100,
+        key: [KeyPart::Route].into(),
+    }
+}
+
 /// Requests that gateways admit in `duration`, with many times more attempts.
 async fn admitted(gateways: &[Gateway], limits: &[Arc<Limit>], duration: Duration) -> usize {
     let client = ClientIdentity {
@@ -228,13 +238,7 @@ async fn gateways_share_a_limit_and_each_has_its_part_while_redis_is_away() {
                 .all(|gateway| gateway.status.limits().is_connected())
         })
         .await;
-        let settings = LimitSettings {
-            name: "standard".into(),
-            requests: 100,
-            per: Duration::from_secs(1),
-            burst: 100,
-            key: [KeyPart::Route].into(),
-        };
+        let settings = hundred_a_second();
         let limits: Vec<_> = gateways
             .iter()
             .map(|gateway| {

@@ -20,7 +20,7 @@ use super::key::ClientIdentity;
 use super::limit::{Found, Limit};
 use crate::oauth::claims::ActiveToken;
 
-/// How long a worker uses a bucket without telling its limit.
+/// How long a worker uses a bucket before it asks the limit for it again.
 ///
 /// A limit drops a bucket a second after it must be full again, and puts buckets in the order of their
 /// use about three times a second. This is shorter.

@@ -8,6 +8,7 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::process::{Process, command, own_address, round_trip, run_in, start_upstream};
 use harness::Key;
@@ -23,6 +24,14 @@ fn file(address: Ipv4Addr, folder: &Path, upstream: &str) -> String {
          [upstreams.up]\ntargets = \"http://{upstream}\"\n[[routes]]\npath = \"/a\"\nupstream = \"up\"\n",
         folder.display()
     )
+}
+
+/// An address, and a folder with the file of a key.
+fn prepared() -> (Ipv4Addr, TempDir, Key) {
+    let (folder, key) = (tempfile::tempdir().expect("a folder"), Key::es256("k"));
+    let keys = json!({"keys": [key.jwk()]}).to_string();
+    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    (own_address(), folder, key)
 }
 
 fn token(key: &Key, sub: &str) -> String {
@@ -58,13 +67,7 @@ fn assert_does_not_start(toml: &str, expected: &str) {
 
 #[test]
 fn revocations_survive_a_killed_process_and_a_torn_line_and_no_other_damage() {
-    let (address, folder, key) = (
-        own_address(),
-        tempfile::tempdir().expect("a folder"),
-        Key::es256("k"),
-    );
-    let keys = json!({"keys": [key.jwk()]}).to_string();
-    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    let (address, folder, key) = prepared();
     let upstream = start_upstream(address).to_string();
     let toml = file(address, folder.path(), &upstream);
     let [one, user, good] = ["one", "user", "good"].map(|sub| token(&key, sub));
@@ -183,13 +186,7 @@ fn start_with_full_disk(address: Ipv4Addr, toml: &str) -> Process {
 
 #[test]
 fn full_disk_is_a_500_and_a_log_line_and_what_was_confirmed_survives() {
-    let (address, folder, key) = (
-        own_address(),
-        tempfile::tempdir().expect("a folder"),
-        Key::es256("k"),
-    );
-    let keys = json!({"keys": [key.jwk()]}).to_string();
-    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    let (address, folder, key) = prepared();
     let upstream = start_upstream(address).to_string();
     // With many names of one issuer, each revocation is many lines.
     let names: Vec<_> = (0..300)
@@ -245,13 +242,7 @@ fn full_disk_is_a_500_and_a_log_line_and_what_was_confirmed_survives() {
 
 #[test]
 fn explain_says_that_a_token_is_revoked() {
-    let (address, folder, key) = (
-        own_address(),
-        tempfile::tempdir().expect("a folder"),
-        Key::es256("k"),
-    );
-    let keys = json!({"keys": [key.jwk()]}).to_string();
-    fs::write(folder.path().join("keys.json"), keys).expect("a file");
+    let (address, folder, key) = prepared();
     let upstream = start_upstream(address).to_string();
     let toml = file(address, folder.path(), &upstream);
     let explain = |process: &Process, token: &str, more: &[&str]| {

@@ -246,6 +246,24 @@ class Fleet:
         all_hear = lambda: all(peers(gateway) == len(self.gateways) - 1 for gateway in self.gateways) or None
         bed.wait_for("all gateways to hear each other", 20, all_hear)
 
+    def statuses(self, bearer, path, duration, pause):
+        """The statuses of one client of each gateway, which sends a request after each pause."""
+        statuses, end = [], time.monotonic() + duration
+
+        def send(gateway):
+            connection = Connection(gateway.address)
+            while time.monotonic() < end:
+                statuses.append(connection.status(path, bearer))
+                time.sleep(pause)
+            connection.close()
+
+        threads = [threading.Thread(target=send, args=[gateway]) for gateway in self.gateways]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return statuses
+
     def positions(self):
         """Where the logs end now."""
         return [len(gateway.log()) for gateway in self.gateways]

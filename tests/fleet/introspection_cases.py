@@ -5,7 +5,7 @@ import json
 import threading
 import time
 
-from gateways import API, ISSUER, Connection
+from gateways import API, ISSUER
 
 TTL = 5
 
@@ -59,30 +59,12 @@ def hot_token(bench):
     fleet.wait_for_peers()
     lives = 1 if bench.is_short else 6
     started = time.monotonic()
-    statuses = use(fleet, "hot-token-of-nobody-else", lives * TTL)
+    statuses = fleet.statuses("hot-token-of-nobody-else", "/a", lives * TTL, 0.01)
     cold = [at for at in authorization_server.asked if at < started + 0.5]
-    bench.check("hot token: a token that is new to all is asked for at most once by each", True, len(cold) <= 4, f"{len(cold)} requests")
+    bench.check("hot token: a token that is new to all causes at most one request of each", True, len(cold) <= 4, f"{len(cold)} requests")
     warm = len(authorization_server.asked) - len(cold)
     # It is refreshed in the last fifth of its life, by one gateway.
     most = lives * 5 / 4 + 1
     figures = f"{warm} requests for {lives} times cache_ttl, {len(statuses)} uses"
     bench.check("hot token: once it is known, one gateway asks in each life of the entry", True, 1 <= warm <= most, figures)
     bench.check("hot token: it always passes", {200}, set(statuses))
-
-
-def use(fleet, bearer, duration):
-    statuses, end = [], time.monotonic() + duration
-
-    def send(gateway):
-        connection = Connection(gateway.address)
-        while time.monotonic() < end:
-            statuses.append(connection.status("/a", bearer))
-            time.sleep(0.01)
-        connection.close()
-
-    threads = [threading.Thread(target=send, args=[gateway]) for gateway in fleet.gateways]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return statuses

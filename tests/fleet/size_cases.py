@@ -2,12 +2,11 @@
 
 import base64
 import hashlib
-import threading
 import time
 
 import bed
 from bench import seconds
-from gateways import API, ISSUER, Connection, digest, token
+from gateways import API, ISSUER, digest, token
 from redis_server import ReplyError, field
 
 
@@ -95,21 +94,8 @@ def limit_accuracy(bench):
 
 def requests_admitted(fleet, user, duration):
     """More than twice what is allowed, by one client of each gateway."""
-    bearer, pause = token(user), 0.004 * len(fleet.gateways)
-    statuses, started = [], time.monotonic()
-
-    def send(gateway):
-        connection = Connection(gateway.address)
-        while time.monotonic() < started + duration:
-            statuses.append(connection.status("/limited", bearer))
-            time.sleep(pause)
-        connection.close()
-
-    threads = [threading.Thread(target=send, args=[gateway]) for gateway in fleet.gateways]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    started = time.monotonic()
+    statuses = fleet.statuses(token(user), "/limited", duration, 0.004 * len(fleet.gateways))
     assert set(statuses) <= {200, 429}, f"expected 200 and 429, but found {set(statuses)}"
     return statuses.count(200), statuses.count(429), time.monotonic() - started
 

@@ -124,13 +124,7 @@ async fn what_a_stopped_gateway_revoked_is_published_again_although_others_have_
 
 #[tokio::test]
 async fn false_grants_neither_lock_a_client_out_nor_let_it_in() {
-    let settings = LimitSettings {
-        name: "standard".into(),
-        requests: 100,
-        per: Duration::from_secs(1),
-        burst: 100,
-        key: [KeyPart::Route].into(),
-    };
+    let settings = hundred_a_second();
     for (lie, most) in [
         ("*2\r\n:0\r\n:18000000000000000\r\n", 200),
         ("*2\r\n:0\r\n:9223372036854775807\r\n", 800),

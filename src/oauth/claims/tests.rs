@@ -2,6 +2,32 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+
+impl Expectation {
+    /// What any claims meet, whether they have times or not.
+    pub(crate) fn of_any_token() -> Self {
+        Self {
+            issuer_name: "corp".into(),
+            issuers: Vec::new(),
+            issuer_required: false,
+            audience: ExpectedAudience::Any,
+            audience_claims: Default::default(),
+            audience_check: AudienceCheck::WithClaims,
+            required_claims: Vec::new(),
+            scope_claims: ScopeClaims::first_of(["scope"]),
+            claim_rules: Vec::new(),
+            tenant: None,
+            expiry_unit: ExpiryUnit::Seconds,
+            expiry_required: false,
+            accept_unbounded_expiry: false,
+            revocable: None,
+            leeway: Duration::ZERO,
+            granted_wildcards: GrantedWildcards::Honoured,
+            refuse_id_tokens: true,
+            ignore_cnf: false,
+        }
+    }
+}
 use crate::values::ExpiryUnit;
 
 mod issuer_and_audience;
@@ -228,7 +254,6 @@ proptest! {
 
 fn expectation() -> Expectation {
     Expectation {
-        issuer_name: "corp".into(),
         issuers: vec![
             "https://id.example.com".to_owned(),
             "https://t:443/am".to_owned(),
@@ -238,20 +263,10 @@ fn expectation() -> Expectation {
             names: vec!["api".to_owned(), "also-api".to_owned()],
             required: true,
         },
-        required_claims: Vec::new(),
         scope_claims: ScopeClaims::first_of(["scope", "scp"]),
-        claim_rules: Vec::new(),
-        tenant: None,
-        audience_claims: Default::default(),
-        audience_check: AudienceCheck::WithClaims,
-        expiry_unit: ExpiryUnit::Seconds,
         expiry_required: true,
-        accept_unbounded_expiry: false,
-        revocable: None,
         leeway: Duration::from_secs(30),
-        granted_wildcards: GrantedWildcards::Honoured,
-        refuse_id_tokens: true,
-        ignore_cnf: false,
+        ..Expectation::of_any_token()
     }
 }
 

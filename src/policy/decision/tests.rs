@@ -1,42 +1,22 @@
 //! Permits and denials.
 
-use std::time::Duration;
-
 use http::Method;
 
 use super::*;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{AudienceCheck, Claims, Expectation, ExpectedAudience, ScopeClaims};
-use crate::oauth::scope::GrantedWildcards;
+use crate::oauth::claims::{Claims, Expectation};
 use crate::policy::methods::Methods;
 use crate::policy::path::NormalPath;
 use crate::policy::pattern::RoutePattern;
 use crate::policy::requirement::ScopeRequirement;
 use crate::policy::route::Route;
 use crate::policy::route_table::RouteTable;
-use crate::values::ExpiryUnit;
 use crate::values::PathParameters;
 
 fn token(issuer_name: &str, scopes: &str) -> ActiveToken {
     let expectation = Expectation {
         issuer_name: issuer_name.into(),
-        issuers: Vec::new(),
-        issuer_required: false,
-        audience: ExpectedAudience::Any,
-        required_claims: Vec::new(),
-        scope_claims: ScopeClaims::first_of(["scope"]),
-        claim_rules: Vec::new(),
-        tenant: None,
-        audience_claims: Default::default(),
-        audience_check: AudienceCheck::WithClaims,
-        expiry_unit: ExpiryUnit::Seconds,
-        expiry_required: false,
-        accept_unbounded_expiry: false,
-        revocable: None,
-        leeway: Duration::ZERO,
-        granted_wildcards: GrantedWildcards::Honoured,
-        refuse_id_tokens: true,
-        ignore_cnf: false,
+        ..Expectation::of_any_token()
     };
     let claims = Claims::parse(
         serde_json::json!({ "scope": scopes })

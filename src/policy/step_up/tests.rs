@@ -3,32 +3,14 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::oauth::claims::{AudienceCheck, Claims, Expectation, ExpectedAudience, ScopeClaims};
-use crate::oauth::scope::GrantedWildcards;
-use crate::values::ExpiryUnit;
+use crate::oauth::claims::{Claims, Expectation};
 
 const NOW: i64 = 1_800_000_000;
 
 fn token(claims: &Value) -> ActiveToken {
     let expectation = Expectation {
-        issuer_name: "corp".into(),
-        issuers: Vec::new(),
-        issuer_required: false,
-        audience: ExpectedAudience::Any,
-        audience_claims: Default::default(),
-        audience_check: AudienceCheck::WithClaims,
-        required_claims: Vec::new(),
-        scope_claims: ScopeClaims::first_of(["scope"]),
-        claim_rules: Vec::new(),
-        tenant: None,
-        expiry_unit: ExpiryUnit::Seconds,
-        expiry_required: false,
-        accept_unbounded_expiry: false,
-        revocable: None,
         leeway: Duration::from_secs(30),
-        granted_wildcards: GrantedWildcards::Honoured,
-        refuse_id_tokens: true,
-        ignore_cnf: false,
+        ..Expectation::of_any_token()
     };
     Claims::parse(claims.to_string().as_bytes())
         .and_then(|claims| claims.check(&expectation, UnixTime::from_seconds(NOW)))

@@ -5,13 +5,11 @@ use serde_json::json;
 
 use super::*;
 use crate::oauth::UnixTime;
-use crate::oauth::claims::{AudienceCheck, Claims, Expectation, ExpectedAudience, ScopeClaims};
-use crate::oauth::scope::GrantedWildcards;
+use crate::oauth::claims::{Claims, Expectation};
 use crate::rate_limits::tests::{by_address, settings, v4};
 use crate::rate_limits::{Counted, KeyPart};
-use crate::values::ExpiryUnit;
 
-/// One limit: a request in each second, and so many at once.
+/// One limit: a request in each second, and `burst` at once.
 fn limit(burst: u32, key: KeyPart, max_buckets: u64, now: Instant) -> [Arc<Limit>; 1] {
     let limit = Limit::with_capacity(settings(1, burst, &[key]), None, max_buckets, now);
     [Arc::new(limit.expect("a limit"))]
@@ -22,26 +20,7 @@ fn is_admitted(worker: &WorkerLimits, client: ClientIdentity<'_>, now: Instant) 
 }
 
 fn token(client_id: &str) -> Arc<ActiveToken> {
-    let expectation = Expectation {
-        issuer_name: "corp".into(),
-        issuers: Vec::new(),
-        issuer_required: false,
-        audience: ExpectedAudience::Any,
-        audience_claims: Default::default(),
-        audience_check: AudienceCheck::WithClaims,
-        required_claims: Vec::new(),
-        scope_claims: ScopeClaims::first_of(["scope"]),
-        claim_rules: Vec::new(),
-        tenant: None,
-        expiry_unit: ExpiryUnit::Seconds,
-        expiry_required: false,
-        accept_unbounded_expiry: true,
-        revocable: None,
-        leeway: Duration::ZERO,
-        granted_wildcards: GrantedWildcards::Honoured,
-        refuse_id_tokens: true,
-        ignore_cnf: false,
-    };
+    let expectation = Expectation::of_any_token();
     let claims = json!({ "client_id": client_id }).to_string();
     let token = Claims::parse(claims.as_bytes())
         .and_then(|claims| claims.check(&expectation, UnixTime::from_seconds(0)));

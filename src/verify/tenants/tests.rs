@@ -10,12 +10,11 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::clock::Backoff;
 use crate::http_client::HttpClient;
-use crate::oauth::claims::{AudienceCheck, Expectation, ExpectedAudience, ScopeClaims};
+use crate::oauth::claims::Expectation;
 use crate::oauth::jose::Algorithm;
 use crate::oauth::scope::GrantedWildcards;
 use crate::oauth::tenant::TenantTemplate;
 use crate::sync::Epoch;
-use crate::values::ExpiryUnit;
 use crate::verify::cache::CacheLimit;
 use crate::verify::key_ring::RefreshPolicy;
 use crate::verify::settings::TenantTemplates;
@@ -76,24 +75,10 @@ fn settings(server: &KeyServer, accepted: AcceptedTenants) -> Arc<IssuerSettings
     Arc::new(IssuerSettings {
         name: "corp".into(),
         expectation: Expectation {
-            issuer_name: "corp".into(),
-            issuers: Vec::new(),
             issuer_required: true,
-            audience: ExpectedAudience::Any,
-            audience_claims: Default::default(),
-            audience_check: AudienceCheck::WithClaims,
-            required_claims: Vec::new(),
-            scope_claims: ScopeClaims::first_of(["scope"]),
-            claim_rules: Vec::new(),
-            tenant: None,
-            expiry_unit: ExpiryUnit::Seconds,
             expiry_required: true,
-            accept_unbounded_expiry: false,
-            revocable: None,
-            leeway: Duration::ZERO,
             granted_wildcards: GrantedWildcards::Literal,
-            refuse_id_tokens: true,
-            ignore_cnf: false,
+            ..Expectation::of_any_token()
         },
         token_types: Vec::new(),
         verifies_signatures: true,
