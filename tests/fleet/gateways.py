@@ -358,11 +358,11 @@ class Clients:
             watch.watched = [name for name in watch.watched if name != user]
             watch.revoked = [*watch.revoked, user]
 
-    def delays(self):
-        """From the confirmation of each revocation to the last response that admitted it anywhere, in seconds."""
+    def delays(self, *watches):
+        """From the confirmation of each revocation to the last response that admitted it at one of these, or anywhere, in seconds."""
         delays = []
         for user, (at, _) in self.revoked_at.items():
-            admitted = [received for watch in self.watches for _, received in watch.of(user, 200)]
+            admitted = [received for watch in watches or self.watches for _, received in watch.of(user, 200)]
             delays.append(max(0.0, max(admitted) - at))
         return sorted(delays)
 

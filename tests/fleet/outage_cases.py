@@ -3,7 +3,7 @@
 import time
 
 from bench import RECOVERY, SELECTORS, seconds
-from feed_cases import newcomer_knows_all, newcomers_before_the_others, revoked_by_one_that_ended
+from feed_cases import admits_no_longer_than_it_may, newcomer_knows_all, newcomers_before_the_others, revoked_by_one_that_ended
 from gateways import Clients
 
 
@@ -59,9 +59,7 @@ def away_is_right(bench, four, clients, name, found, begun):
     # The last heartbeat may have been a fifth of that time before.
     first = min(received for watch in closed for _, received in watch.of(watch.GOOD, 503)[:1]) - begun
     bench.check(f"{name}: closed gives 503 only after max_revocation_age", True, first >= max_age * 0.78, f"after {seconds(first)}")
-    late = [received - at for watch in closed for user, (at, _) in clients.revoked_at.items() for _, received in watch.of(user, 200)]
-    bench.check(f"{name}: closed admits no revoked token later than max_revocation_age", True, max(late) <= max_age,
-                f"{seconds(max(late))} after the revocation")
+    admits_no_longer_than_it_may(bench, four, clients, name)
     statuses = {status for watch in opened for entries in watch.seen.values() for *_, status in entries}
     bench.check(f"{name}: open gives no 5xx", {200, 401}, statuses)
     bench.check(f"{name}: no request passes after a refusal", 0, clients.wrong())
