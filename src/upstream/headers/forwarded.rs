@@ -1,6 +1,6 @@
 //! The headers that describe the client: `Forwarded` (RFC 7239) and its older equivalents.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -16,6 +16,10 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// An address that cannot be stated (RFC 7239 §6.2).
 const UNKNOWN: &str = "unknown";
+const NAME_END: &[u8] = b": ";
+const LINE_END: &[u8] = b"\r\n";
+/// As long as all lines of a client are, unless it or its host has a long name.
+const USUAL_BYTES: usize = 256;
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -23,8 +27,8 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 #[derive(Debug)]
 pub struct ClientInfo {
     address: ClientAddress,
-    /// The address as a header value; `unknown` for a client of a Unix socket (RFC 7239 §6.2).
-    address_text: HeaderValue,
+    /// The same as text; `unknown` for a client of a Unix socket (RFC 7239 §6.2).
+    address_text: String,
     /// Whether it is a trusted proxy, whose description of the clients behind it counts.
     pub is_trusted: bool,
     /// `http` or `https`, as the client sees it.
@@ -52,21 +56,21 @@ pub struct AddedHeaders {
 /// The headers for every request of a client to one host.
 #[derive(Debug, Default)]
 struct ClientFields {
-    fields: Vec<(HeaderName, HeaderValue)>,
-    /// The same as lines of HTTP/1.1.
+    /// Lines of HTTP/1.1.
     lines: Vec<u8>,
+    /// The same for a map, once an upstream needs that.
+    fields: OnceCell<Vec<(HeaderName, HeaderValue)>>,
 }
 
 impl ClientInfo {
     /// A client that connected from `address`, by `scheme` as it sees it.
     #[must_use]
     pub fn new(address: ClientAddress, is_trusted: bool, scheme: HeaderValue) -> Self {
-        let text = match address {
-            ClientAddress::Ip(address) => HeaderValue::from_str(&address.to_string()).ok(),
+        let address_text = match address {
+            ClientAddress::Ip(address) => address.to_string(),
             // Without a value, an upstream would take the gateway for the client.
-            ClientAddress::Unix => None,
+            ClientAddress::Unix => UNKNOWN.to_owned(),
         };
-        let address_text = text.unwrap_or(HeaderValue::from_static(UNKNOWN));
         Self {
             address,
             address_text,
@@ -184,7 +188,7 @@ impl AddedHeaders {
 
     /// Appends them to a map.
     pub fn append_to(&self, headers: &mut HeaderMap) {
-        for (name, value) in self.of_client.fields.iter().cloned() {
+        for (name, value) in self.of_client.fields().iter().cloned() {
             headers.append(name, value);
         }
         if let Some(id) = &self.request_id {
@@ -209,69 +213,95 @@ impl ClientFields {
         proxy_fields: &ProxyFields,
     ) -> Self {
         let proto = proxy_fields.proto.as_ref().unwrap_or(&client.scheme);
-        let mut fields = Vec::with_capacity(5);
-        if let Some(forwarded) = forwarded(client, proxy_fields.forwarded.as_ref(), host, proto) {
-            fields.push((header::FORWARDED, forwarded));
-        }
-        fields.push((
+        let mut lines = Vec::with_capacity(USUAL_BYTES);
+        begin_list(
+            &mut lines,
+            header::FORWARDED,
+            proxy_fields.forwarded.as_ref(),
+        );
+        write_forwarded(&mut lines, client, host, proto);
+        begin_list(
+            &mut lines,
             X_FORWARDED_FOR,
-            appended(proxy_fields.forwarded_for.as_ref(), &client.address_text),
-        ));
-        fields.push((X_FORWARDED_PROTO, proto.clone()));
-        fields.extend(host.map(|host| (X_FORWARDED_HOST, host.clone())));
-        fields.push((header::VIA, via(version)));
-        let mut lines = Vec::new();
-        fields
-            .iter()
-            .for_each(|(name, value)| write_field(&mut lines, name.as_str(), value));
-        Self { fields, lines }
+            proxy_fields.forwarded_for.as_ref(),
+        );
+        lines.extend_from_slice(client.address_text.as_bytes());
+        lines.extend_from_slice(LINE_END);
+        write_field(&mut lines, X_FORWARDED_PROTO.as_str(), proto);
+        if let Some(host) = host {
+            write_field(&mut lines, X_FORWARDED_HOST.as_str(), host);
+        }
+        write_field(&mut lines, header::VIA.as_str(), &via(version));
+        Self {
+            lines,
+            fields: OnceCell::new(),
+        }
+    }
+
+    fn fields(&self) -> &[(HeaderName, HeaderValue)] {
+        self.fields.get_or_init(|| {
+            let mut rest = self.lines.as_slice();
+            std::iter::from_fn(|| read_field(&mut rest)).collect()
+        })
     }
 }
 
 /// Writes a field as a line of HTTP/1.1 (RFC 9112 §5).
 pub(in crate::upstream) fn write_field(out: &mut Vec<u8>, name: &str, value: &HeaderValue) {
     out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
+    out.extend_from_slice(NAME_END);
     out.extend_from_slice(value.as_bytes());
-    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(LINE_END);
+}
+
+/// Reads what [`write_field`] has written. No name has a colon, and no value a line break.
+fn read_field(lines: &mut &[u8]) -> Option<(HeaderName, HeaderValue)> {
+    let name_end = memchr::memmem::find(lines, NAME_END)?;
+    let line_end = memchr::memmem::find(lines, LINE_END)?;
+    let name = HeaderName::from_bytes(&lines[..name_end]).ok()?;
+    let value = HeaderValue::from_bytes(&lines[name_end + NAME_END.len()..line_end]).ok()?;
+    *lines = &lines[line_end + LINE_END.len()..];
+    Some((name, value))
+}
+
+/// Begins a line whose value continues a list.
+fn begin_list(out: &mut Vec<u8>, name: HeaderName, list: Option<&HeaderValue>) {
+    out.extend_from_slice(name.as_str().as_bytes());
+    out.extend_from_slice(NAME_END);
+    if let Some(list) = list {
+        out.extend_from_slice(list.as_bytes());
+        out.extend_from_slice(b", ");
+    }
 }
 
 // RFC 7239 §4: an IPv6 address is bracketed and quoted, a host with a port quoted.
-fn forwarded(
+fn write_forwarded(
+    out: &mut Vec<u8>,
     client: &ClientInfo,
-    previous: Option<&HeaderValue>,
     host: Option<&HeaderValue>,
     proto: &HeaderValue,
-) -> Option<HeaderValue> {
-    let mut element = match client.address {
-        ClientAddress::Ip(IpAddr::V4(address)) => format!("for={address}"),
-        ClientAddress::Ip(IpAddr::V6(address)) => format!("for=\"[{address}]\""),
-        ClientAddress::Unix => format!("for={UNKNOWN}"),
+) {
+    let (before, after): (&[u8], &[u8]) = match client.address {
+        ClientAddress::Ip(IpAddr::V6(_)) => (b"for=\"[", b"]\""),
+        ClientAddress::Ip(IpAddr::V4(_)) | ClientAddress::Unix => (b"for=", b""),
     };
+    out.extend_from_slice(before);
+    out.extend_from_slice(client.address_text.as_bytes());
+    out.extend_from_slice(after);
     // An admitted host has neither quote nor backslash. That of a trusted proxy might.
-    if let Some(host) = host
-        .and_then(|host| host.to_str().ok())
-        .filter(|host| !host.contains(['"', '\\']))
-    {
-        element.push_str(&format!(";host=\"{host}\""));
+    if let Some(host) = host.filter(|host| host.as_bytes().iter().all(is_quotable)) {
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host.as_bytes());
+        out.push(b'"');
     }
-    if let Some(proto) = proto
-        .to_str()
-        .ok()
-        .filter(|proto| proto.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-    {
-        element.push_str(&format!(";proto={proto}"));
+    if proto.as_bytes().iter().all(u8::is_ascii_alphanumeric) {
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(proto.as_bytes());
     }
-    HeaderValue::from_str(&element)
-        .ok()
-        .map(|element| appended(previous, &element))
+    out.extend_from_slice(LINE_END);
 }
 
-fn appended(list: Option<&HeaderValue>, element: &HeaderValue) -> HeaderValue {
-    let Some(list) = list else {
-        return element.clone();
-    };
-    let longer = [list.as_bytes(), element.as_bytes()].join(&b", "[..]);
-    // Cannot fail: two header values and a comma are a header value.
-    HeaderValue::from_bytes(&longer).unwrap_or_else(|_| list.clone())
+/// Whether a quoted string may have this byte as it is.
+fn is_quotable(byte: &u8) -> bool {
+    matches!(byte, b'\t' | b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
