@@ -67,6 +67,10 @@ ORIGIN = "https://app.example.com"
 HEADER_RULES = """response_headers = { set = { "Strict-Transport-Security" = "max-age=63072000" }, remove = ["X-Powered-By"] }"""
 CORS = f'[cors]\norigins = ["{ORIGIN}"]'
 
+# A load balancer in front, and what it says of the client.
+TRUSTED_PROXIES = 'trusted_proxies = ["127.0.0.0/8"]'
+FORWARDED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "api.example.com"}
+
 # No request is refused.
 LIMIT = '[limits.client]\nrequests = 1000000\nper = "1s"\nkey = "client_id"'
 
@@ -95,12 +99,14 @@ def cases(folder, upstream):
     new = [request(path, signer.token(number)) for number in range(1, WARMUP_REQUESTS + REQUESTS + 1)]
     authenticated = one_connection(request(path, token))
     from_page = one_connection(request(path, token, headers={"Origin": ORIGIN}))
+    behind_proxy = one_connection(request(path, token, headers=FORWARDED))
     call = one_connection(request("/tools", token, tool_call(CALL_BYTES), headers=CALL_HEADERS))
     gateways = [
         ({}, {"authenticated": authenticated, "public": one_connection(request("/public/com.acme/messages"))}),
         ({"access": "true"}, {"authenticated-with-access-log": authenticated}),
         ({"tables": LIMIT, "limit": 'limit = "client"'}, {"authenticated-with-limit": authenticated}),
         ({"server": HEADER_RULES, "tables": CORS}, {"authenticated-with-cors-and-header-rules": from_page}),
+        ({"server": TRUSTED_PROXIES}, {"authenticated-behind-a-proxy": behind_proxy}),
         ({}, {"authenticated-with-1-kib": call}),
         ({"routes": MCP}, {"authenticated-mcp-call-of-1-kib": call}),
         ({}, {"a-connection-for-each": connection_for_each(request(path, token, close=True))}),

@@ -14,6 +14,10 @@ use scopegate::telemetry::TokenCacheStats;
 use scopegate::verify::{ConnectionCache, VerificationRequest, Verifier, WorkerCache};
 use serde_json::{Value, json};
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SECRET: &str = "a secret of at least thirty-two bytes";
 const NOW: i64 = 1_800_000_000;
 /// The default of `cache_bytes`.

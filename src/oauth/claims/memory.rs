@@ -1,7 +1,8 @@
 //! Estimates the memory that claims take, to bound the token cache.
 //!
-//! Computed from the layout of the types and of glibc's allocator: asking the allocator would need
-//! `unsafe`. `tests/cache_memory.rs` compares the estimate with the memory of a process.
+//! Computed from the layout of the types and the block sizes of mimalloc, the allocator of the binary:
+//! asking it would need `unsafe`. `tests/cache_memory.rs` compares the estimate with the memory of a
+//! process.
 
 use std::mem::size_of;
 
@@ -17,12 +18,13 @@ const USUAL_NODE_MEMBERS: usize = 7;
 const NODE_BYTES: usize = NODE_MEMBERS * (size_of::<String>() + size_of::<Value>()) + 16;
 const INNER_NODE_BYTES: usize = NODE_BYTES + (NODE_MEMBERS + 1) * size_of::<usize>();
 
-/// Memory that an allocation of `bytes` takes: eight more, rounded up to 16, at least 32.
+/// Memory that an allocation of `bytes` takes: a multiple of 16 up to 64, and then one of four sizes
+/// between each power of two and the next.
 pub(crate) const fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
-        1..=24 => 32,
-        _ => (bytes + 8).next_multiple_of(16),
+        1..=64 => bytes.next_multiple_of(16),
+        _ => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
     }
 }
 
@@ -83,15 +85,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn allocations_come_in_steps_of_sixteen() {
+    fn block_is_one_of_the_sizes_of_the_allocator() {
         let cases = [
             (0, 0),
-            (1, 32),
-            (24, 32),
-            (25, 48),
-            (40, 48),
-            (41, 64),
+            (1, 16),
+            (16, 16),
+            (17, 32),
+            (64, 64),
+            (65, 80),
+            (128, 128),
+            (129, 160),
             (632, 640),
+            (641, 768),
         ];
         assert_eq!(cases.map(|(bytes, _)| (bytes, allocated(bytes))), cases);
     }

@@ -67,7 +67,7 @@ impl ClientInfo {
     #[must_use]
     pub fn new(address: ClientAddress, is_trusted: bool, scheme: HeaderValue) -> Self {
         let address_text = match address {
-            ClientAddress::Ip(address) => address.to_string(),
+            ClientAddress::Ip(address) => address_text(address),
             // Without a value, an upstream would take the gateway for the client.
             ClientAddress::Unix => UNKNOWN.to_owned(),
         };
@@ -244,6 +244,21 @@ impl ClientFields {
             std::iter::from_fn(|| read_field(&mut rest)).collect()
         })
     }
+}
+
+// Every connection needs one, and the formatter of std takes ten times as long for IPv4.
+pub(super) fn address_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else {
+        return address.to_string();
+    };
+    let (mut text, mut digits) = (String::with_capacity(15), itoa::Buffer::new());
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push('.');
+        }
+        text.push_str(digits.format(octet));
+    }
+    text
 }
 
 /// Writes a field as a line of HTTP/1.1 (RFC 9112 §5).

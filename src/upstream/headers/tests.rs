@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::forwarded::X_FORWARDED_FOR;
+use super::forwarded::{X_FORWARDED_FOR, address_text};
 use super::*;
 
 fn client(trusted: bool) -> ClientInfo {
@@ -29,6 +29,20 @@ fn forwarded(fields: &[(&str, &str)], reserved: &ReservedHeaders, trusted: bool)
         .expect("nothing is nominated");
     added.append_to(&mut headers);
     headers
+}
+
+#[test]
+fn address_is_written_as_std_writes_it() {
+    for address in [
+        "0.0.0.0",
+        "1.20.255.100",
+        "255.255.255.255",
+        "::",
+        "2001:db8::7",
+    ] {
+        let address: IpAddr = address.parse().expect("an address");
+        assert_eq!(address_text(address), address.to_string());
+    }
 }
 
 #[test]
