@@ -22,6 +22,10 @@ use scopegate::telemetry::Telemetry;
 use scopegate::{config, gateway, verify};
 use serde_json::json;
 
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SECRET: &str = "a secret of at least thirty-two bytes";
 /// More than every tier holds by default: the caches are full, and the allocator has settled.
 const FULL: usize = 100_000;

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Serves allocations of every size from the memory of one thread, without merging what is free. A connection, a new token
-/// and an HTTP/2 request allocate most (docs/performance.md).
+/// Each thread allocates from pages of its own, and nothing is searched or merged. New connections, new tokens and HTTP/2 gain
+/// most (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

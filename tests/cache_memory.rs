@@ -43,7 +43,10 @@ fn claims(number: usize) -> Value {
         _ => {
             claims["groups"] = (0..40)
                 .map(|group| format!("group-of-users-{group}"))
-                .collect()
+                .collect();
+            // One more than a power of two.
+            let scopes: Vec<_> = (0..33).map(|scope| format!("scope-{scope}")).collect();
+            claims["scope"] = json!(scopes.join(" "));
         }
     }
     claims

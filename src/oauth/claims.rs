@@ -51,7 +51,7 @@ pub use checks::{ClaimCheck, FoundValue, LeewayUse};
 pub use claim_rule::{ClaimRule, ClaimTest, UnmetRule};
 pub use error::ClaimsError;
 pub use exact::InexactClaim;
-pub(crate) use memory::{allocated, allocated_arc};
+pub(crate) use memory::{allocated, allocated_arc, allocated_slice};
 pub use reference::{ClaimReference, ClaimReferenceError};
 pub use rule_set::RuleSet;
 pub use rule_value::{

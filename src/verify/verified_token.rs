@@ -14,7 +14,7 @@ use super::jwt::Signer;
 use super::settings::IssuerSettings;
 use crate::oauth::UnixTime;
 use crate::oauth::claims::{
-    ActiveToken, ClaimsError, Revocable, RuleSet, allocated, allocated_arc,
+    ActiveToken, ClaimsError, Revocable, RuleSet, allocated, allocated_arc, allocated_slice,
 };
 use crate::revocation::{Revocations, TokenDigests};
 
@@ -107,7 +107,7 @@ impl VerifiedToken {
         });
         let memory = memory(text, &token, &signers, replacement.as_ref())
             + digests.as_ref().map_or(0, |digests| {
-                allocated(size_of::<TokenDigests>()) + allocated(digests.heap_size())
+                allocated(size_of::<TokenDigests>()) + allocated_slice::<u8>(digests.heap_size())
             });
         Arc::new(Self {
             text: text.into(),

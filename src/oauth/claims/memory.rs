@@ -18,13 +18,36 @@ const USUAL_NODE_MEMBERS: usize = 7;
 const NODE_BYTES: usize = NODE_MEMBERS * (size_of::<String>() + size_of::<Value>()) + 16;
 const INNER_NODE_BYTES: usize = NODE_BYTES + (NODE_MEMBERS + 1) * size_of::<usize>();
 
-/// Memory that an allocation of `bytes` takes: a multiple of 16 up to 64, and then one of four sizes
-/// between each power of two and the next.
+/// Memory that an allocation of `bytes` takes: 8 bytes, a multiple of 16 up to 64, and then one of four
+/// sizes up to each power of two.
 pub(crate) const fn allocated(bytes: usize) -> usize {
     match bytes {
         0 => 0,
-        1..=64 => bytes.next_multiple_of(16),
+        1..=8 => 8,
+        9..=64 => bytes.next_multiple_of(16),
         _ => bytes.next_multiple_of(1 << ((bytes - 1).ilog2() - 2)),
+    }
+}
+
+/// Memory of a boxed slice that was a vector and grew item by item. The allocator keeps a block that is
+/// at least half used.
+pub(crate) const fn allocated_slice<T>(length: usize) -> usize {
+    if length == 0 {
+        return 0;
+    }
+    let capacity = if length < 4 {
+        4
+    } else {
+        length.next_power_of_two()
+    };
+    let (used, block) = (
+        length * size_of::<T>(),
+        allocated(capacity * size_of::<T>()),
+    );
+    if used >= block / 2 {
+        block
+    } else {
+        allocated(used)
     }
 }
 
@@ -42,7 +65,7 @@ impl ActiveToken {
             .iter()
             .map(|scope| allocated(scope.len()))
             .sum::<usize>();
-        let scopes = scopes + allocated(self.scopes.iter().len() * size_of::<ScopePattern>());
+        let scopes = scopes + allocated_slice::<ScopePattern>(self.scopes.iter().len());
         let audience = self.audience.also().map_or(0, |audience| {
             allocated(size_of::<Value>()) + owned_by(audience)
         });
@@ -88,7 +111,8 @@ mod tests {
     fn block_is_one_of_the_sizes_of_the_allocator() {
         let cases = [
             (0, 0),
-            (1, 16),
+            (1, 8),
+            (9, 16),
             (16, 16),
             (17, 32),
             (64, 64),
@@ -97,7 +121,17 @@ mod tests {
             (129, 160),
             (632, 640),
             (641, 768),
+            (100_000, 114_688),
         ];
         assert_eq!(cases.map(|(bytes, _)| (bytes, allocated(bytes))), cases);
+    }
+
+    #[test]
+    fn slice_has_the_block_of_the_vector_that_it_was() {
+        let cases = [(0, 0), (1, 8), (4, 32), (5, 64), (33, 512), (64, 512)];
+        assert_eq!(
+            cases.map(|(length, _)| (length, allocated_slice::<u64>(length))),
+            cases
+        );
     }
 }

@@ -39,6 +39,7 @@ fn address_is_written_as_std_writes_it() {
         "255.255.255.255",
         "::",
         "2001:db8::7",
+        "::ffff:192.0.2.1",
     ] {
         let address: IpAddr = address.parse().expect("an address");
         assert_eq!(address_text(address), address.to_string());
