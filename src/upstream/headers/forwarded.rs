@@ -16,12 +16,12 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// An address that cannot be stated (RFC 7239 §6.2).
 const UNKNOWN: &str = "unknown";
-const NAME_END: &[u8] = b": ";
-const LINE_END: &[u8] = b"\r\n";
-/// As long as all lines of a client are, unless it or its host has a long name.
-const USUAL_BYTES: usize = 256;
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const NAME_END: &[u8] = b": ";
+const LINE_END: &[u8] = b"\r\n";
+/// Room for the lines of a client, unless a host is long or a proxy has named others.
+const USUAL_BYTES: usize = 256;
 
 /// What is known of a client by its connection.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl ClientInfo {
     #[must_use]
     pub fn new(address: ClientAddress, is_trusted: bool, scheme: HeaderValue) -> Self {
         let address_text = match address {
-            ClientAddress::Ip(address) => address_text(address),
+            ClientAddress::Ip(address) => text_of(address),
             // Without a value, an upstream would take the gateway for the client.
             ClientAddress::Unix => UNKNOWN.to_owned(),
         };
@@ -249,7 +249,7 @@ impl ClientFields {
 }
 
 // Every connection needs this text, and std's formatter takes ten times as long for IPv4.
-pub(super) fn address_text(address: IpAddr) -> String {
+pub(super) fn text_of(address: IpAddr) -> String {
     let IpAddr::V4(address) = address else {
         return address.to_string();
     };

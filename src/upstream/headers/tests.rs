@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::forwarded::{X_FORWARDED_FOR, address_text};
+use super::forwarded::{X_FORWARDED_FOR, text_of};
 use super::*;
 
 fn client(trusted: bool) -> ClientInfo {
@@ -42,7 +42,7 @@ fn address_is_written_as_std_writes_it() {
         "::ffff:192.0.2.1",
     ] {
         let address: IpAddr = address.parse().expect("an address");
-        assert_eq!(address_text(address), address.to_string());
+        assert_eq!(text_of(address), address.to_string());
     }
 }
 
