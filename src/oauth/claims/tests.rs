@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::values::ExpiryUnit;
 
 impl Expectation {
     /// What any claims meet, whether they have times or not.
@@ -28,7 +29,6 @@ impl Expectation {
         }
     }
 }
-use crate::values::ExpiryUnit;
 
 mod issuer_and_audience;
 mod times;
