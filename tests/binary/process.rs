@@ -113,6 +113,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // What the gateway saw of a test that failed.
+        if thread::panicking() {
+            let (out, err) = self.printed();
+            eprintln!("the gateway printed:\n{out}{err}");
+        }
     }
 }
 
