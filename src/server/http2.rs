@@ -194,5 +194,7 @@ async fn exchange(
     }
     // Some clients that are still uploading treat a response and a reset together as a broken
     // stream.
-    let _ = tokio::time::timeout(UNREAD_TIMEOUT, detached.discard()).await;
+    if let Some(discarding) = detached.discard() {
+        let _ = tokio::time::timeout(UNREAD_TIMEOUT, discarding).await;
+    }
 }

@@ -87,13 +87,13 @@ impl DetachedBody {
         }
     }
 
-    /// Reads and discards the rest of the stream, if there is one. The window is not opened
-    /// further, so it bounds what the peer can send.
-    pub async fn discard(&self) {
-        let Some(mut stream) = self.0.stream.take() else {
-            return;
-        };
-        while let Some(Ok(_)) = poll_fn(|context| stream.poll_data(context)).await {}
+    /// Reads and discards the rest of the stream; `None` if nothing is left. The window is not
+    /// opened further, so it bounds what the peer can send.
+    pub fn discard(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let mut stream = self.0.stream.take()?;
+        Some(async move {
+            while let Some(Ok(_)) = poll_fn(|context| stream.poll_data(context)).await {}
+        })
     }
 }
 
