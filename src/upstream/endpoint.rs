@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::settings::Target;
 use super::stats::{EndpointStats, PerWorker};
 
-/// A connect time up to this makes an endpoint near. A receive buffer of 256 KiB then lets 250 MB a
+/// A connect time up to this makes an endpoint near. A receive buffer of 512 KiB then lets 500 MB a
 /// second through on each connection; with a longer round trip it would slow large responses down.
 const NEAR: Duration = Duration::from_millis(1);
 
