@@ -87,8 +87,9 @@ impl DetachedBody {
         }
     }
 
-    /// Reads and discards the rest of the stream; `None` if nothing is left. The window is not
-    /// opened further, so it bounds what the peer can send.
+    /// Reads and discards the rest of the stream; `None` unless the body was dropped before its end.
+    /// The window is not opened further, so it bounds what the peer can send.
+    #[must_use]
     pub fn discard(&self) -> Option<impl Future<Output = ()> + use<>> {
         let mut stream = self.0.stream.take()?;
         Some(async move {

@@ -113,10 +113,12 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // What the gateway saw of a test that failed.
+        // The folder is deleted with this value, so a test that fails prints the log.
         if thread::panicking() {
-            let (out, err) = self.printed();
-            eprintln!("the gateway printed:\n{out}{err}");
+            for name in ["out", "err"] {
+                let printed = fs::read(self.folder.path().join(name)).unwrap_or_default();
+                eprintln!("{name}:\n{}", String::from_utf8_lossy(&printed));
+            }
         }
     }
 }
