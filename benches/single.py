@@ -17,6 +17,8 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# The build that is counted.
+GATEWAY = ROOT / "target/release/scopegate"
 sys.path.insert(0, str(ROOT / "benches/compare"))
 
 from http2 import Http2Client
@@ -89,8 +91,11 @@ def build(names):
         subprocess.run(["cargo", "build", "--quiet", *build], cwd=ROOT, check=True)
 
 
-def cases(folder, upstream):
-    """Servers, and a client for the name of each of their cases. A server is a function of the tool that it runs in."""
+def cases(folder, upstream, gateway=GATEWAY):
+    """Servers, and a client for the name of each of their cases. A server is a function of the tool that it runs in.
+
+    gateway is the build of the gateway.
+    """
     signer = Signer("RS256", folder)
     (folder / "jwks.json").write_text('{"keys": [' + repr(signer.jwk()).replace("'", '"') + "]}")
     make_certificate(folder)
@@ -113,7 +118,7 @@ def cases(folder, upstream):
         ({}, {"a-new-token-for-each": one_connection(*new)}),
         ({"tables": TLS}, {"http2-over-tls": http2_over_tls(path, token)}),
     ]
-    gateways = [(functools.partial(Gateway, folder, upstream, settings), clients) for settings, clients in gateways]
+    gateways = [(functools.partial(Gateway, gateway, folder, upstream, settings), clients) for settings, clients in gateways]
     bare = [(functools.partial(BareHyper, folder, upstream, name), {name: authenticated}) for name in BARE_HYPER]
     return gateways + bare
 
@@ -217,15 +222,16 @@ class Server:
 class Gateway(Server):
     """The gateway, with one worker."""
 
-    def __init__(self, folder, upstream, settings, tool):
+    def __init__(self, program, folder, upstream, settings, tool):
         super().__init__(folder, tool)
+        self.program = program
         known = {"issuer": ISSUER, "audience": AUDIENCE, "scope": SCOPE, "upstream": upstream}
         settings = {"access": "false", "server": "", "tables": "", "routes": "", "limit": ""} | settings
         text = CONFIGURATION.format(port=self.port, **settings, **known)
         (folder / "gateway.toml").write_text(text.replace("SCOPE", SCOPE).replace("TLS_PORT", str(self.tls_port)))
 
     def command(self):
-        return [ROOT / "target/release/scopegate", "--config", self.folder / "gateway.toml"]
+        return [self.program, "--config", self.folder / "gateway.toml"]
 
 
 class BareHyper(Server):
