@@ -42,6 +42,8 @@ class Product:
         program = self.where()
         if program == SCOPEGATE_PGO and not pathlib.Path(program).exists():
             return "the build of benches/pgo"
+        if self.program == SCOPEGATE_BASE and not program:
+            return "SCOPEGATE_BASE, the path of a build of another version"
         if not program or not pathlib.Path(program).exists():
             return self.program
         if self.program == "apache2":
@@ -65,7 +67,7 @@ class Product:
         known = {**bed.known(), **ports, "folder": folder, "workers": workers}
         if self.program == "apache2":
             known.update(modules=modules_of(self.where()), user=unprivileged())
-        known.update(judge="", filters="", routes="", scopes="")
+        known.update(judge="", filters="", mcp="", routes="", scopes="")
         if self.program == "haproxy":
             known["scopes"] = haproxy_scopes(folder, routes)
         elif routes:
@@ -145,6 +147,8 @@ def haproxy_scopes(folder, routes):
 SCOPEGATE = str(HERE.parent.parent / "target/release/scopegate")
 HYPER, HYPER_UNWINDING = (str(HERE.parent.parent / f"target/{profile}/bare-hyper") for profile in ("floor", "release"))
 SCOPEGATE_PGO = str(HERE.parent.parent / "target/pgo/release/scopegate")
+SCOPEGATE_BASE = os.environ.get("SCOPEGATE_BASE", "scopegate-base")
+SCOPEGATE_MCP = ("mcp", "scopegate-mcp.toml")
 ALL = "signature, iss, aud, exp, scope"
 
 NGINX_ROUTE = "location /serviceNUMBER/ { proxy_pass http://up; }"
@@ -185,10 +189,16 @@ PRODUCTS = [
     Product(
         "scopegate", SCOPEGATE, "scopegate.toml", ["--config", "FILE"],
         verifies=f"{ALL}; caches verified tokens",
-        routes=SCOPEGATE_ROUTE,
+        routes=SCOPEGATE_ROUTE, fragment=SCOPEGATE_MCP,
     ),
     Product(
         "scopegate-pgo", SCOPEGATE_PGO, "scopegate.toml", ["--config", "FILE"],
+        verifies=f"{ALL}; caches verified tokens",
+        routes=SCOPEGATE_ROUTE, fragment=SCOPEGATE_MCP,
+    ),
+    # Another version may not know [mcp].
+    Product(
+        "scopegate-base", SCOPEGATE_BASE, "scopegate.toml", ["--config", "FILE"],
         verifies=f"{ALL}; caches verified tokens",
         routes=SCOPEGATE_ROUTE,
     ),
