@@ -88,7 +88,7 @@ fn resident() -> f64 {
 }
 
 #[test]
-fn token_cache_uses_the_memory_it_reports_and_at_most_cache_bytes() {
+fn cache_memory_is_reported_and_at_most_cache_bytes() {
     scopegate::verify::jwt::install_cryptography();
     let key = EncodingKey::from_secret(SECRET.as_bytes());
     let toml = format!(

@@ -16,7 +16,7 @@
 //! `claim_rule` and `rule_value` are the rules that an operator writes, `rule_set` remembers their
 //! outcomes.
 //! `rules` checks each rule by itself. `checks` uses that to report all of them to `explain`,
-//! and `unread` names the other claims.
+//! and `unread_claims` names the other claims.
 
 mod active;
 mod audience;
@@ -31,7 +31,7 @@ mod rule_set;
 mod rule_value;
 mod rules;
 mod scope_claims;
-mod unread;
+mod unread_claims;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub use rule_value::{
     NoParameters, ParameterValues, RuleValue, Template, TextPattern, UnpairedBrace,
 };
 pub use scope_claims::{AdditionalScopes, ScopeClaims};
-pub use unread::{UnreadClaims, UnreadScopeClaim};
+pub use unread_claims::{UnreadClaims, UnreadScopeClaim};
 
 use rules::Rule;
 

@@ -33,7 +33,7 @@ impl Expectation {
 mod issuer_and_audience;
 mod times;
 mod token_kinds;
-mod unread;
+mod unread_claims;
 
 const NOW: i64 = 1_800_000_000;
 
