@@ -196,7 +196,7 @@ PRODUCTS = [
         verifies=f"{ALL}; caches verified tokens",
         routes=SCOPEGATE_ROUTE, fragment=SCOPEGATE_MCP,
     ),
-    # Another version may not know [mcp].
+    # Another version may not know `mcp` of a route.
     Product(
         "scopegate-base", SCOPEGATE_BASE, "scopegate.toml", ["--config", "FILE"],
         verifies=f"{ALL}; caches verified tokens",
