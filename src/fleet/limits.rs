@@ -203,7 +203,7 @@ impl<'s> Leases<'s> {
                 .arg(request.credit)
                 .arg(request.wanted)
                 .arg(*unused)
-                .arg(micros(bucket.longest_refill()));
+                .arg(micros(bucket.max_refill_time()));
         }
         let timeout = self.settings.timeout;
         let replies = self

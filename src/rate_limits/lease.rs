@@ -79,7 +79,7 @@ impl Terms {
 
     /// The longest time, in nanoseconds, in which a bucket becomes full that has given all credit.
     /// Twice the credit: gateways may have come that were not heard yet.
-    pub(super) fn longest_refill(self, rate: Rate) -> u64 {
+    pub(super) fn max_refill_time(self, rate: Rate) -> u64 {
         let credit = self.total_credit.saturating_mul(2);
         rate.capacity
             .saturating_add(rate.interval.saturating_mul(credit))
@@ -175,7 +175,7 @@ impl Lease {
         terms: Terms,
         now: u64,
     ) {
-        let full_in = grant.full_in.min(terms.longest_refill(rate));
+        let full_in = grant.full_in.min(terms.max_refill_time(rate));
         let wait = full_in
             .saturating_add(rate.interval)
             .saturating_sub(rate.capacity);

@@ -111,10 +111,10 @@ impl SharedBucket {
         (self.rate.interval, self.rate.capacity)
     }
 
-    /// Nanoseconds in which it refills at most. Whoever says that it takes longer is mistaken.
+    /// Nanoseconds in which it refills at most. A longer time in a message is an error.
     #[must_use]
-    pub fn longest_refill(&self) -> u64 {
-        self.sharing.terms(self.rate).longest_refill(self.rate)
+    pub fn max_refill_time(&self) -> u64 {
+        self.sharing.terms(self.rate).max_refill_time(self.rate)
     }
 
     /// What to request.

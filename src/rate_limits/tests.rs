@@ -224,7 +224,7 @@ fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_of
     let (one, other) = (asked(0, &mut gateways), asked(1, &mut gateways));
     assert_eq!(one.name(), other.name(), "both mean one bucket");
     let request = one.request();
-    assert!(one.longest_refill() >= one.interval_and_capacity().1);
+    assert!(one.max_refill_time() >= one.interval_and_capacity().1);
     let grant = Grant {
         leased: request.wanted,
         full_in: 0,

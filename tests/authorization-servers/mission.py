@@ -167,7 +167,7 @@ class Mission:
             self.expect("forged", INVALID, token=good.swapcase())
 
     def shorten(self):
-        """Tokens that end early, used once while they are good."""
+        """Tokens that end early, used once while they are valid."""
         self.short_lived = self.token("orders.read", client="hasty")
         self.expect("expired", "200", token=self.short_lived)
         if self.kind.is_revocable:

@@ -111,7 +111,7 @@ def feed_faults(bench, four):
             feed_fault(bench, four, clients, fault.__name__, lambda client, revoke: (fault(four, client), revoke()), noticed)
         for fault, noticed in while_revoking:
             feed_fault(bench, four, clients, fault.__name__, lambda client, revoke: fault(four, client, revoke), noticed)
-        newcomer_knows_all(bench, four, clients, "feed")
+        joining_gateway_knows_all(bench, four, clients, "feed")
     bench.check("feed: no request passes after a refusal", 0, clients.wrong())
     admits_no_longer_than_it_may(bench, four, clients, "feed")
     # Gateways that were stopped for a second are stale for a moment, if that is half of max_revocation_age.
@@ -162,12 +162,12 @@ def revoked_by_one_that_ended(four, clients, what):
     four.fleet.end(ended)
 
 
-def newcomer_knows_all(bench, four, clients, what):
+def joining_gateway_knows_all(bench, four, clients, what):
     """A gateway that starts now refuses all that was revoked once it is ready."""
-    newcomers_know_all(bench, four, clients, f"{what}: a gateway that starts afterwards", [launch(four)])
+    joining_gateways_know_all(bench, four, clients, f"{what}: a gateway that starts afterwards", [launch(four)])
 
 
-def newcomers_before_the_others(bench, four, clients):
+def gateways_join_before_the_others(bench, four, clients):
     """Redis has no data any more, and two gateways start before those who know it are back."""
     processes = [gateway.processes.running[gateway.name] for gateway in four.gateways]
     for process in processes:
@@ -175,26 +175,26 @@ def newcomers_before_the_others(bench, four, clients):
     try:
         four.server.stop()
         four.server.start()
-        newcomers = [launch(four), launch(four)]
+        joining = [launch(four), launch(four)]
         time.sleep(four.fleet.max_age / 2)
     finally:
         for process in processes:
             process.send_signal(signal.SIGCONT)
-    newcomers_know_all(bench, four, clients, "restarted without data: each of two gateways that are there first", newcomers)
+    joining_gateways_know_all(bench, four, clients, "restarted without data: each of two gateways that are there first", joining)
 
 
 def launch(four):
     return four.fleet.launch(four.server.unix_url, "closed")
 
 
-def newcomers_know_all(bench, four, clients, who, newcomers):
+def joining_gateways_know_all(bench, four, clients, who, gateways):
     tokens = clients.watches[0].tokens
     found, took = set(), 0
-    for newcomer in newcomers:
-        newcomer.wait_until_listening()
-        bed.wait_for("the new gateway to be ready", 30, lambda: newcomer.is_ready() or None)
-        took = max(took, time.monotonic() - newcomer.started)
-        found |= {newcomer.status(tokens[user]) for user in clients.revoked_at}
+    for gateway in gateways:
+        gateway.wait_until_listening()
+        bed.wait_for("the new gateway to be ready", 30, lambda: gateway.is_ready() or None)
+        took = max(took, time.monotonic() - gateway.started)
+        found |= {gateway.status(tokens[user]) for user in clients.revoked_at}
     bench.check(f"{who} refuses all that was revoked once it is ready", {401}, found, f"ready after {seconds(took)}")
-    for newcomer in newcomers:
-        four.fleet.end(newcomer)
+    for gateway in gateways:
+        four.fleet.end(gateway)

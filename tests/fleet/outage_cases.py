@@ -3,7 +3,7 @@
 import time
 
 from bench import RECOVERY, SELECTORS, seconds
-from feed_cases import admits_no_longer_than_it_may, newcomer_knows_all, newcomers_before_the_others, revoked_by_one_that_ended
+from feed_cases import admits_no_longer_than_it_may, gateways_join_before_the_others, joining_gateway_knows_all, revoked_by_one_that_ended
 from gateways import Clients
 
 
@@ -73,8 +73,8 @@ def redis_without_data(bench, four):
     with Clients(four.fleet) as clients:
         revoked_by_one_that_ended(four, clients, "restart-ended")
         redis_away(bench, four, "restarted without data", four.server.stop, four.server.start, four.fleet.max_age + 1)
-        newcomer_knows_all(bench, four, clients, "restarted without data")
-        newcomers_before_the_others(bench, four, clients)
+        joining_gateway_knows_all(bench, four, clients, "restarted without data")
+        gateways_join_before_the_others(bench, four, clients)
     bench.check("restarted without data: no request passes after a refusal", 0, clients.wrong())
 
 

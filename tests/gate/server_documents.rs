@@ -238,7 +238,7 @@ fn discovery_goes_on_for_a_member_that_the_first_document_lacks() {
             &key,
         );
         let token = key.token(&claims(&issuer, ""));
-        // 502: the token is good, and nothing listens at the upstream.
+        // 502: the token is valid, and nothing listens at the upstream.
         eventually("the key is found", || {
             get(gateway.address, "/things", Some(&token)).status == 502
         });

@@ -87,7 +87,7 @@ async def call(client, tool):
         result = await client.call_tool(tool, {"name": "welcome"})
         report("called", tool=tool, text=result.content[0].text)
     except Exception as error:
-        # The SDK does not tell the status.
+        # The SDK does not report the status.
         report("refused", tool=tool, error=repr(cause(error)))
 
 
