@@ -83,7 +83,7 @@ keywords! {
         Info = "info",
         /// Reasons of decisions.
         Debug = "debug",
-        /// Every step.
+        /// As `debug`. A debug build of the gateway adds the steps of HTTP/2.
         Trace = "trace",
     }
 
