@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use moka::Expiry;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -76,6 +77,41 @@ enum Source<'b> {
     Leased(&'b Lease, &'b Arc<Sharing>),
 }
 
+/// How long a bucket is kept after its last use: until it is full. Then it says as much as no bucket.
+struct UntilFull {
+    rate: Rate,
+    sharing: Option<Arc<Sharing>>,
+}
+
+impl UntilFull {
+    fn idle_time(&self) -> Duration {
+        // What a gateway of a fleet admits on credit, or as its own part, empties a bucket further.
+        let full_in = self.sharing.as_ref().map_or_else(
+            || self.rate.refill_time(),
+            |sharing| Duration::from_nanos(sharing.terms(self.rate).max_refill_time(self.rate)),
+        );
+        // A worker may use it for REMEMBERED_FOR without searching it.
+        full_in + Duration::from_secs(1)
+    }
+}
+
+impl Expiry<BucketKey, Arc<Bucket>> for UntilFull {
+    fn expire_after_create(&self, _: &BucketKey, _: &Arc<Bucket>, _: Instant) -> Option<Duration> {
+        Some(self.idle_time())
+    }
+
+    fn expire_after_read(
+        &self,
+        _: &BucketKey,
+        _: &Arc<Bucket>,
+        _: Instant,
+        _: Option<Duration>,
+        _: Instant,
+    ) -> Option<Duration> {
+        Some(self.idle_time())
+    }
+}
+
 const STRIPES: usize = 16;
 
 /// Counts of one part of the buckets, in a cache line of its own.
@@ -125,11 +161,14 @@ impl Limit {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         };
-        // A bucket that was idle until it is full says as much as no bucket.
+        let until_full = UntilFull {
+            rate,
+            sharing: sharing.cloned(),
+        };
         let buckets = Cache::builder()
             .max_capacity(max_buckets)
             .eviction_policy(EvictionPolicy::lru())
-            .time_to_idle(rate.refill_time() + Duration::from_secs(1))
+            .expire_after(until_full)
             .eviction_listener(on_evict)
             .build_with_hasher(KeptHashes);
         Some(Self {

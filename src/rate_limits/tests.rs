@@ -236,6 +236,29 @@ fn gateways_of_a_fleet_share_a_limit_and_have_a_part_of_it_while_they_are_cut_of
 }
 
 #[test]
+fn bucket_in_debt_to_the_fleet_is_not_forgotten_when_an_undivided_one_would_be_full() {
+    let now = Instant::now();
+    let (sharing, _asked) = Sharing::new([7; 16]);
+    sharing.set_gateways(2);
+    let limit = |sharing| {
+        let settings = settings(1, 1, &[KeyPart::Route]);
+        Limit::new(settings, sharing, now).expect("a limit")
+    };
+    let limits = [limit(None), limit(Some(&sharing))];
+    let find = || {
+        limits
+            .each_ref()
+            .map(|limit| limit.find(by_address(v4(1))).bucket)
+    };
+    let before = find();
+    // Longer than the second in which one request comes back, and a second more.
+    std::thread::sleep(Duration::from_millis(2300));
+    let [alone, shared] = find();
+    assert!(!Arc::ptr_eq(&before[0], &alone));
+    assert!(Arc::ptr_eq(&before[1], &shared));
+}
+
+#[test]
 fn client_whose_lease_failed_is_not_locked_out() {
     let now = Instant::now();
     let (sharing, mut asked) = Sharing::new([7; 16]);
