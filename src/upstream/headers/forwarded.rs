@@ -179,7 +179,9 @@ impl AddedHeaders {
             };
         }
         let of_client = Rc::new(ClientFields::new(client, host, version, &proxy_fields));
-        *last = host.map(|host| (host.clone(), version, Rc::clone(&of_client)));
+        // Copied: the value is a part of the buffer that the whole head was read into.
+        let host = host.and_then(|host| HeaderValue::from_bytes(host.as_bytes()).ok());
+        *last = host.map(|host| (host, version, Rc::clone(&of_client)));
         Self {
             of_client,
             request_id: None,

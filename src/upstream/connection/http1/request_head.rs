@@ -41,8 +41,11 @@ pub(super) fn write_head(
     for (name, value) in &request.headers {
         let is_replaced = match name.as_str() {
             "host" => host.is_some(),
+            // A length without a body would make the upstream take the next request for it.
             "content-length" => length
-                .get_or_insert_with(|| parse_length(value.as_bytes()))
+                .get_or_insert_with(|| {
+                    parse_length(value.as_bytes()).filter(|length| has_body || *length == 0)
+                })
                 .is_none(),
             "transfer-encoding" => true,
             _ => false,
@@ -146,6 +149,13 @@ mod tests {
                 None,
                 false,
                 "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n",
+                RequestFraming::Length(0),
+            ),
+            (
+                post("5"),
+                None,
+                false,
+                "POST / HTTP/1.1\r\n\r\n",
                 RequestFraming::Length(0),
             ),
         ] {
