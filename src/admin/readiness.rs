@@ -4,8 +4,10 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::Admin;
+use crate::clock;
 use crate::fleet::FleetReport;
 use crate::revocation::Counts;
+use crate::upstream::TargetReport;
 use crate::verify::{IntrospectionReport, KeysReport};
 
 /// The outcome of every check.
@@ -109,6 +111,11 @@ impl Admin {
                     .map(|introspection| introspection_check(&report.issuer, introspection)),
             );
         }
+        let now = clock::now();
+        checks.extend(snapshot.upstreams.iter().map(|upstream| {
+            let report = upstream.report(now);
+            upstream_check(&upstream.settings().name, &report.targets)
+        }));
         Readiness(checks)
     }
 }
@@ -181,6 +188,22 @@ fn introspection_check(issuer: &str, report: &IntrospectionReport) -> Check {
     Check {
         status: Status::Degraded,
         detail,
+    }
+}
+
+// Still ready: other upstreams get requests, and another gateway could not reach this one either.
+fn upstream_check(upstream: &str, targets: &[TargetReport]) -> Check {
+    let up = targets.iter().filter(|target| target.is_up).count();
+    Check {
+        status: if up < targets.len().max(1) {
+            Status::Degraded
+        } else {
+            Status::Ok
+        },
+        detail: format!(
+            "upstream {upstream}: {up} of {} up",
+            plural(targets.len() as u64, "endpoint")
+        ),
     }
 }
 

@@ -55,6 +55,7 @@ fn gateway_is_ready_when_every_issuer_has_keys() {
         "[+] configuration: 1 route\n",
         "[+] listener 127.0.0.1:",
         "[+] issuer corp: 1 key, fetched ",
+        "[+] upstream up: 1 of 1 endpoint up\n",
     ] {
         assert!(verbose.contains(expected), "{verbose}");
     }

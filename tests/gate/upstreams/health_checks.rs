@@ -95,6 +95,14 @@ fn failing_health_checks_remove_a_target_until_they_succeed_again() {
     let requests = [first.requests(), second.requests()];
     assert_eq!(send(gateway.address, GET).status, 503);
     assert_eq!([first.requests(), second.requests()], requests);
+    let ready = gateway.get_admin("/readyz");
+    assert_eq!(
+        (ready.status, ready.text()),
+        (
+            200,
+            "ready\n[!] upstream up: 0 of 2 endpoints up\n".to_owned()
+        )
+    );
     second.set_status(200);
     eventually("a target is healthy again", || {
         send(gateway.address, GET).status == 200
