@@ -1,5 +1,7 @@
-//! The body of every response, which ends its request.
+//! The body of every response, which ends its request. An upload that lasts longer than its response
+//! ends it instead.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,21 +16,33 @@ use super::panics::catch_panic_now;
 use super::stream_end::StreamEnd;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
-use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress};
+use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress, Upload};
+
+/// The body of an upstream's response.
+pub trait UpstreamBody: Body<Data = Bytes, Error = io::Error> + Unpin + 'static {
+    /// The rest of the request, if the response has ended and the request has not.
+    fn take_upload(&mut self) -> Option<Box<Upload>>;
+}
+
+impl UpstreamBody for ForwardedBody {
+    fn take_upload(&mut self) -> Option<Box<Upload>> {
+        Self::take_upload(self)
+    }
+}
 
 /// A response body: the text of a refusal, or an upstream's stream. None where another protocol follows
 /// the response, and the request ends with its tunnel.
 ///
-/// With it the request ends: the record is logged, and the connection may take the next request.
-pub struct ResponseBody<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody>(
-    Option<Box<Completion<B>>>,
-);
+/// With it the request ends: the record is logged, and the connection may take the next request. If
+/// the client still uploads, that happens when the upload ends, or its token where the route has
+/// `close_at_expiry`.
+pub struct ResponseBody<B: UpstreamBody = ForwardedBody>(Option<Box<Completion<B>>>);
 
 /// What ends with the response body: the record of the request, and the exchange on its connection.
 ///
 /// It is boxed when the request begins: it moves with the response through the gateway and hyper, which
 /// costs more copying than an allocation.
-pub(super) struct Completion<B: Body<Data = Bytes, Error = io::Error> + Unpin = ForwardedBody> {
+pub(super) struct Completion<B: UpstreamBody = ForwardedBody> {
     /// The upstream's stream, once it responds.
     pub(super) forwarded: Option<B>,
     /// The text of a response of our own.
@@ -62,7 +76,7 @@ pub(super) fn is_stream(headers: &HeaderMap, body: &impl Body) -> bool {
     is_events || grpc::is_call(headers)
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
+impl<B: UpstreamBody> Completion<B> {
     /// Of a request that begins.
     pub(super) fn new(
         record: Record,
@@ -81,13 +95,14 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
+impl<B: UpstreamBody> ResponseBody<B> {
     /// A body of our own. What the client still sends is left to `unread`.
     pub(super) fn fixed(
         text: Bytes,
         unread: UnreadBody<RequestBody>,
         mut completion: Box<Completion<B>>,
     ) -> Self {
+        completion.forwarded = None;
         completion.text = text;
         completion.unread = unread;
         Self(Some(completion))
@@ -99,16 +114,29 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> ResponseBody<B> {
         mut completion: Box<Completion<B>>,
     ) -> Self {
         completion.token_end = token_end;
-        Self(Some(completion))
+        let mut body = Self(Some(completion));
+        body.detach_upload();
+        body
     }
 
     /// No body: another protocol follows the response, and its tunnel completes the request.
     pub(super) fn switched() -> Self {
         Self(None)
     }
+
+    // A response that has ended may be dropped at once. Its upload goes on in a task of its own.
+    fn detach_upload(&mut self) {
+        let forwarded =
+            |completion: &mut Box<Completion<B>>| completion.forwarded.as_mut()?.take_upload();
+        if let Some(upload) = self.0.as_mut().and_then(forwarded)
+            && let Some(completion) = self.0.take()
+        {
+            tokio::task::spawn_local(completion.finish_upload(upload));
+        }
+    }
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
+impl<B: UpstreamBody> Completion<B> {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         if let Some(body) = &mut self.forwarded {
             return Pin::new(body).poll_frame(context);
@@ -116,6 +144,36 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
         ready!(self.unread.poll_discard(context));
         let text = std::mem::take(&mut self.text);
         Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
+    }
+
+    async fn finish_upload(mut self: Box<Self>, upload: Box<Upload>) {
+        self.end_response();
+        let token_ended = poll_fn(|context| match &self.token_end {
+            Some(token_end) => token_end.poll_ended(context),
+            None => Poll::Pending,
+        });
+        tokio::select! {
+            () = upload.finish() => {}
+            reason = token_ended => self.record.outcome = Outcome::Broken(reason),
+        }
+        self.end_request();
+    }
+
+    // The response was handed over, or nobody wants the rest of it.
+    fn end_response(&mut self) {
+        if matches!(self.record.outcome, Outcome::Broken(_)) {
+            return;
+        }
+        if self.is_end_stream() {
+            self.exchange.complete();
+        } else if self.forwarded.is_some() {
+            self.record.mark_incomplete();
+        }
+    }
+
+    fn end_request(&mut self) {
+        let request = self.request.as_ref();
+        self.record.request_bytes = request.map_or(0, |request| request.bytes());
     }
 
     fn is_end_stream(&self) -> bool {
@@ -133,7 +191,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Completion<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> {
+impl<B: UpstreamBody> Body for ResponseBody<B> {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -141,7 +199,8 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Some(this) = &mut self.get_mut().0 else {
+        let body = self.get_mut();
+        let Some(this) = &mut body.0 else {
             return Poll::Ready(None);
         };
         if let Some(token_end) = &this.token_end
@@ -169,6 +228,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for ResponseBody<B> 
             }
             None => {}
         }
+        body.detach_upload();
         Poll::Ready(frame)
     }
 
@@ -198,16 +258,12 @@ fn record_break(record: &mut Record, fault: Option<RequestBodyFault>, error: &io
     record.cause = Some(cause);
 }
 
-impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Drop for ResponseBody<B> {
+impl<B: UpstreamBody> Drop for ResponseBody<B> {
     fn drop(&mut self) {
-        let Some(completion) = &mut self.0 else {
-            return;
-        };
-        if !matches!(completion.record.outcome, Outcome::Broken(_)) && completion.is_end_stream() {
-            completion.exchange.complete();
+        if let Some(completion) = &mut self.0 {
+            completion.end_response();
+            completion.end_request();
         }
-        let request = completion.request.as_ref();
-        completion.record.request_bytes = request.map_or(0, |request| request.bytes());
     }
 }
 
@@ -234,6 +290,12 @@ mod tests {
             _: &mut Context<'_>,
         ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
             Poll::Ready(Some(Ok(Frame::data(self.0.take().expect("more")))))
+        }
+    }
+
+    impl UpstreamBody for Faulty {
+        fn take_upload(&mut self) -> Option<Box<Upload>> {
+            None
         }
     }
 

@@ -24,6 +24,9 @@ pub(super) fn write(line: &mut Line<'_>, record: &Record, duration: Duration) {
     if let Some(status) = record.status {
         line.number(name!("status"), status.as_u16().into());
     }
+    if record.is_incomplete {
+        line.word(name!("response"), "incomplete");
+    }
     line.text(name!("decision"), record.outcome.decision());
     line.optional(name!("reason"), record.outcome.reason());
     line.optional(name!("cause"), record.cause.as_deref());

@@ -29,6 +29,8 @@ pub struct Record {
     started: Instant,
     /// Whether it is a stream.
     is_stream: bool,
+    /// Whether a response began that the client did not get whole.
+    pub(super) is_incomplete: bool,
     /// What is logged.
     pub(super) log: RequestLog,
     /// The client address.
@@ -106,6 +108,7 @@ impl Record {
             worker: Rc::clone(worker),
             started: clock::now(),
             is_stream: false,
+            is_incomplete: false,
             log: RequestLog { is_on, ..log },
             client,
             peer: None,
@@ -139,6 +142,12 @@ impl Record {
                 streams: streams + 1,
             });
         }
+    }
+
+    /// Marks a response of which the client did not get the end: the client or the gateway closed the
+    /// connection. A stream has no end to get.
+    pub fn mark_incomplete(&mut self) {
+        self.is_incomplete = !self.is_stream;
     }
 
     fn end(&self) {

@@ -18,11 +18,14 @@ use crate::clock::{Deadline, Ticker};
 
 /// The body of a response on its way from the upstream to the client.
 ///
-/// An HTTP/1.1 connection returns to the pool after the last frame, and after the rest of the
-/// request. When the body is dropped before, the connection is closed, or the HTTP/2 stream reset.
+/// An HTTP/1.1 connection returns to the pool after the last frame, unless the request is still being
+/// sent: [`take_upload`](Self::take_upload) has the rest then. When the body is dropped before its end,
+/// the connection is closed, or the HTTP/2 stream reset.
 pub struct ForwardedBody {
     /// `None` after the end or an error.
     incoming: Option<(Incoming, InFlight)>,
+    /// Boxed: a response seldom ends before its request.
+    upload: Option<Box<Upload>>,
     /// The error for the next poll.
     error: Option<io::Error>,
     /// The progress of the request body, which may still be on its way.
@@ -34,6 +37,14 @@ pub struct ForwardedBody {
     idle_timeout: Duration,
     /// What the outcome is recorded with, if it counts.
     watch: Option<Box<ResponseWatch>>,
+}
+
+/// The rest of a request whose response has ended: an upstream may want it although it has responded
+/// already. Dropping it closes the connection to the upstream.
+pub struct Upload {
+    reader: ResponseReader,
+    in_flight: InFlight,
+    ticker: Rc<Ticker>,
 }
 
 /// Where the body comes from.
@@ -52,6 +63,7 @@ impl ForwardedBody {
     ) -> Self {
         let mut body = Self {
             incoming: Some((incoming, in_flight)),
+            upload: None,
             error: None,
             request,
             ticker: Rc::clone(ticker),
@@ -72,6 +84,11 @@ impl ForwardedBody {
         }
     }
 
+    /// The rest of the request, if the response has ended and the request has not.
+    pub fn take_upload(&mut self) -> Option<Box<Upload>> {
+        self.upload.take()
+    }
+
     fn record_success(&mut self) {
         if let Some(watch) = self.watch.take() {
             watch.succeed();
@@ -89,7 +106,16 @@ impl ForwardedBody {
         let is_ended = |(incoming, _): &mut (Incoming, InFlight)| incoming.is_ended();
         match self.incoming.take_if(is_ended) {
             Some((Incoming::Http1(reader), in_flight)) => {
-                end_exchange(reader, in_flight, &self.ticker)
+                let ticker = &self.ticker;
+                if reader.is_uploading() {
+                    self.upload = Some(Box::new(Upload {
+                        reader,
+                        in_flight,
+                        ticker: Rc::clone(ticker),
+                    }));
+                } else {
+                    reuse(reader, &in_flight, ticker);
+                }
             }
             Some((Incoming::Http2(_), _)) => {}
             None => return,
@@ -116,17 +142,12 @@ impl ForwardedBody {
     }
 }
 
-// The request counts as in flight until its upload has ended.
-fn end_exchange(mut reader: ResponseReader, in_flight: InFlight, ticker: &Rc<Ticker>) {
-    if !reader.is_uploading() {
-        reuse(reader, &in_flight, ticker);
-        return;
+impl Upload {
+    /// Sends the rest of the request. The connection returns to the pool afterwards.
+    pub async fn finish(mut self) {
+        self.reader.finish_upload().await;
+        reuse(self.reader, &self.in_flight, &self.ticker);
     }
-    let ticker = Rc::clone(ticker);
-    tokio::task::spawn_local(async move {
-        reader.finish_upload().await;
-        reuse(reader, &in_flight, &ticker);
-    });
 }
 
 fn reuse(reader: ResponseReader, in_flight: &InFlight, ticker: &Ticker) {

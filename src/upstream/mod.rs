@@ -46,7 +46,7 @@ use crate::transport::Reloadable;
 pub use connection::exchange::{OnInterim, UpstreamRequest};
 pub use connection::http1::{ResponseParser, ResponsePart};
 pub use error::UpstreamError;
-pub use forwarded_body::ForwardedBody;
+pub use forwarded_body::{ForwardedBody, Upload};
 pub use request_body::{
     BodyLimit, BodyTooLarge, LimitSource, RequestBody, RequestBodyFault, RequestBodyProgress,
 };

@@ -327,6 +327,43 @@ fn request_without_a_response_is_logged() {
 }
 
 #[test]
+fn response_that_the_client_did_not_get_whole_is_logged_as_incomplete() {
+    const EVENTS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    let upstream = Server::start(|request| match request.target.as_str() {
+        "/half" => Reply::RawThenHang("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into()),
+        "/events" => Reply::RawThenHang(EVENTS.into()),
+        _ => Reply::text("whole"),
+    });
+    let gateway = Gateway::start(&format!(
+        "[upstreams.up]\ntargets = \"http://{}\"\n[[routes]]\npath = \"/{{name}}\"\npublic = true\nupstream = \"up\"\n",
+        upstream.address
+    ));
+    for (method, path, is_incomplete) in [
+        ("GET", "/half", true),
+        ("GET", "/events", false),
+        ("GET", "/whole", false),
+        ("HEAD", "/whole", false),
+        ("HEAD", "/not/found", false),
+    ] {
+        let logged = gateway.requests.lines().len();
+        let mut connection = Connection::open(gateway.address);
+        connection.write(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        match path {
+            "/half" | "/events" => assert!(connection.reads_until("half")),
+            _ => _ = connection.read(method == "HEAD"),
+        }
+        drop(connection);
+        eventually("the request is logged", || {
+            gateway.requests.lines().len() > logged
+        });
+        let line = gateway.requests.lines().pop().expect("a line");
+        let expected = is_incomplete.then_some("incomplete");
+        assert_eq!(line["response"].as_str(), expected, "{line}");
+        assert_eq!(line["status"], if path == "/not/found" { 404 } else { 200 });
+    }
+}
+
+#[test]
 fn client_address_behind_a_trusted_proxy_is_logged() {
     let test_bed = TestBed::toml("[server]\ntrusted_proxies = \"127.0.0.1\"", "", "", ROUTES);
     let ask = |field: &str| {

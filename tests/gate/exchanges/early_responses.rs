@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
 use super::{
     GET, gateway, gateway_with, read_head, target_metric, upload_until_stuck, upstream,
@@ -49,6 +50,41 @@ fn upload_continues_after_an_early_response() {
     assert_eq!(send(gateway.address, GET).text(), "again");
     let (head, next) = upload.join().expect("no panic");
     assert!(head.starts_with(b"POST / HTTP/1.1\r\n") && next.starts_with(b"GET / HTTP/1.1\r\n"));
+}
+
+#[test]
+fn exchange_lasts_until_the_upload_has_ended() {
+    const SIZE: usize = 12;
+    let (address, upload) = upstream_once(|mut socket| {
+        read_head(&mut socket);
+        socket
+            .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
+            .expect("the gateway reads");
+        socket.read_exact(&mut [0; SIZE]).expect("the whole body");
+    });
+    // The bytes that follow the response are no request head.
+    let gateway = gateway_with(
+        "[server]\nheader_timeout = \"300ms\"\n",
+        "http",
+        address,
+        "",
+    );
+    let mut connection = Connection::open(gateway.address);
+    connection.write(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n"
+    ));
+    assert_eq!(connection.read(false).status, 202);
+    for _ in 0..SIZE {
+        assert_eq!(gateway.requests.lines().len(), 0);
+        // Paces the upload: it takes four times as long as a head may.
+        thread::sleep(Duration::from_millis(100));
+        connection.write("x");
+    }
+    upload.join().expect("no panic");
+    eventually("the request is logged", || {
+        gateway.requests.lines().len() == 1
+    });
+    assert_eq!(gateway.requests.lines()[0]["request_bytes"], SIZE);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Tunnels, responses and uploads that end when their token expires (`close_at_expiry`).
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use super::{ACCEPTED, UPGRADE, echo, request, upstream};
-use harness::{Connection, Reply, TestBed, eventually};
+use harness::{Connection, Reply, TIMEOUT, TestBed, eventually};
 
 #[test]
 fn streams_end_at_token_expiry_with_close_at_expiry() {
@@ -100,4 +101,52 @@ fn upload_ends_at_token_expiry_with_close_at_expiry() {
         0,
         "an incomplete upload reaches no upstream"
     );
+}
+
+#[test]
+fn upload_that_outlasts_its_response_ends_at_token_expiry() {
+    let (ended, upload_ended) = channel();
+    let (address, _heads) = upstream(move |mut socket| {
+        socket
+            .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
+            .expect("an open connection");
+        let _ = socket.read_to_end(&mut Vec::new());
+        let _ = ended.send(());
+    });
+    let routes = format!(
+        "[upstreams.early]\ntargets = \"http://{address}\"\n\
+         [[routes]]\npath = \"/up\"\nupstream = \"early\"\nclose_at_expiry = true\n"
+    );
+    let test_bed = TestBed::toml("", "leeway = \"0s\"", "", &routes);
+    let mut claims = test_bed.issuer.claims("");
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
+    let expiring = test_bed.key.token(&claims);
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(format!(
+        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ));
+    assert_eq!(connection.read(false).status, 202);
+    let mut socket = connection.clone_socket();
+    let began = Instant::now();
+    // Outlasts the token.
+    let uploading = std::thread::spawn(move || {
+        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
+            // Paces the upload.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    upload_ended.recv_timeout(TIMEOUT).expect("it ends");
+    assert!(
+        (800..5000).contains(&began.elapsed().as_millis()),
+        "after {:?}",
+        began.elapsed()
+    );
+    eventually("the end is logged", || {
+        let lines = test_bed.requests.lines();
+        lines.iter().any(|line| {
+            line["route"] == "/up" && line["reason"] == "token_ended" && line["status"] == 202
+        })
+    });
+    drop(connection);
+    uploading.join().expect("no panic");
 }
