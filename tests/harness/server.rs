@@ -1,7 +1,7 @@
 //! A server whose script decides every byte of its responses.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -81,6 +81,23 @@ impl Reply {
     }
 }
 
+fn listen(address: &str) -> TcpListener {
+    TcpListener::bind(address).expect("a free port")
+}
+
+// A port that is free at one address may be in use at another one.
+fn listen_on_one_port<const N: usize>() -> [TcpListener; N] {
+    loop {
+        let first = listen("127.0.0.1:0");
+        let port = first.local_addr().expect("a bound socket").port();
+        let others = (2..).map(|last| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)));
+        let all = std::iter::once(Ok(first)).chain(others).take(N);
+        if let Ok(all) = all.collect::<Result<Vec<_>, _>>() {
+            return all.try_into().expect("N listeners");
+        }
+    }
+}
+
 type Script = Arc<dyn Fn(&Received) -> Reply + Send + Sync>;
 
 /// A running server; it stops when dropped.
@@ -108,7 +125,7 @@ impl Server {
         tls: Arc<ServerConfig>,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start_with("127.0.0.1:0", Some(tls), script)
+        Self::serve(listen("127.0.0.1:0"), Some(tls), script)
     }
 
     /// Starts it at an address, for example that of an earlier server.
@@ -116,15 +133,21 @@ impl Server {
         address: &str,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start_with(address, None, script)
+        Self::serve(listen(address), None, script)
     }
 
-    fn start_with(
-        address: &str,
+    /// Starts one at each of the first loopback addresses, all on one port.
+    pub fn start_on_one_port<const N: usize>(
+        script: impl Fn(&Received) -> Reply + Clone + Send + Sync + 'static,
+    ) -> [Self; N] {
+        listen_on_one_port().map(|listener| Self::serve(listener, None, script.clone()))
+    }
+
+    fn serve(
+        listener: TcpListener,
         tls: Option<Arc<ServerConfig>>,
         script: impl Fn(&Received) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         let shared = Arc::new(Shared {
             tls,

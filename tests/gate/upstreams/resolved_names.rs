@@ -1,7 +1,7 @@
 //! Targets named by a host name: every address is used, and changes are followed.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,14 +48,8 @@ pub(super) fn loopback(last: u8) -> IpAddr {
 
 #[test]
 fn every_address_of_a_name_is_used_until_it_is_removed() {
-    let first = hello_server();
+    let [first, second, third] = Server::start_on_one_port(|_| Reply::text("hello"));
     let port = first.address.port();
-    let [second, third] = [2, 3].map(|last| {
-        Server::start_at(
-            &SocketAddr::from((loopback(last), port)).to_string(),
-            |_| Reply::text("hello"),
-        )
-    });
     let addresses: Addresses = Arc::new(Mutex::new(vec![loopback(1)]));
     let gateway = gateway_to_name(port, "pool_idle_timeout = \"1m\"", &addresses);
     let ask = || assert_eq!(send(gateway.address, GET).status, 200);
@@ -99,7 +93,7 @@ fn every_address_of_a_name_is_used_until_it_is_removed() {
 fn exchange_with_a_removed_address_is_completed() {
     let may_respond = Arc::new(AtomicBool::new(false));
     let released = Arc::clone(&may_respond);
-    let slow = Server::start(move |received| {
+    let [slow, other] = Server::start_on_one_port(move |received| {
         if received.target == "/slow" {
             eventually("the test releases the response", || {
                 released.load(Ordering::SeqCst)
@@ -107,10 +101,8 @@ fn exchange_with_a_removed_address_is_completed() {
         }
         Reply::text("slow")
     });
+    other.script(|_| Reply::text("other"));
     let port = slow.address.port();
-    let _other = Server::start_at(&SocketAddr::from((loopback(2), port)).to_string(), |_| {
-        Reply::text("other")
-    });
     let addresses: Addresses = Arc::new(Mutex::new(vec![loopback(1)]));
     let gateway = gateway_to_name(port, "pool_idle_timeout = \"1m\"", &addresses);
     let mut connection = Connection::open(gateway.address);

@@ -70,15 +70,8 @@ fn requests_in_flight_divided_by_the_weight_select_the_target() {
 
 #[test]
 fn each_address_of_a_name_has_the_weight_of_its_target() {
-    let first = hello_server();
-    let port = first.address.port();
-    let start_at = |last| {
-        Server::start_at(
-            &SocketAddr::from((loopback(last), port)).to_string(),
-            |_| Reply::text("hello"),
-        )
-    };
-    let servers = [first, start_at(2), start_at(3)];
+    let servers: [_; 3] = Server::start_on_one_port(|_| Reply::text("hello"));
+    let port = servers[0].address.port();
     let addresses = Arc::new(Mutex::new(vec![loopback(2), loopback(3)]));
     let targets = format!(
         "[\"http://127.0.0.1:{port}\", {{ url = \"http://api.test:{port}\", weight = 4 }}]"

@@ -6,24 +6,22 @@ use std::thread;
 use super::super::resolved_names::{gateway_to_targets, loopback};
 use super::{KEYS, ejections};
 use crate::upstreams::gateway;
-use harness::{Connection, Gateway, Reply, Server, eventually, send};
+use harness::{Connection, Gateway, Received, Reply, Server, eventually, send};
 
 const BAD: &str = "GET /bad HTTP/1.1\r\nHost: a\r\n\r\n";
 const GOOD: &str = "GET /good HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A target that responds with 503 to `/bad`, and serves everything else.
 fn provokable() -> Server {
-    provokable_at("127.0.0.1:0")
+    Server::start(provoked)
 }
 
-fn provokable_at(address: &str) -> Server {
-    Server::start_at(address, |request| {
-        if request.target == "/bad" {
-            Reply::status(503)
-        } else {
-            Reply::text("hello")
-        }
-    })
+fn provoked(request: &Received) -> Reply {
+    if request.target == "/bad" {
+        Reply::status(503)
+    } else {
+        Reply::text("hello")
+    }
 }
 
 #[test]
@@ -124,9 +122,8 @@ fn failures_that_the_client_causes_eject_nothing() {
 
 #[test]
 fn ejected_address_serves_when_the_others_have_left_the_name() {
-    let first = provokable();
+    let [first, second] = Server::start_on_one_port(provoked);
     let port = first.address.port();
-    let second = provokable_at(&format!("127.0.0.2:{port}"));
     let addresses = Arc::new(Mutex::new(vec![loopback(1), loopback(2)]));
     let targets = format!("\"http://api.test:{port}\"");
     let gateway = gateway_to_targets(&targets, KEYS, &addresses);
