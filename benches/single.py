@@ -3,6 +3,7 @@
 The client sends each request after the last response. The upstream is part of the process that measures.
 """
 
+import argparse
 import functools
 import itertools
 import os
@@ -23,7 +24,7 @@ sys.path.insert(0, str(ROOT / "benches/compare"))
 
 from http2 import Http2Client
 from load import CALL_HEADERS, request, tool_call
-from processes import free_ports
+from processes import free_ports, make_certificate
 from products import HERE as COMPARE, filled
 from tokens import AUDIENCE, ISSUER, SCOPE, Signer
 
@@ -83,6 +84,19 @@ MCP = 'mcp = {}\n[[routes.tools]]\nmethod = "tools/call"\nname = "add"\nscope = 
 TLS = '[[listeners]]\naddress = "127.0.0.1:TLS_PORT"\ntls = { certificates = [{ certificate = "cert.pem", key = "key.pem" }] }'
 
 
+def add_cases_argument(parser, known):
+    """Adds --cases: some of these names."""
+
+    def read(text):
+        names = text.split(",")
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, but found {name!r}")
+        return names
+
+    parser.add_argument("--cases", type=read, help="only these cases")
+
+
 def build(names):
     """Builds the programs of these cases."""
     builds = [["--release"]]
@@ -98,7 +112,7 @@ def cases(folder, upstream, gateway=GATEWAY):
     """
     signer = Signer("RS256", folder)
     (folder / "jwks.json").write_text('{"keys": [' + repr(signer.jwk()).replace("'", '"') + "]}")
-    make_certificate(folder)
+    make_certificate(folder / "key.pem", folder / "cert.pem")
     path, token = "/apps/com.acme/messages", signer.token()
     # Signed before anything is counted.
     new = [request(path, signer.token(number)) for number in range(1, WARMUP_REQUESTS + REQUESTS + 1)]
@@ -256,12 +270,6 @@ class Nginx(Server):
 
     def command(self):
         return ["nginx", "-c", self.folder / "nginx.conf"]
-
-
-def make_certificate(folder):
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
-    subprocess.run(command, check=True, capture_output=True, timeout=TIMEOUT_SECONDS)
 
 
 def serve_upstream():

@@ -103,3 +103,10 @@ def free_ports(number):
     for listener in held:
         listener.close()
     return ports
+
+
+def make_certificate(key, certificate):
+    """Writes a key and a self-signed certificate for localhost."""
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)

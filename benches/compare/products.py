@@ -89,6 +89,11 @@ class Product:
         raise NotStarted("".join(log.read_text(errors="replace")[-1000:] for log in logs if log.exists()))
 
 
+def named(name):
+    """The product of this name."""
+    return next(product for product in PRODUCTS if product.name == name)
+
+
 class NotStarted(Exception):
     """The program is installed, but does not start."""
 

@@ -4,11 +4,10 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
 import sys
 import time
 
-from processes import Process, free_ports
+from processes import Process, free_ports, make_certificate
 from products import filled
 from tokens import AUDIENCE, ISSUER, Signer
 
@@ -49,9 +48,7 @@ class TestBed:
 
     def make_certificate(self):
         key, certificate = self.folder / "key.pem", self.folder / "cert.pem"
-        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        command += ["-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        make_certificate(key, certificate)
         (self.folder / "both.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
 
     def known(self):
