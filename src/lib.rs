@@ -46,7 +46,7 @@
 //! 1. **Accept.** [`server`] accepts the connection, selects HTTP/1.1 or HTTP/2, and reads the
 //!    head. A [`TimeoutStream`](transport::TimeoutStream) ends the connection of a silent client.
 //! 2. **Judge** (`gateway/judge.rs`). [`Gate::handle`](gateway::Gate::handle) takes the active
-//!    [`Snapshot`](gateway::Snapshot) and runs `STEPS` in order: framing and host (`admission`),
+//!    [`Snapshot`](gateway::Snapshot) and runs `STEPS` in order, mainly: framing and host (`admission`),
 //!    the [`NormalPath`](policy::path::NormalPath), the route
 //!    ([`RouteTable::find`](policy::route_table::RouteTable::find)), the token
 //!    ([`bearer::extract`](oauth::bearer::extract), then
@@ -98,9 +98,9 @@
 //!
 //! **Data plane.** Each worker is one thread with its own runtime, listening sockets and upstream
 //! connections; `workers` in `[server]` sets how many. A request stays on its thread. The task that
-//! serves the client also exchanges with an HTTP/1.1 upstream. These have tasks of their own: an
-//! upload that continues after the response head, each upload over HTTP/2, and each HTTP/2
-//! connection to an upstream.
+//! serves the client also exchanges with an HTTP/1.1 upstream. These have tasks of their own: each
+//! stream of an HTTP/2 client, an upload that continues after its response, each upload over HTTP/2,
+//! and each HTTP/2 connection to an upstream.
 //!
 //! **Control plane.** One runtime on the main thread fetches JWKS, sends introspection requests,
 //! resolves names, runs health checks, reloads the configuration, and serves the admin listener and
@@ -286,7 +286,8 @@
 //! **A request counts in all of its rate limits or in none, and workers share the counts.**
 //! `request_that_one_limit_refuses_is_spent_in_none`, `workers_together_admit_what_one_would`,
 //! `workers_that_remember_a_bucket_admit_together_what_one_would`. A forged token spends nobody's quota:
-//! `forged_tokens_spend_nobodys_quota`.
+//! `forged_tokens_spend_nobodys_quota`. The gateways of a fleet share the counts:
+//! `fleet_admits_at_most_five_percent_too_much_from_a_burst_of_100_on`.
 //!
 //! **The audience of a route's resource is judged for every request.**
 //! `cached_token_of_one_resource_does_not_pass_for_the_other`. The `Host` of a request plays no part:
@@ -297,9 +298,6 @@
 //! `renewal_in_the_background_does_not_bring_a_revoked_token_back`. A gateway that has not heard its
 //! fleet refuses, if the file says so:
 //! `closed_refuses_requests_with_tokens_and_no_other_and_is_not_ready`.
-//!
-//! **A client spends nobody else's quota.** `forged_tokens_spend_nobodys_quota`; of a fleet:
-//! `fleet_admits_at_most_five_percent_too_much_from_a_burst_of_100_on`.
 //!
 //! **A client is not blamed for the failure of a server.** A failing authorization server or
 //! upstream is a 5xx without a Bearer error:

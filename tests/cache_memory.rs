@@ -104,7 +104,7 @@ fn cache_memory_is_reported_and_at_most_cache_bytes() {
         Arc::new(TokenCacheStats::default()),
     );
     let worker = WorkerCache::new(Arc::clone(&stats));
-    worker.limit(cache.budget());
+    worker.set_budget(cache.budget());
     let connection_cache = ConnectionCache::new(worker);
     let reported = || {
         let ((_, shared), (_, worker)) = (cache.size(), stats.worker_tier.read());

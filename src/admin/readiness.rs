@@ -8,7 +8,7 @@ use crate::clock;
 use crate::fleet::FleetReport;
 use crate::revocation::Counts;
 use crate::upstream::TargetReport;
-use crate::verify::{IntrospectionReport, KeysReport};
+use crate::verify::{IntrospectionReport, IssuerReport, KeysReport};
 
 /// The outcome of every check.
 pub(super) struct Readiness(Vec<Check>);
@@ -92,25 +92,8 @@ impl Admin {
                 plural(connections.open.read(), "connection")
             )));
         }
-        for report in snapshot
-            .verifier
-            .issuers()
-            .iter()
-            .map(|issuer| issuer.report())
-        {
-            checks.extend(
-                report
-                    .keys
-                    .as_ref()
-                    .map(|keys| keys_check(&report.issuer, keys)),
-            );
-            checks.extend(
-                report
-                    .introspection
-                    .as_ref()
-                    .map(|introspection| introspection_check(&report.issuer, introspection)),
-            );
-        }
+        let issuers = snapshot.verifier.issuers().iter();
+        checks.extend(issuers.flat_map(|issuer| issuer_checks(&issuer.report())));
         let now = clock::now();
         checks.extend(snapshot.upstreams.iter().map(|upstream| {
             let report = upstream.report(now);
@@ -205,6 +188,14 @@ fn upstream_check(upstream: &str, targets: &[TargetReport]) -> Check {
             plural(targets.len() as u64, "endpoint")
         ),
     }
+}
+
+fn issuer_checks(report: &IssuerReport) -> impl Iterator<Item = Check> + use<> {
+    let issuer = &report.issuer;
+    let keys = report.keys.as_ref().map(|keys| keys_check(issuer, keys));
+    let introspection = report.introspection.as_ref();
+    let introspection = introspection.map(|report| introspection_check(issuer, report));
+    keys.into_iter().chain(introspection)
 }
 
 fn keys_check(issuer: &str, keys: &KeysReport) -> Check {

@@ -154,12 +154,6 @@ impl Deadline {
         self.ticker.deadlines.borrow_mut().entries[self.index].due = due;
     }
 
-    /// The monotonic time of the last tick.
-    #[must_use]
-    pub fn now(&self) -> Instant {
-        self.ticker.now()
-    }
-
     /// Disarms it.
     pub fn disarm(&self) {
         self.ticker.deadlines.borrow_mut().entries[self.index].due = Due::Never;

@@ -29,7 +29,7 @@ pub struct ResponseDate {
     formatted: RefCell<(UnixTime, HeaderValue)>,
     /// The latest time that the clock of the machine has shown. hyper's date is not behind it.
     latest: Cell<UnixTime>,
-    is_hyper_right: Cell<bool>,
+    is_hyper_date_right: Cell<bool>,
 }
 
 impl ResponseDate {
@@ -41,7 +41,7 @@ impl ResponseDate {
         let date = Self {
             formatted,
             latest: Cell::new(machine),
-            is_hyper_right: Cell::new(false),
+            is_hyper_date_right: Cell::new(false),
         };
         date.compare(machine, now);
         date
@@ -54,8 +54,8 @@ impl ResponseDate {
 
     /// Whether hyper's date is right.
     #[must_use]
-    pub fn is_hyper_right(&self) -> bool {
-        self.is_hyper_right.get()
+    pub fn is_hyper_date_right(&self) -> bool {
+        self.is_hyper_date_right.get()
     }
 
     /// The `Date` for a time, which may be earlier than the one before.
@@ -70,7 +70,7 @@ impl ResponseDate {
 
     fn compare(&self, machine: UnixTime, now: UnixTime) {
         self.latest.set(self.latest.get().max(machine));
-        self.is_hyper_right.set(self.latest.get() == now);
+        self.is_hyper_date_right.set(self.latest.get() == now);
     }
 }
 
@@ -81,12 +81,15 @@ mod tests {
     #[test]
     fn hypers_date_is_wrong_after_the_clock_steps_back_until_it_has_caught_up() {
         let date = ResponseDate::new(&Clock::by_hand(UnixTime::from_seconds(0)));
-        assert!(!date.is_hyper_right(), "a clock that is not the machine's");
+        assert!(
+            !date.is_hyper_date_right(),
+            "a clock that is not the machine's"
+        );
         let begin = Clock::system().now().as_seconds() + 1000;
         let is_right_at = |seconds| {
             let now = UnixTime::from_seconds(begin + seconds);
             date.compare(now, now);
-            date.is_hyper_right()
+            date.is_hyper_date_right()
         };
         assert!(is_right_at(0) && is_right_at(1));
         assert!(!is_right_at(-10) && !is_right_at(-9) && !is_right_at(0));

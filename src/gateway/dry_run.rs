@@ -150,7 +150,7 @@ impl DryRun {
                 let mut parts = parts.clone();
                 match prepare(judged, &mut parts, &body, &context, request_id, trace) {
                     Ok(prepared) => {
-                        report.outgoing = Some(Outgoing::of(prepared, parts));
+                        report.outgoing = Some(Outgoing::of(prepared, parts, snapshot));
                         Response::default()
                     }
                     Err(refusal) => {
@@ -229,13 +229,14 @@ impl DryRunReport {
 }
 
 impl Outgoing {
-    fn of(prepared: Prepared<'_>, mut parts: Parts) -> Self {
+    fn of(prepared: Prepared<'_>, mut parts: Parts, snapshot: &Snapshot) -> Self {
         prepared.added.append_to(&mut parts.headers);
         let forwarding = prepared.forwarding;
+        let upstream = snapshot.upstreams[forwarding.upstream].settings();
         let omitted = prepared.omitted.into_iter();
         Self {
             route: prepared.permit.route(),
-            upstream: Arc::clone(&prepared.upstream.name),
+            upstream: Arc::clone(&upstream.name),
             parts,
             response_timeout: forwarding.response_timeout,
             max_body_size: forwarding.max_body_size.map(|limit| limit.bytes),

@@ -41,7 +41,7 @@ pub(super) struct Facts<'h> {
     /// The index of the route that has this path, even if it does not allow the method.
     pub(super) route: Option<usize>,
     /// The route that the request belongs to.
-    pub(super) found: Option<MatchedRoute<'h, 'h>>,
+    pub(super) matched: Option<MatchedRoute<'h, 'h>>,
     /// The access token, if it is active.
     pub(super) token: Option<Arc<ActiveToken>>,
     /// The entry of the token cache that `token` comes from.

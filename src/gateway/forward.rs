@@ -10,24 +10,26 @@ use http::{HeaderMap, Response, StatusCode, Version, header};
 
 use super::prepare::Prepared;
 use super::refusal::Refusal;
-use super::stream_end::StreamEnd;
+use super::token_end::TokenWatch;
 use crate::transport::Interim;
 use crate::upstream::headers;
 use crate::upstream::{
-    RequestBody, UpgradeResponse, UpgradedConnection, Upstream, UpstreamError, UpstreamRequest,
-    UpstreamResponse,
+    RequestBody, ResponseDestination, UpgradeResponse, UpgradedConnection, Upstream, UpstreamError,
+    UpstreamRequest,
 };
 
-/// What follows the head of an upstream's response. `token_end` is the end of the token, where
-/// the response is to end with it.
+/// What follows the head of an upstream's response. `token_watch` waits for the end of the
+/// token, where the response is to end with it.
 pub(super) enum Forwarded {
     /// A body, which streams.
-    Body { token_end: Option<Box<StreamEnd>> },
+    Body {
+        token_watch: Option<Box<TokenWatch>>,
+    },
     /// Another protocol, after a 101.
     Upgraded {
         /// Boxed: it is large and rare.
         upstream: Box<UpgradedConnection>,
-        token_end: Option<Box<StreamEnd>>,
+        token_watch: Option<Box<TokenWatch>>,
     },
 }
 
@@ -40,7 +42,7 @@ pub(super) async fn forward(
     prepared: Prepared<'_>,
     head: &mut Parts,
     body: &mut RequestBody,
-    response: UpstreamResponse<'_>,
+    response: ResponseDestination<'_>,
     upstream: &Upstream,
     interim: &Interim,
 ) -> Result<Forwarded, Refusal> {
@@ -53,12 +55,11 @@ pub(super) async fn forward(
         token_end,
         forwarding,
         omitted,
-        upstream: _,
     } = prepared;
     for (header, found) in omitted {
         header.log_omitted(&forwarding.label, found, ticker.now());
     }
-    let token_end = token_end.map(|end| end.watch(ticker));
+    let token_watch = token_end.map(|end| end.watch(ticker));
     let is_http11 = head.version == Version::HTTP_11;
     let on_interim = |status, headers: &HeaderMap| {
         if is_http11 {
@@ -73,12 +74,12 @@ pub(super) async fn forward(
         response_timeout: forwarding.response_timeout,
         on_interim: &on_interim,
     };
-    let ending = token_end.as_deref();
+    let watch = token_watch.as_deref();
     if is_upgrade {
         let outcome = {
             // Boxed: its state is large, and few requests have it.
             let mut upgrading = Box::pin(upstream.upgrade(permit, request));
-            unless_ended(ending, upgrading.as_mut()).await
+            unless_ended(watch, upgrading.as_mut()).await
         };
         interim.discard_late();
         match outcome? {
@@ -90,33 +91,35 @@ pub(super) async fn forward(
                 }
                 return Ok(Forwarded::Upgraded {
                     upstream: Box::new(upstream),
-                    token_end,
+                    token_watch,
                 });
             }
         }
     } else {
         let sending = pin!(upstream.send(permit, request, response.body));
-        let outcome = unless_ended(ending, sending).await;
+        let outcome = unless_ended(watch, sending).await;
         interim.discard_late();
         outcome?;
     }
     rewrite_response(response.head);
-    Ok(Forwarded::Body { token_end })
+    Ok(Forwarded::Body { token_watch })
 }
 
 // The token also ends an upload: that is a stream, too.
 // The future is pinned by the caller and not moved, because the state of an exchange is large.
 async fn unless_ended<T>(
-    token_end: Option<&StreamEnd>,
+    token_watch: Option<&TokenWatch>,
     mut future: Pin<&mut impl Future<Output = Result<T, UpstreamError>>>,
 ) -> Result<T, Refusal> {
-    poll_fn(|context| match (future.as_mut().poll(context), token_end) {
-        (Poll::Ready(outcome), _) => Poll::Ready(outcome.map_err(Refusal::Upstream)),
-        (Poll::Pending, Some(token_end)) => token_end
-            .poll_ended(context)
-            .map(|reason| Err(token_ended(reason))),
-        (Poll::Pending, None) => Poll::Pending,
-    })
+    poll_fn(
+        |context| match (future.as_mut().poll(context), token_watch) {
+            (Poll::Ready(outcome), _) => Poll::Ready(outcome.map_err(Refusal::Upstream)),
+            (Poll::Pending, Some(watch)) => watch
+                .poll_ended(context)
+                .map(|reason| Err(token_ended(reason))),
+            (Poll::Pending, None) => Poll::Pending,
+        },
+    )
     .await
 }
 

@@ -28,7 +28,7 @@ use crate::policy::cors;
 use crate::telemetry::{Outcome, Record, WorkerTelemetry};
 use crate::transport::{ConnectionState, IncomingBody, Interim, UnreadBody};
 use crate::upstream::headers::{ClientInfo, X_REQUEST_ID};
-use crate::upstream::{RequestBody, UpstreamResponse};
+use crate::upstream::{RequestBody, ResponseDestination};
 use crate::verify::{ConnectionCache, WorkerCache};
 
 /// Serves the requests of one worker.
@@ -57,7 +57,7 @@ impl Gate {
             &telemetry,
         )));
         let tokens = WorkerCache::new(Arc::clone(telemetry.tokens()));
-        tokens.limit(
+        tokens.set_budget(
             worker
                 .borrow()
                 .snapshot
@@ -116,7 +116,7 @@ impl Gate {
         );
         let mut completion = Completion::new(begun, body.progress(), exchange);
         let (record, forwarded) = (&mut completion.record, &mut completion.forwarded);
-        self.describe(record, connection, snapshot, &client, parts);
+        self.record_request(record, connection, snapshot, &client, parts);
         let request_id = record.request_id.clone();
         let is_http2 = parts.version == Version::HTTP_2;
         let protocol = ClientProtocol::of(&parts.headers);
@@ -157,7 +157,7 @@ impl Gate {
         let ResponseFacts { route, counted } = learned;
         let rules = snapshot.response_rules(route);
         let refusal_context = || snapshot.refusal_context(route, protocol);
-        let mut is_forwarded = false;
+        let mut is_upstream_response = false;
         let mut response = match judged {
             Ok(Judgement::Forward(judged)) => {
                 record.is_forwarded = true;
@@ -170,9 +170,9 @@ impl Gate {
                         let id = request_id.as_ref();
                         let prepared = prepare(judged, parts, &body, &context, id, trace)?;
                         if let Some(trace) = trace {
-                            trace.sends();
+                            trace.record_sent();
                         }
-                        let response = UpstreamResponse {
+                        let response = ResponseDestination {
                             head: &mut head,
                             body: forwarded,
                         };
@@ -183,8 +183,8 @@ impl Gate {
                 };
                 match outcome {
                     Ok(forwarded) => {
-                        is_forwarded = true;
-                        stream(head, forwarded, connection, snapshot, completion)
+                        is_upstream_response = true;
+                        forward_response(head, forwarded, connection, snapshot, completion)
                     }
                     Err(refusal) => {
                         let unread = UnreadBody::Empty;
@@ -206,13 +206,13 @@ impl Gate {
         }
         rules.apply(
             origin.flatten().as_ref(),
-            is_forwarded,
+            is_upstream_response,
             response.headers_mut(),
         );
         if let Some(id) = request_id {
             response.headers_mut().insert(X_REQUEST_ID, id);
         }
-        if is_http2 || !self.date.is_hyper_right() {
+        if is_http2 || !self.date.is_hyper_date_right() {
             let headers = response.headers_mut();
             headers.entry(header::DATE).or_insert_with(|| self.date());
         }
@@ -220,7 +220,7 @@ impl Gate {
     }
 
     // Records what is known before the request is judged.
-    fn describe(
+    fn record_request(
         &self,
         record: &mut Record,
         connection: &Connection,
@@ -270,7 +270,7 @@ impl Gate {
         let mut worker = self.worker.borrow_mut();
         if !Arc::ptr_eq(&published, &worker.snapshot) {
             self.tokens
-                .limit(published.verifier.cache_and_epoch().0.budget());
+                .set_budget(published.verifier.cache_and_epoch().0.budget());
             *worker = Rc::new(WorkerSnapshot::new(
                 Arc::clone(&published),
                 worker.upstreams(),
@@ -283,7 +283,7 @@ impl Gate {
 }
 
 // A response of an upstream, whose body or tunnel completes the request.
-fn stream(
+fn forward_response(
     head: Response<()>,
     forwarded: Forwarded,
     connection: &Connection,
@@ -293,23 +293,23 @@ fn stream(
     let record = &mut completion.record;
     record.status = Some(head.status());
     match forwarded {
-        Forwarded::Body { token_end } => {
+        Forwarded::Body { token_watch } => {
             let body = completion.forwarded.as_ref();
             if body.is_some_and(|body| is_stream(head.headers(), body)) {
                 record.mark_stream();
             }
-            head.map(|()| ResponseBody::forwarded(token_end, completion))
+            head.map(|()| ResponseBody::forwarded(token_watch, completion))
         }
         Forwarded::Upgraded {
             upstream,
-            token_end,
+            token_watch,
         } => {
             record.mark_stream();
             *connection.tunnel.borrow_mut() = Some(Tunnel {
                 upstream: *upstream,
                 completion,
                 idle_timeout: snapshot.body_idle_timeout,
-                token_end,
+                token_watch,
             });
             head.map(|()| ResponseBody::switched())
         }
@@ -338,10 +338,10 @@ fn refuse(
     let record = &mut completion.record;
     let request = completion.request.as_ref();
     let refusal = match (refusal, request.and_then(|progress| progress.fault())) {
-        (Refusal::Panicked, _) => {
+        (Refusal::Internal, _) => {
             connection.interim.discard_late();
             record.panicked();
-            Refusal::Panicked
+            Refusal::Internal
         }
         // What looks like the upstream's fault is the client's if its body never came.
         (_, Some(fault)) => Refusal::BodyFault(fault),

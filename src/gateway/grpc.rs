@@ -94,7 +94,7 @@ fn code(refusal: &Refusal) -> u16 {
         // A call is no message of JSON-RPC, and no Security Event Token.
         | Refusal::Mcp(_)
         | Refusal::SecurityEvent(_)
-        | Refusal::Panicked => INTERNAL,
+        | Refusal::Internal => INTERNAL,
         Refusal::NoRoute { .. } | Refusal::MethodNotAllowed { .. } => UNIMPLEMENTED,
         Refusal::NoToken { .. } | Refusal::InvalidToken { .. } | Refusal::StepUp(_) => {
             UNAUTHENTICATED

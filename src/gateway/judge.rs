@@ -1,10 +1,11 @@
-//! Decides whether a request may pass, by a list of steps. Each continues, replies or refuses.
+//! Decides whether a request may pass, by a list of steps. Each continues, permits, replies or
+//! refuses.
 //!
 //! 1. The steps run in the order of [`STEPS`], and what they learn goes into [`Facts`].
 //! 2. Only three of them wait: the one that verifies the token, and those that read a body: the
 //!    message of a request to an MCP server, or a Security Event Token. The others are lists of plain
 //!    functions: a future for each of them would make the state of every request larger.
-//! 3. A route in shadow mode forwards what it would refuse for lack of a good token, without looking
+//! 3. A route in shadow mode forwards what it would refuse for lack of a sufficient token, without looking
 //!    at the message of such a request. All other refusals hold there as well.
 //! 4. Nothing is forwarded without a [`Permit`]. A list of steps that ends without one is a fault
 //!    of ours, and refuses the request.
@@ -117,8 +118,8 @@ pub(super) const STEPS: [Step; 7] = [
     Step::Checks(&[redirect::redirect_to_https, admit, normalize_path]),
     Step::ReceiveSecurityEvent,
     Step::Checks(&[
-        metadata::answer_metadata,
-        preflight::answer_preflight,
+        metadata::respond_with_metadata,
+        preflight::respond_to_preflight,
         find_route,
         check_address,
         operation::check_origin,
@@ -144,7 +145,7 @@ pub(super) async fn judge<'h>(
 ) -> Result<Judgement, Refusal> {
     for step in steps {
         let flow = match step {
-            Step::Checks(checks) => run(checks, context, head, facts),
+            Step::Checks(checks) => run_checks(checks, context, head, facts),
             Step::ReceiveSecurityEvent => receive_security_event(context, head, body, facts).await,
             Step::VerifyToken => verify_token(context, head, trace, facts).await,
             Step::JudgeOperation => judge_operation(context, head, body, facts).await,
@@ -153,10 +154,10 @@ pub(super) async fn judge<'h>(
             return end(flow, context, head, body, facts);
         }
     }
-    Err(Refusal::Panicked)
+    Err(Refusal::Internal)
 }
 
-fn run<'h>(
+fn run_checks<'h>(
     checks: &[Check],
     context: &RequestContext<'h>,
     head: &'h RequestHead<'_>,
@@ -181,11 +182,11 @@ fn end(
 ) -> Result<Judgement, Refusal> {
     match flow {
         // A judgement that ends without a permit is a fault of ours.
-        Ok(Flow::Continue) => Err(Refusal::Panicked),
+        Ok(Flow::Continue) => Err(Refusal::Internal),
         Ok(Flow::Permit(permit)) => {
             apply_body_rules(context, permit.route(), head, body)?;
             let token = facts.verified.take();
-            let judgement = conclude(permit, token, context, head, facts)?;
+            let judgement = use_permit(permit, token, context, head, facts)?;
             if matches!(judgement, Judgement::Reply(_)) {
                 facts.decision = Decision::Replied;
             }
@@ -208,22 +209,22 @@ fn refuse_or_shadow(
     facts: &mut Facts<'_>,
 ) -> Result<Judgement, Refusal> {
     // RFC 9728 and MCP: a client that comes without a usable token learns what to ask for.
-    if let Some(found) = &facts.found
+    if let Some(found) = &facts.matched
         && (found.route.resource.is_some() || found.route.mcp.is_some())
     {
         refusal.name_scope(|| decision::needed_scope(found));
     }
-    let shadow = facts.found.as_ref().and_then(decision::unenforced);
+    let shadow = facts.matched.as_ref().and_then(decision::unenforced);
     let Some(permit) = shadow.filter(|_| refusal.is_waived_in_shadow_mode()) else {
         return Err(refusal);
     };
     apply_body_rules(context, permit.route(), head, body)?;
     facts.decision = Decision::Shadowed(refusal);
-    conclude(permit, None, context, head, facts)
+    use_permit(permit, None, context, head, facts)
 }
 
 /// Consumes the permit: by the fixed response of its route, or to forward the request.
-fn conclude(
+fn use_permit(
     permit: Permit,
     token: Option<Arc<VerifiedToken>>,
     context: &RequestContext<'_>,
@@ -269,8 +270,8 @@ fn rewritten(
     context: &RequestContext<'_>,
     facts: &Facts<'_>,
 ) -> Result<String, Refusal> {
-    let (Some(path), Some(found)) = (facts.path, &facts.found) else {
-        return Err(Refusal::Panicked);
+    let (Some(path), Some(found)) = (facts.path, &facts.matched) else {
+        return Err(Refusal::Internal);
     };
     let rules = context.snapshot.path_parameters;
     Ok(rewrite.apply(path, &found.parameters, rules)?)
@@ -313,7 +314,7 @@ fn find_route<'h>(
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
     let (Some(host), Some(path)) = (facts.host, facts.path) else {
-        return Err(Refusal::Panicked);
+        return Err(Refusal::Internal);
     };
     let snapshot: &'h Snapshot = context.snapshot;
     let method = &head.parts.method;
@@ -325,7 +326,7 @@ fn find_route<'h>(
     }
     let path_of = |index: usize| snapshot.routes.routes()[index].path.as_str().to_owned();
     let found = found.map_err(|error| Refusal::from_no_route(error, host, method, path_of))?;
-    facts.found = Some(found);
+    facts.matched = Some(found);
     Ok(Flow::Continue)
 }
 
@@ -335,8 +336,8 @@ fn check_address<'h>(
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
+    let Some(found) = facts.matched.as_ref() else {
+        return Err(Refusal::Internal);
     };
     let Some(networks) = &context.snapshot.forwarding[found.index].allow_from else {
         return Ok(Flow::Continue);
@@ -358,8 +359,8 @@ async fn verify_token<'h>(
     trace: Option<&Trace>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
+    let Some(found) = facts.matched.as_ref() else {
+        return Err(Refusal::Internal);
     };
     if found.route.requirement.is_public() {
         return Ok(Flow::Continue);
@@ -437,7 +438,7 @@ async fn receive_security_event<'h>(
         return Ok(Flow::Continue);
     };
     let Some(path) = facts.path else {
-        return Err(Refusal::Panicked);
+        return Err(Refusal::Internal);
     };
     if *path.as_str() != *receiver.path {
         return Ok(Flow::Continue);
@@ -453,8 +454,8 @@ async fn judge_operation<'h>(
     body: &mut RequestBody,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
+    let Some(found) = facts.matched.as_ref() else {
+        return Err(Refusal::Internal);
     };
     let Some(mcp) = found.route.mcp.as_deref() else {
         return Ok(Flow::Continue);
@@ -473,12 +474,12 @@ fn apply_body_rules(
 ) -> Result<(), Refusal> {
     let forwarding = &context.snapshot.forwarding[route];
     if let Some(reserved) = &forwarding.reserved {
-        body.reserve(reserved);
+        body.set_reserved_headers(reserved);
     }
     let Some(limit) = forwarding.max_body_size else {
         return Ok(());
     };
-    body.limit(limit);
+    body.set_limit(limit);
     let announced = content_length(&head.parts.headers);
     if announced.is_some_and(|announced| announced > limit.bytes) {
         let too_large = BodyTooLarge { limit, announced };
@@ -492,8 +493,8 @@ fn decide<'h>(
     _: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
+    let Some(found) = facts.matched.as_ref() else {
+        return Err(Refusal::Internal);
     };
     let token = facts.token.as_ref();
     let rules = found.route.mcp.as_ref().zip(facts.operation);

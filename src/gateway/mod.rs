@@ -32,7 +32,7 @@ mod response_rules;
 mod route_limits;
 mod security_events;
 mod snapshot;
-mod stream_end;
+mod token_end;
 mod tunnel;
 mod worker_snapshot;
 

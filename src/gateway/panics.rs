@@ -19,7 +19,7 @@ where
 {
     poll_fn(|context| {
         catch_panic_now(|| part.as_mut().poll(context))
-            .unwrap_or(Poll::Ready(Err(Refusal::Panicked)))
+            .unwrap_or(Poll::Ready(Err(Refusal::Internal)))
     })
     .await
 }
@@ -52,7 +52,7 @@ mod tests {
             .build()
             .expect("a runtime");
         let outcome = runtime.block_on(catch_panic(part));
-        assert!(matches!(outcome, Err(Refusal::Panicked)), "{outcome:?}");
+        assert!(matches!(outcome, Err(Refusal::Internal)), "{outcome:?}");
         assert_eq!(shared.try_borrow_mut().map(|shared| *shared).ok(), Some(1));
     }
 

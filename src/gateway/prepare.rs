@@ -11,20 +11,19 @@ use super::claim_headers::ClaimHeader;
 use super::judge::{Judged, RequestContext};
 use super::refusal::{Ambiguity, Refusal};
 use super::snapshot::Forwarding;
-use super::stream_end::TokenEnd;
+use super::token_end::TokenEnd;
 use crate::oauth::claims::InexactClaim;
 use crate::policy::decision::Permit;
 use crate::policy::token_sources::OfferedProtocols;
 use crate::telemetry::Trace;
+use crate::upstream::RequestBody;
 use crate::upstream::headers::{self, AddedHeaders};
-use crate::upstream::{RequestBody, UpstreamSettings};
 
 /// What a request has for its upstream beside its rewritten head and its body. The head stays where it
 /// is: it is large, and every move of it is a copy.
 pub(super) struct Prepared<'c> {
     pub(super) permit: Permit,
     pub(super) forwarding: &'c Forwarding,
-    pub(super) upstream: &'c UpstreamSettings,
     /// Headers that follow those of the request.
     pub(super) added: AddedHeaders,
     /// Whether it asks for another protocol.
@@ -103,7 +102,6 @@ pub(super) fn prepare<'c>(
     Ok(Prepared {
         permit: judged.permit,
         forwarding,
-        upstream,
         added,
         is_upgrade,
         websocket,
@@ -114,7 +112,7 @@ pub(super) fn prepare<'c>(
 
 // What was read in chunks is sent as the one piece that was judged.
 fn set_length(parts: &mut Parts, body: &RequestBody) {
-    if let Some(length) = body.whole_length().filter(|length| *length > 0) {
+    if let Some(length) = body.buffered_length().filter(|length| *length > 0) {
         parts.headers.remove(header::TRAILER);
         parts
             .headers

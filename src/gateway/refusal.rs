@@ -131,7 +131,7 @@ pub enum Refusal {
     /// The upstream failed.
     Upstream(UpstreamError),
     /// A fault of the gateway.
-    Panicked,
+    Internal,
 }
 
 /// The rule by which an origin is not allowed.
@@ -223,7 +223,7 @@ impl Refusal {
             }
             Self::Upstream(UpstreamError::TimedOut { .. }) => "upstream_timed_out",
             Self::Upstream(UpstreamError::NoTarget { .. }) => "no_target_available",
-            Self::Panicked => "panicked",
+            Self::Internal => "panicked",
         }
     }
 
@@ -256,7 +256,7 @@ impl Refusal {
             | Self::Conflict
             | Self::BodyFault(_)
             | Self::Upstream(_)
-            | Self::Panicked => false,
+            | Self::Internal => false,
         }
     }
 
@@ -286,7 +286,7 @@ impl Refusal {
             | Self::Conflict
             | Self::BodyFault(_)
             | Self::Upstream(_)
-            | Self::Panicked => {}
+            | Self::Internal => {}
         }
     }
 
@@ -315,7 +315,7 @@ impl Refusal {
             | Self::Conflict
             | Self::BodyFault(_)
             | Self::Upstream(_)
-            | Self::Panicked => None,
+            | Self::Internal => None,
         }
     }
 
@@ -400,7 +400,7 @@ impl Refusal {
             // The panic hook logs the cause of a panic.
             Self::NoToken { .. }
             | Self::BodyFault(RequestBodyFault::TimedOut | RequestBodyFault::Broken)
-            | Self::Panicked => None,
+            | Self::Internal => None,
         }
     }
 }

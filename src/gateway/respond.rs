@@ -146,7 +146,7 @@ pub(super) fn respond(refusal: &Refusal, context: RefusalContext<'_>) -> Respons
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         // The rest of the body may still arrive, and must not be read as a request.
-        Refusal::BodyFault(_) | Refusal::Panicked => {
+        Refusal::BodyFault(_) | Refusal::Internal => {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Refusal::Ambiguous(Ambiguity::Inadmissible(inadmissible))
@@ -304,7 +304,7 @@ fn problem(refusal: &Refusal) -> Problem {
                 "Too many requests wait for their access token to be checked."
             )
         }
-        Refusal::Panicked => problem!(
+        Refusal::Internal => problem!(
             500,
             "Internal Server Error",
             "The gateway failed at this request."
@@ -530,7 +530,7 @@ fn challenge(refusal: &Refusal, context: RefusalContext<'_>) -> Option<HeaderVal
         | Refusal::Conflict
         | Refusal::BodyFault(_)
         | Refusal::Upstream(_)
-        | Refusal::Panicked => return None,
+        | Refusal::Internal => return None,
     };
     let step_up = step_up(refusal);
     let challenge = Challenge {

@@ -13,7 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::grpc;
 use super::panics::catch_panic_now;
-use super::stream_end::StreamEnd;
+use super::refusal::Refusal;
+use super::token_end::TokenWatch;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
 use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress, Upload};
@@ -53,12 +54,10 @@ pub(super) struct Completion<B: UpstreamBody = ForwardedBody> {
     pub(super) request: Option<Rc<RequestBodyProgress>>,
     pub(super) exchange: Exchange,
     /// The end of the token, where the response is to end with it.
-    token_end: Option<Box<StreamEnd>>,
+    token_watch: Option<Box<TokenWatch>>,
 }
 
 const PANICKED: &str = "panicked";
-/// As the refusal of a body that passes the limit before its response begins.
-const BODY_TOO_LARGE: &str = "body_too_large";
 
 /// Whether a response lasts as long as its client likes: server-sent events, and responses of
 /// streaming gRPC methods.
@@ -90,7 +89,7 @@ impl<B: UpstreamBody> Completion<B> {
             record,
             request,
             exchange,
-            token_end: None,
+            token_watch: None,
         })
     }
 }
@@ -110,10 +109,10 @@ impl<B: UpstreamBody> ResponseBody<B> {
 
     /// The upstream's body, which is there already.
     pub(super) fn forwarded(
-        token_end: Option<Box<StreamEnd>>,
+        token_watch: Option<Box<TokenWatch>>,
         mut completion: Box<Completion<B>>,
     ) -> Self {
-        completion.token_end = token_end;
+        completion.token_watch = token_watch;
         let mut body = Self(Some(completion));
         body.detach_upload();
         body
@@ -148,8 +147,8 @@ impl<B: UpstreamBody> Completion<B> {
 
     async fn finish_upload(mut self: Box<Self>, upload: Box<Upload>) {
         self.end_response();
-        let token_ended = poll_fn(|context| match &self.token_end {
-            Some(token_end) => token_end.poll_ended(context),
+        let token_ended = poll_fn(|context| match &self.token_watch {
+            Some(token_watch) => token_watch.poll_ended(context),
             None => Poll::Pending,
         });
         tokio::select! {
@@ -203,8 +202,8 @@ impl<B: UpstreamBody> Body for ResponseBody<B> {
         let Some(this) = &mut body.0 else {
             return Poll::Ready(None);
         };
-        if let Some(token_end) = &this.token_end
-            && let Poll::Ready(reason) = token_end.poll_ended(context)
+        if let Some(token_watch) = &this.token_watch
+            && let Poll::Ready(reason) = token_watch.poll_ended(context)
         {
             this.record.outcome = Outcome::Broken(reason);
             // An error, not an end: half a body must not look whole.
@@ -249,7 +248,9 @@ impl<B: UpstreamBody> Body for ResponseBody<B> {
 #[cold]
 fn record_break(record: &mut Record, fault: Option<RequestBodyFault>, error: &io::Error) {
     let (reason, cause) = match fault {
-        Some(RequestBodyFault::TooLarge(too_large)) => (BODY_TOO_LARGE, too_large.to_string()),
+        Some(fault @ RequestBodyFault::TooLarge(too_large)) => {
+            (Refusal::BodyFault(fault).reason(), too_large.to_string())
+        }
         Some(RequestBodyFault::TimedOut | RequestBodyFault::Broken) | None => {
             ("upstream_broke_off", error.to_string())
         }

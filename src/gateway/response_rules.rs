@@ -22,17 +22,18 @@ pub struct ResponseRules {
 }
 
 impl ResponseRules {
-    /// Applies them to a response; `is_forwarded` says that it is the upstream's.
+    /// Applies them to a response; `is_upstream_response` says that it is the upstream's.
     pub(super) fn apply(
         &self,
         origin: Option<&HeaderValue>,
-        is_forwarded: bool,
+        is_upstream_response: bool,
         response: &mut HeaderMap,
     ) {
         // The metadata of a resource allows every origin by itself.
-        let has_own = !is_forwarded && response.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
+        let has_own =
+            !is_upstream_response && response.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN);
         if let Some(policy) = self.cors.as_ref().filter(|_| !has_own) {
-            if is_forwarded {
+            if is_upstream_response {
                 cors::remove_headers(response);
             }
             policy.add_headers(origin, response);

@@ -19,28 +19,28 @@ const TOKEN_REVOKED: &str = "token_revoked";
 /// How often a stream looks whether anything was revoked. It ends within a second.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What ends a stream.
+/// What ends a token.
 pub(super) struct TokenEnd {
     valid_until: Option<UnixTime>,
     watched: Option<(Arc<VerifiedToken>, Arc<Revocations>)>,
 }
 
 /// Waits for the end of a token.
-pub(super) struct StreamEnd {
+pub(super) struct TokenWatch {
     expiry: Option<Deadline>,
-    watch: Option<Watch>,
+    revocation: Option<RevocationWatch>,
 }
 
-struct Watch {
+struct RevocationWatch {
     check: Deadline,
     token: Arc<VerifiedToken>,
     revocations: Arc<Revocations>,
-    /// When the token was looked up last.
+    /// The generation of the revocations at the last lookup.
     generation: Cell<u64>,
 }
 
 impl TokenEnd {
-    /// What ends the streams of this token; none if nothing does.
+    /// What ends this token; none if nothing does.
     pub(super) fn of(token: Arc<VerifiedToken>, verifier: &Verifier) -> Option<Self> {
         let valid_until = token.valid_until();
         let watched = verifier
@@ -52,16 +52,16 @@ impl TokenEnd {
         })
     }
 
-    /// Waits for it with the deadlines of `ticker`.
-    pub(super) fn watch(self, ticker: &Rc<Ticker>) -> Box<StreamEnd> {
+    /// Begins to wait for it, with the deadlines of `ticker`.
+    pub(super) fn watch(self, ticker: &Rc<Ticker>) -> Box<TokenWatch> {
         let armed = |after| {
             let deadline = ticker.deadline();
             deadline.arm(after);
             deadline
         };
-        Box::new(StreamEnd {
+        Box::new(TokenWatch {
             expiry: self.valid_until.map(|end| armed(end.since(ticker.wall()))),
-            watch: self.watched.map(|(token, revocations)| Watch {
+            revocation: self.watched.map(|(token, revocations)| RevocationWatch {
                 check: armed(CHECK_INTERVAL),
                 token,
                 revocations,
@@ -72,7 +72,7 @@ impl TokenEnd {
     }
 }
 
-impl StreamEnd {
+impl TokenWatch {
     /// Ready once the token has ended, with the reason. Registers the task to be woken then.
     pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<&'static str> {
         if let Some(expiry) = &self.expiry
@@ -80,7 +80,7 @@ impl StreamEnd {
         {
             return Poll::Ready(TOKEN_EXPIRED);
         }
-        let Some(watch) = &self.watch else {
+        let Some(watch) = &self.revocation else {
             return Poll::Pending;
         };
         while watch.check.poll_passed(context).is_ready() {
@@ -93,7 +93,7 @@ impl StreamEnd {
     }
 }
 
-impl Watch {
+impl RevocationWatch {
     fn is_revoked(&self) -> bool {
         // Before the lookup, so that a later addition is noticed by the next one.
         let generation = self.revocations.generation();

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::response_body::Completion;
-use super::stream_end::StreamEnd;
+use super::token_end::TokenWatch;
 use crate::clock::Ticker;
 use crate::telemetry::Outcome;
 use crate::transport::{self, Stream, TimeoutStream, TunnelBytes, TunnelEnd};
@@ -17,7 +17,7 @@ pub struct Tunnel {
     pub(super) upstream: UpgradedConnection,
     pub(super) completion: Box<Completion>,
     pub(super) idle_timeout: Duration,
-    pub(super) token_end: Option<Box<StreamEnd>>,
+    pub(super) token_watch: Option<Box<TokenWatch>>,
 }
 
 impl Tunnel {
@@ -29,7 +29,7 @@ impl Tunnel {
             upstream,
             mut completion,
             idle_timeout,
-            token_end,
+            token_watch,
         } = self;
         let (upstream_end, carried) = (
             TunnelEnd {
@@ -40,9 +40,9 @@ impl Tunnel {
         );
         let record = &mut completion.record;
         let ended = poll_fn(|context| {
-            token_end
+            token_watch
                 .as_ref()
-                .map_or(Poll::Pending, |token_end| token_end.poll_ended(context))
+                .map_or(Poll::Pending, |token_watch| token_watch.poll_ended(context))
         });
         tokio::select! {
             () = transport::tunnel(client, upstream_end, &carried, idle_timeout, ticker) => {}

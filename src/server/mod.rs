@@ -1,7 +1,9 @@
 //! The data plane: listeners, and the workers that serve them.
 //!
-//! Each worker is a thread with its own runtime, its own listening socket on each port, and its own
-//! connections to the upstreams. A Unix socket is shared by all workers. A request stays on the thread that accepted its connection.
+//! Each worker is a thread with its own runtime, its own connections to the upstreams, and its own
+//! listening socket on each port. Unix sockets and inherited sockets are shared by all workers. A
+//! worker may hand a new connection to another one (`connection_balancer`); from then on, its requests
+//! stay on that thread.
 //! The locks that a request can meet are listed in the [crate's documentation](crate#locks).
 
 mod accepted;

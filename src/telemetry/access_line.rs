@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::labels::version_label;
 use super::line::{Line, name};
 use super::record::Record;
+use crate::client_limits::PeerCredentials;
 use crate::oauth::claims::ActiveToken;
 
 /// Bytes of a method that are logged. A client may send one as long as a request head.
@@ -51,11 +52,7 @@ pub(super) fn write(line: &mut Line<'_>, record: &Record, duration: Duration) {
     );
     line.address(name!("client"), record.client);
     if let Some(peer) = record.peer {
-        line.number(name!("peer_uid"), peer.uid.into());
-        line.number(name!("peer_gid"), peer.gid.into());
-        if let Some(pid) = peer.pid {
-            line.number(name!("peer_pid"), pid.into());
-        }
+        write_peer(line, peer);
     }
     if record.is_forwarded {
         line.optional(name!("upstream"), names.map(|names| &*names.upstream));
@@ -74,6 +71,14 @@ pub(super) fn write(line: &mut Line<'_>, record: &Record, duration: Duration) {
         name!("request_id"),
         record.request_id.as_ref().and_then(|id| id.to_str().ok()),
     );
+}
+
+fn write_peer(line: &mut Line<'_>, peer: PeerCredentials) {
+    line.number(name!("peer_uid"), peer.uid.into());
+    line.number(name!("peer_gid"), peer.gid.into());
+    if let Some(pid) = peer.pid {
+        line.number(name!("peer_pid"), pid.into());
+    }
 }
 
 // A method is ASCII.

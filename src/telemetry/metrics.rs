@@ -1,7 +1,8 @@
-//! Counters, gauges and histograms that one thread writes and another reads.
+//! Counters, gauges and histograms.
 //!
-//! Each worker has its own, so that no two threads write to the same one: an uncontended atomic addition
-//! takes a few nanoseconds. The reader adds them up.
+//! Those of requests are each written by one worker, so that their cache line is uncontended: an atomic
+//! addition takes a few nanoseconds then. The reader adds them up. Those of listeners and workloads are
+//! shared by all workers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,7 +85,7 @@ impl Drop for GaugeGuard {
 
 impl Histogram {
     /// Records a duration.
-    pub fn count(&self, duration: Duration) {
+    pub fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
         let micros = nanos.div_ceil(1000);
         // From the lowest, because most durations are short.
@@ -108,7 +109,7 @@ impl Histogram {
 }
 
 impl HistogramSnapshot {
-    /// The current value.
+    /// How many durations were recorded.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -142,7 +143,7 @@ mod tests {
             (Duration::from_nanos(u64::MAX), 18),
         ] {
             let before = durations.read();
-            durations.count(duration);
+            durations.record(duration);
             let changed =
                 (0..19).find(|&index| durations.read().counts[index] != before.counts[index]);
             assert_eq!(changed, Some(bucket), "{duration:?}");
@@ -151,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_two_threads_are_added() {
+    fn snapshots_are_added() {
         let (one, other) = (Histogram::default(), Histogram::default());
-        one.count(Duration::from_millis(2));
-        one.count(Duration::from_millis(3));
-        other.count(Duration::from_millis(2));
+        one.record(Duration::from_millis(2));
+        one.record(Duration::from_millis(3));
+        other.record(Duration::from_millis(2));
         let mut both = one.read();
         both.add(&other.read());
         assert_eq!((both.count(), both.total), (3, Duration::from_millis(7)));

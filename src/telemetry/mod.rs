@@ -5,7 +5,7 @@
 //!   `sink`, so that no thread waits for the reader of standard error.
 //! - `trace` is a request's part in a trace; `spans` exports it to a collector.
 //! - `throttle` limits the log lines of events that clients cause.
-//! - `metrics` are counted by one thread and read by another; `requests` has those of requests.
+//! - `metrics` are written by the workers and read by the admin listener; `requests` has those of requests.
 
 mod access;
 mod access_line;

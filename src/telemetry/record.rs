@@ -51,9 +51,9 @@ pub struct Record {
     pub(super) path: Option<Box<str>>,
     /// Further names of the route.
     pub names: Option<Rc<RouteNames>>,
-    /// Whether it was forwarded, whatever the outcome.
+    /// Whether it was permitted to go to its upstream, whether or not that was reached.
     pub is_forwarded: bool,
-    /// Its access token.
+    /// The claims of its access token.
     pub token: Option<Arc<ActiveToken>>,
     /// The issuer of a refused token; an active token has its own.
     pub issuer: Option<Arc<str>>,

@@ -151,11 +151,11 @@ impl RouteRequests {
             series.status == status && series.outcome == outcome && series.method == method
         };
         if let Some(series) = all.iter().find(is_it) {
-            series.durations.count(duration);
+            series.durations.record(duration);
             return;
         }
         let durations = Histogram::default();
-        durations.count(duration);
+        durations.record(duration);
         let series = Arc::new(RouteSeries {
             name: self.name.clone(),
             method,

@@ -150,7 +150,7 @@ impl Trace {
     }
 
     /// Notes that the request is sent to the upstream.
-    pub fn sends(&self) {
+    pub fn record_sent(&self) {
         self.sent.set(self.now());
     }
 }

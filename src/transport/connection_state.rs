@@ -40,10 +40,11 @@ pub struct ConnectionTimeouts {
 pub struct ConnectionState {
     phase: Cell<Phase>,
     exchanges: Cell<usize>,
-    is_shared: Cell<bool>,
+    /// A client that speaks HTTP/2, which has several exchanges at once.
+    is_http2_client: Cell<bool>,
     has_goaway: Cell<bool>,
     /// The peer has not read everything that was written.
-    is_unwritten: Cell<bool>,
+    is_write_blocked: Cell<bool>,
     is_evicted: Cell<bool>,
     bytes_read: Cell<u64>,
     last_read: Cell<Option<Instant>>,
@@ -96,7 +97,7 @@ impl ConnectionState {
     pub fn begin_exchange(self: &Rc<Self>) -> Exchange {
         self.exchanges.set(self.exchanges.get() + 1);
         // The next head may have begun already.
-        if !(self.is_shared.get() && self.phase.get() == Phase::Head) {
+        if !(self.is_http2_client.get() && self.phase.get() == Phase::Head) {
             self.set_phase(Phase::Exchange);
         }
         Exchange(Rc::clone(self))
@@ -104,7 +105,7 @@ impl ConnectionState {
 
     /// Ready when an HTTP/2 connection was idle for the keep-alive timeout. A GOAWAY is due then.
     pub fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.phase.get() == Phase::Idle && self.is_shared.get() {
+        if self.phase.get() == Phase::Idle && self.is_http2_client.get() {
             self.poll_timeout(context)
         } else {
             Poll::Pending
@@ -126,7 +127,7 @@ impl ConnectionState {
     pub fn idle_since(&self) -> Option<Instant> {
         let ReadTimeout { deadline, timeouts } = self.read_timeout.get()?;
         let timeout = match self.phase.get() {
-            Phase::Idle if !self.is_unwritten.get() => timeouts.keep_alive,
+            Phase::Idle if !self.is_write_blocked.get() => timeouts.keep_alive,
             Phase::GoingAway => timeouts.header,
             Phase::Idle | Phase::Head | Phase::Exchange => return None,
         };
@@ -189,7 +190,8 @@ impl ConnectionState {
         });
     }
 
-    pub(super) fn read_frames(&self, frames: &FrameReader) {
+    /// Enters or leaves the phase of a request head, as the frames say that were read.
+    pub(super) fn follow_frames(&self, frames: &FrameReader) {
         match (frames.is_within_head(), self.phase.get()) {
             (true, Phase::Idle | Phase::Exchange | Phase::GoingAway) => self.set_phase(Phase::Head),
             (false, Phase::Head) if self.exchanges.get() > 0 => self.set_phase(Phase::Exchange),
@@ -247,12 +249,12 @@ impl ConnectionState {
         self.become_idle();
     }
 
-    pub(super) fn set_unwritten(&self, is_unwritten: bool) {
-        self.is_unwritten.set(is_unwritten);
+    pub(super) fn set_unwritten(&self, is_write_blocked: bool) {
+        self.is_write_blocked.set(is_write_blocked);
     }
 
     pub(super) fn begin_http2(&self) {
-        self.is_shared.set(true);
+        self.is_http2_client.set(true);
         self.set_phase(Phase::Head);
     }
 

@@ -25,19 +25,22 @@ const PER_SECOND: u32 = 200;
 const PER_RESPONSE_FRAME: u32 = 2;
 
 /// The octets before each frame's payload (RFC 9113 §4.1).
-const HEADER: usize = 9;
+const FRAME_HEADER: usize = 9;
 
-// RFC 9113 §6.
+// Types of frames (RFC 9113 §6).
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PUSH_PROMISE: u8 = 5;
+const CONTINUATION: u8 = 9;
+
+// Their flags.
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
-const PRIORITY: u8 = 0x20;
+const PRIORITY_FLAG: u8 = 0x20;
+
 /// The octets of a stream's priority.
 const PRIORITY_FIELDS: usize = 5;
-const PUSH_PROMISE: u8 = 5;
-const CONTINUATION: u8 = 9;
 
 /// How many frames without content a peer may still send.
 #[derive(Debug, Default)]
@@ -84,7 +87,7 @@ impl FrameBudget {
 /// Reads the frame headers in the bytes of a peer, however reads split them.
 #[derive(Debug)]
 pub struct FrameReader {
-    header: [u8; HEADER],
+    header: [u8; FRAME_HEADER],
     header_read: usize,
     payload_left: usize,
     /// Whether the payload is the preface, or a part of a field block.
@@ -119,7 +122,7 @@ impl FrameReader {
 
     pub(super) fn of(sender: Sender) -> Self {
         Self {
-            header: [0; HEADER],
+            header: [0; FRAME_HEADER],
             header_read: 0,
             payload_left: 0,
             is_head_payload: false,
@@ -163,11 +166,11 @@ impl FrameReader {
                 self.read_payload(&bytes[..skipped]);
             }
             bytes = &bytes[skipped..];
-            let taken = (HEADER - self.header_read).min(bytes.len());
+            let taken = (FRAME_HEADER - self.header_read).min(bytes.len());
             self.header[self.header_read..][..taken].copy_from_slice(&bytes[..taken]);
             self.header_read += taken;
             bytes = &bytes[taken..];
-            if self.header_read == HEADER {
+            if self.header_read == FRAME_HEADER {
                 self.header_read = 0;
                 self.begin(frame_budget, now)?;
             }
@@ -209,7 +212,7 @@ impl FrameReader {
         (self.has_padding, self.padding, self.before_block) = (false, 0, 0);
         if kind == HEADERS {
             self.has_padding = flags & PADDED != 0;
-            self.before_block = if flags & PRIORITY != 0 {
+            self.before_block = if flags & PRIORITY_FLAG != 0 {
                 PRIORITY_FIELDS
             } else {
                 0
@@ -246,7 +249,7 @@ mod tests {
     fn frame(kind: u8, flags: u8, payload: usize) -> Vec<u8> {
         let length = u32::try_from(payload).expect("short").to_be_bytes();
         let mut frame = vec![length[1], length[2], length[3], kind, flags, 0, 0, 0, 1];
-        frame.resize(HEADER + payload, 0xff);
+        frame.resize(FRAME_HEADER + payload, 0xff);
         frame
     }
 
@@ -285,14 +288,14 @@ mod tests {
     fn field_blocks_are_found_between_priority_and_padding_and_across_frames() {
         let whole = |kind: u8, flags: u8, payload: &[u8]| {
             let mut whole = frame(kind, flags, payload.len());
-            whole[HEADER..].copy_from_slice(payload);
+            whole[FRAME_HEADER..].copy_from_slice(payload);
             whole
         };
         // `:method: GET`, then trailers with `:path: /` in the last piece; padding that looks like
         // fields.
         let head = whole(
             HEADERS,
-            END_HEADERS | PADDED | PRIORITY,
+            END_HEADERS | PADDED | PRIORITY_FLAG,
             &[3, 0, 0, 0, 0, 0x84, 0x82, 0x84, 0x84, 0x84],
         );
         let trailers = [

@@ -235,7 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TimeoutStream<S> {
                 this.state.record_malformed(streams)?;
             }
             if frames.is_from_client() {
-                this.state.read_frames(frames);
+                this.state.follow_frames(frames);
             }
         } else {
             if this.state.phase() == Phase::Idle {

@@ -31,7 +31,7 @@ pub struct TunnelBytes {
 }
 
 /// Copies bytes in both directions until both ends have finished, one of them breaks, or nothing
-/// was copied for `idle_timeout`. When one end finishes, the other one is shut down for writing
+/// was copied for `idle_timeout`, which is noticed after at most twice that time. When one end finishes, the other one is shut down for writing
 /// only.
 pub async fn tunnel<C, U>(
     client: TunnelEnd<C>,

@@ -33,9 +33,9 @@ pub enum UnreadBody<B> {
     /// Nothing is left to discard here.
     Empty,
     /// It is discarded before the response ends. The deadline is armed.
-    Small(B, Deadline),
-    /// It ends the connection.
-    Large,
+    Discard(B, Deadline),
+    /// It ends the connection: it is too large to discard, of unknown length, or not sent before a 100.
+    Close,
 }
 
 /// The announced length of a body, in bytes.
@@ -56,18 +56,18 @@ impl<B: Body + Unpin> UnreadBody<B> {
         let is_small = !parts.headers.contains_key(header::EXPECT)
             && content_length(&parts.headers).is_some_and(|length| length <= MAX_UNREAD_BODY);
         if !is_small {
-            return Self::Large;
+            return Self::Close;
         }
         let deadline = ticker.deadline();
         deadline.arm(UNREAD_TIMEOUT);
-        Self::Small(body, deadline)
+        Self::Discard(body, deadline)
     }
 
     /// Sets `Connection: close` if the body ends the connection.
     pub fn set_connection(&self, headers: &mut HeaderMap) {
         match self {
-            Self::Empty | Self::Small(..) => {}
-            Self::Large => {
+            Self::Empty | Self::Discard(..) => {}
+            Self::Close => {
                 headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
         }
@@ -75,7 +75,7 @@ impl<B: Body + Unpin> UnreadBody<B> {
 
     /// Discards a small body. Ready when it has ended, broken off, or taken too long.
     pub fn poll_discard(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Self::Small(body, deadline) = self {
+        if let Self::Discard(body, deadline) = self {
             while let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(context) {
                 if !matches!(frame, Some(Ok(_))) {
                     *self = Self::Empty;

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io;
 use std::sync::Arc;
 
-/// Why there is no response from the upstream. It is never the client's fault.
+/// Why there is no response from the upstream. If the request body has a
+/// [fault](super::RequestBodyProgress::fault), the client has caused it.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// No connection.

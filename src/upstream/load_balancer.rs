@@ -106,16 +106,16 @@ impl LoadBalancer {
     /// Whether this endpoint may be ejected too.
     pub(super) fn may_eject(&self, state: &EndpointState, kind: FailureKind, now: Instant) -> bool {
         let states = self.states.borrow();
-        let others = || {
-            let others = states.iter().filter(|other| !ptr::eq(&***other, state));
-            others.filter(|other| other.is_available(now))
+        let leaves_another = || {
+            let mut others = states.iter().filter(|other| !ptr::eq(&***other, state));
+            others.any(|other| other.is_available(now))
         };
         let ejected = states
             .iter()
             .filter(|state| state.ejection.is_ejected(now))
             .count();
         ejected < max_ejected(states.len(), self.settings().outlier.as_ref(), kind)
-            && (kind == FailureKind::Connect || others().next().is_some())
+            && (kind == FailureKind::Connect || leaves_another())
     }
 
     /// Closes the connections that cannot be reused.

@@ -54,7 +54,7 @@ pub use resolver::Resolver;
 pub use settings::{HealthCheck, HostHeader, Outlier, Target, TargetAddress, UpstreamSettings};
 pub use shared::SharedUpstream;
 pub use stats::{TargetReport, UpstreamReport};
-pub use upstream::{UpgradeResponse, UpgradedConnection, Upstream, UpstreamResponse};
+pub use upstream::{ResponseDestination, UpgradeResponse, UpgradedConnection, Upstream};
 
 /// Starts the tasks of the control plane for an upstream, on the current runtime: they renew its
 /// certificates, look up its names and check its endpoints. They end when the upstream is dropped.

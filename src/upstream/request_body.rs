@@ -25,8 +25,8 @@ struct Watched {
     incoming: IncomingBody,
     progress: Rc<RequestBodyProgress>,
     reserved: Arc<ReservedHeaders>,
-    /// What remains of a body that was read whole before it is forwarded. Few are, so it is boxed.
-    whole: Option<Box<Bytes>>,
+    /// What remains of a body that was buffered before it is forwarded. Few are, so it is boxed.
+    buffered: Option<Box<Bytes>>,
 }
 
 /// How much of a request body has arrived, and how it failed. The exchange and the response read
@@ -48,7 +48,8 @@ pub struct RequestBodyProgress {
 /// How a client failed to send the body that it announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestBodyFault {
-    /// Nothing arrived for `body_idle_timeout`, and no part of the response was forwarded.
+    /// Nothing arrived for `body_idle_timeout`, and no part of the response was forwarded; or a body that
+    /// is read before it is forwarded took longer than that.
     TimedOut,
     /// It broke off, or its framing was invalid.
     Broken,
@@ -139,20 +140,20 @@ impl RequestBody {
             incoming,
             progress: Rc::new(progress),
             reserved: Arc::clone(reserved),
-            whole: None,
+            buffered: None,
         }))
     }
 
     /// Limits its size. A larger one breaks off: what passes the limit is not forwarded, and nothing
     /// more is read.
-    pub fn limit(&mut self, limit: BodyLimit) {
+    pub fn set_limit(&mut self, limit: BodyLimit) {
         if let Some(watched) = &self.0 {
             watched.progress.limit.set(limit);
         }
     }
 
     /// Removes these names from its trailers, instead of those that it was built with.
-    pub fn reserve(&mut self, reserved: &Arc<ReservedHeaders>) {
+    pub fn set_reserved_headers(&mut self, reserved: &Arc<ReservedHeaders>) {
         if let Some(watched) = &mut self.0 {
             watched.reserved = Arc::clone(reserved);
         }
@@ -163,18 +164,18 @@ impl RequestBody {
     ///
     /// # Errors
     /// The body broke off, stalled or is too long: see [`RequestBodyProgress::fault`].
-    pub async fn read_whole(&mut self, deadline: &Deadline) -> io::Result<Bytes> {
-        let mut whole = BytesMut::new();
+    pub async fn buffer(&mut self, deadline: &Deadline) -> io::Result<Bytes> {
+        let mut buffered = BytesMut::new();
         while let Some(frame) = poll_fn(|context| self.poll_frame_before(deadline, context)).await {
             if let Ok(data) = frame?.into_data() {
-                whole.extend_from_slice(&data);
+                buffered.extend_from_slice(&data);
             }
         }
-        let whole = whole.freeze();
+        let buffered = buffered.freeze();
         if let Some(watched) = &mut self.0 {
-            watched.whole = Some(Box::new(whole.clone()));
+            watched.buffered = Some(Box::new(buffered.clone()));
         }
-        Ok(whole)
+        Ok(buffered)
     }
 
     // Asks for the time even if there is a frame: a client may send empty ones without end.
@@ -195,17 +196,21 @@ impl RequestBody {
     /// What was not read of it.
     #[must_use]
     pub fn into_unread(mut self) -> Self {
-        if let Some(whole) = self.0.as_mut().and_then(|watched| watched.whole.as_mut()) {
-            whole.clear();
+        if let Some(buffered) = self
+            .0
+            .as_mut()
+            .and_then(|watched| watched.buffered.as_mut())
+        {
+            buffered.clear();
         }
         self
     }
 
-    /// Its length, if it was read whole.
+    /// Its length, if it was buffered.
     #[must_use]
-    pub fn whole_length(&self) -> Option<u64> {
-        let whole = self.0.as_ref()?.whole.as_ref()?;
-        Some(whole.len() as u64)
+    pub fn buffered_length(&self) -> Option<u64> {
+        let buffered = self.0.as_ref()?.buffered.as_ref()?;
+        Some(buffered.len() as u64)
     }
 
     /// Its progress; `None` for a request without a body.
@@ -259,8 +264,9 @@ impl RequestBodyProgress {
         Err(too_large)
     }
 
-    // A frame of either direction starts the time again: an upstream that streams its response may
-    // not read the request, and the client cannot send it.
+    // Frames of either direction start the time again: an upstream that streams its response may not
+    // read the request, and the client cannot send it. They are looked at when the time is over, so it
+    // passes after at most twice the idle timeout.
     fn poll_idle(&self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if !self.is_waiting.replace(true) {
@@ -288,13 +294,13 @@ impl Body for RequestBody {
             incoming,
             progress,
             reserved,
-            whole,
+            buffered,
         }) = &mut self.get_mut().0
         else {
             return Poll::Ready(None);
         };
-        if let Some(whole) = whole {
-            let data = mem::take(&mut **whole);
+        if let Some(buffered) = buffered {
+            let data = mem::take(&mut **buffered);
             return Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))));
         }
         if let Some(RequestBodyFault::TooLarge(too_large)) = progress.fault.get() {
@@ -333,18 +339,20 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|watched| match &watched.whole {
-            Some(whole) => whole.is_empty(),
-            None => watched.incoming.is_end_stream(),
-        })
+        self.0
+            .as_ref()
+            .is_none_or(|watched| match &watched.buffered {
+                Some(buffered) => buffered.is_empty(),
+                None => watched.incoming.is_end_stream(),
+            })
     }
 
     fn size_hint(&self) -> SizeHint {
         let Some(watched) = &self.0 else {
             return SizeHint::with_exact(0);
         };
-        match &watched.whole {
-            Some(whole) => SizeHint::with_exact(whole.len() as u64),
+        match &watched.buffered {
+            Some(buffered) => SizeHint::with_exact(buffered.len() as u64),
             None => watched.incoming.size_hint(),
         }
     }

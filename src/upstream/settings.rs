@@ -29,13 +29,14 @@ pub struct UpstreamSettings {
     pub outlier: Option<Outlier>,
     /// For TCP and TLS together, and for a DNS lookup where the name was not looked up yet.
     pub connect_timeout: Duration,
-    /// From the last byte of the request that the upstream took to the response head.
+    /// From the last byte of the request that arrived from the client to the response head. It passes
+    /// after at most twice this time.
     pub response_timeout: Duration,
     /// Between two reads of the response body, and between two writes of the request.
     pub body_idle_timeout: Duration,
-    /// The most retries of one request. Only requests that cannot have had an effect are retried.
+    /// Maximum retries of one request. Only requests that cannot have had an effect are retried.
     pub retries: u32,
-    /// The most idle connections for each worker and endpoint.
+    /// Maximum idle connections for each worker and endpoint.
     pub pool_idle: usize,
     /// How long an idle connection stays open.
     pub pool_idle_timeout: Duration,

@@ -47,7 +47,7 @@ pub type UpgradedConnection = Upgraded<InFlight>;
 
 /// Where a response goes. It is written in place, because what moves through several futures is copied by
 /// each.
-pub struct UpstreamResponse<'r> {
+pub struct ResponseDestination<'r> {
     /// The head; of use only if there is a response.
     pub head: &'r mut Response<()>,
     /// The body, if there is a response that stays with HTTP.
@@ -130,7 +130,7 @@ impl Upstream {
             };
             match outcome {
                 Ok(()) => {
-                    self.stats.durations.count(clock::since(began));
+                    self.stats.durations.record(clock::since(began));
                     if let (Some(watch), Some(body)) = (watch.take(), forwarded) {
                         self.watch_response(watch, &state, request.response.status(), body);
                     }
@@ -176,7 +176,7 @@ impl Upstream {
                 self.record_failure(watch.as_ref(), in_flight.state(), &failure);
                 failure.error
             })?;
-        self.stats.durations.count(clock::since(began));
+        self.stats.durations.record(clock::since(began));
         let status = request.response.status();
         if status != StatusCode::SWITCHING_PROTOCOLS {
             let state = Rc::clone(in_flight.state());

@@ -147,7 +147,7 @@ impl Issuer {
     pub(super) fn time_verification<T>(&self, verify: impl FnOnce() -> T) -> T {
         let began = clock::now();
         let outcome = verify();
-        self.verifications.count(clock::since(began));
+        self.verifications.record(clock::since(began));
         outcome
     }
 

@@ -39,8 +39,8 @@ fn count<'h>(
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let Some(found) = facts.found.as_ref() else {
-        return Err(Refusal::Panicked);
+    let Some(found) = facts.matched.as_ref() else {
+        return Err(Refusal::Internal);
     };
     let Some(limits) = &context.snapshot.forwarding[found.index].limits else {
         return Ok(Flow::Continue);

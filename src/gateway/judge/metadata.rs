@@ -10,7 +10,7 @@ use crate::gateway::resource_metadata::{METHODS, respond_to_preflight};
 use crate::policy::cors;
 
 /// Responds before any route is found: a route that takes every path must not hide the metadata.
-pub(super) fn answer_metadata<'h>(
+pub(super) fn respond_with_metadata<'h>(
     context: &RequestContext<'h>,
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
@@ -19,7 +19,7 @@ pub(super) fn answer_metadata<'h>(
         return Ok(Flow::Continue);
     };
     let (Some(host), Some(path)) = (facts.host, facts.path) else {
-        return Err(Refusal::Panicked);
+        return Err(Refusal::Internal);
     };
     let Some(document) = documents.find(&context.snapshot.routes, host, path.as_str()) else {
         return Ok(Flow::Continue);

@@ -16,7 +16,7 @@ pub(super) fn check_origin<'h>(
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
 ) -> Result<Flow, Refusal> {
-    let mcp = facts.found.and_then(|found| found.route.mcp.as_deref());
+    let mcp = facts.matched.and_then(|found| found.route.mcp.as_deref());
     let headers = &head.parts.headers;
     if mcp.is_none_or(|mcp| mcp.allows_origin(headers)) {
         return Ok(Flow::Continue);
@@ -57,11 +57,11 @@ async fn read_message(
     body: &mut RequestBody,
     facts: &Facts<'_>,
 ) -> Result<bytes::Bytes, Refusal> {
-    let route = facts.route.ok_or(Refusal::Panicked)?;
+    let route = facts.route.ok_or(Refusal::Internal)?;
     apply_body_rules(context, route, head, body)?;
     let deadline = context.ticker.deadline();
     deadline.arm(context.snapshot.body_idle_timeout);
-    body.read_whole(&deadline).await.map_err(|_| {
+    body.buffer(&deadline).await.map_err(|_| {
         let progress = body.progress();
         let fault = progress.and_then(|progress| progress.fault());
         Refusal::BodyFault(fault.unwrap_or(RequestBodyFault::Broken))

@@ -68,7 +68,7 @@ impl<'s> Preflight<'s> {
 }
 
 /// Responds to a preflight, before anything is known of a token.
-pub(super) fn answer_preflight<'h>(
+pub(super) fn respond_to_preflight<'h>(
     context: &RequestContext<'h>,
     head: &'h RequestHead<'_>,
     facts: &mut Facts<'h>,
@@ -79,7 +79,7 @@ pub(super) fn answer_preflight<'h>(
         return Ok(Flow::Continue);
     }
     let (Some(host), Some(path)) = (facts.host, facts.path) else {
-        return Err(Refusal::Panicked);
+        return Err(Refusal::Internal);
     };
     let Some(preflight) = Preflight::of(parts, snapshot, host, path) else {
         return Ok(Flow::Continue);

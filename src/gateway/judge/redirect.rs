@@ -21,7 +21,7 @@ pub(super) fn redirect_to_https<'h>(
         return Ok(Flow::Continue);
     };
     admit(context, head, facts)?;
-    let host = facts.host.ok_or(Refusal::Panicked)?;
+    let host = facts.host.ok_or(Refusal::Internal)?;
     let location = redirect.location(host, head.parts)?;
     // For the log only.
     let path = NormalPath::parse(head.parts.uri.path(), context.snapshot.path_parameters);

@@ -65,7 +65,7 @@ async fn read_token(
         bytes: MAX_TOKEN_SIZE,
         source: LimitSource::SecurityEvents,
     };
-    body.limit(limit);
+    body.set_limit(limit);
     let announced = content_length(&head.parts.headers);
     if announced.is_some_and(|announced| announced > limit.bytes) {
         let too_large = BodyTooLarge { limit, announced };
@@ -73,7 +73,7 @@ async fn read_token(
     }
     let deadline = context.ticker.deadline();
     deadline.arm(context.snapshot.body_idle_timeout);
-    body.read_whole(&deadline).await.map_err(|_| {
+    body.buffer(&deadline).await.map_err(|_| {
         let progress = body.progress();
         let fault = progress.and_then(|progress| progress.fault());
         Refusal::BodyFault(fault.unwrap_or(RequestBodyFault::Broken))

@@ -100,7 +100,7 @@ async fn judge_one(
     Verdict {
         judgement,
         outcome: facts.outcome(),
-        body_read: body.whole_length(),
+        body_read: body.buffered_length(),
         forwarded: body.collect().await.ok().map(|body| body.to_bytes()),
     }
 }
@@ -179,7 +179,7 @@ fn steps_that_decide_nothing_let_nothing_pass() {
     let request = "GET /public HTTP/1.1\r\nHost: api.test\r\n\r\n";
     for steps in [&[][..], &STEPS[..3], &STEPS[..6], &STEPS[1..], &STEPS[3..]] {
         let judged = run(steps, &snapshot(""), request);
-        assert!(matches!(judged.judgement, Err(Refusal::Panicked)));
+        assert!(matches!(judged.judgement, Err(Refusal::Internal)));
         assert_eq!(judged.outcome, Outcome::Undecided);
     }
     let judged = run(&STEPS, &snapshot(""), request);

@@ -89,28 +89,28 @@ impl UpstreamRequest<'_> {
 impl ExchangeTimeouts<'_> {
     /// Waits for `response`; `None` when there is none `within` the time.
     ///
-    /// The time starts again whenever a byte of the request body arrived meanwhile, where its
-    /// `progress` is given: a long upload is not a slow response.
+    /// A long upload is not a slow response: if bytes of the request body have arrived when the time
+    /// is over, it starts again, where `progress` is given. So it is over after at most twice `within`.
     pub(super) async fn wait_for_response<T>(
         &self,
         within: Duration,
         progress: Option<&Rc<RequestBodyProgress>>,
         response: impl Future<Output = T>,
     ) -> Option<T> {
-        let bytes_sent = || progress.map_or(0, |progress| progress.bytes());
+        let bytes_arrived = || progress.map_or(0, |progress| progress.bytes());
         let deadline = self.ticker.deadline();
         deadline.arm(within);
-        let mut bytes_when_armed = bytes_sent();
+        let mut bytes_when_armed = bytes_arrived();
         let mut response = pin!(response);
         poll_fn(|context| {
             if let Poll::Ready(response) = response.as_mut().poll(context) {
                 return Poll::Ready(Some(response));
             }
             ready!(deadline.poll_passed(context));
-            if bytes_sent() == bytes_when_armed {
+            if bytes_arrived() == bytes_when_armed {
                 return Poll::Ready(None);
             }
-            bytes_when_armed = bytes_sent();
+            bytes_when_armed = bytes_arrived();
             deadline.arm(within);
             deadline.poll_passed(context).map(|()| None)
         })

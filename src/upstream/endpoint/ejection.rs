@@ -90,7 +90,8 @@ impl Ejection {
             .is_some_and(|verdict| verdict.is_ejected && verdict.kind == FailureKind::Response)
     }
 
-    /// Whether the endpoint is ejected, or would be if too many were not ejected already.
+    /// Whether the endpoint is ejected, or connecting to it fails and too many others are ejected. It is
+    /// selected last then.
     pub(in crate::upstream) fn is_deprioritized(&self, now: Instant) -> bool {
         self.verdict(now)
             .is_some_and(|verdict| verdict.is_ejected || verdict.kind == FailureKind::Connect)
@@ -111,7 +112,7 @@ impl Ejection {
         is_ended
     }
 
-    /// Records a failure to connect. Returns for how long the endpoint is avoided, if this failure
+    /// Records a failure to connect. Returns for how long the endpoint is deprioritized, if this failure
     /// begins that; `may_eject` decides whether it is ejected meanwhile.
     pub(in crate::upstream) fn record_connect_failure(
         &self,

@@ -15,9 +15,9 @@ use crate::upstream::settings::UpstreamSettings;
 use crate::upstream::stats::EndpointStats;
 use crate::values::Protocol;
 
-/// The factor on the load of an endpoint that is avoided but may not be ejected. It gets requests
+/// The factor on the load of an endpoint that is deprioritized but may not be ejected. It gets requests
 /// when the other endpoints have this many times as many in flight.
-const AVOIDED_FACTOR: u64 = 16;
+const DEPRIORITIZED_FACTOR: u64 = 16;
 
 /// One worker's state of an endpoint.
 pub(in crate::upstream) struct EndpointState {
@@ -77,7 +77,7 @@ impl EndpointState {
     pub(in crate::upstream) fn load(&self, now: Instant) -> u64 {
         let in_flight = self.stats.in_flight.read();
         if self.ejection.is_deprioritized(now) {
-            (in_flight + 1) * AVOIDED_FACTOR
+            (in_flight + 1) * DEPRIORITIZED_FACTOR
         } else {
             in_flight
         }

@@ -19,9 +19,9 @@ const OVERRIDES: [HeaderName; 5] = [
 /// requests (httpoxy, CVE-2016-5385).
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 
-/// Names of framing, content and hop-by-hop fields, and of those that mirror an MCP message. In this spelling each is handled. In another
-/// one, such as `Transfer_Encoding`, it is a different field for us, and the same one for servers
-/// that turn names into variables.
+/// Names of framing, content and hop-by-hop fields, and of those that mirror an MCP message. In this
+/// spelling each is handled. In another one, such as `Transfer_Encoding`, it is a different field for
+/// us, and the same one for servers that turn names into variables.
 const EXACT_NAMES: [&str; 11] = [
     "content-encoding",
     "content-length",

@@ -39,7 +39,8 @@ impl ConnectionCache {
     }
 
     /// Looks through all tiers, from the fastest to `shared`, for an entry that `is_valid`. An invalid
-    /// one is removed from its tier; the next tier may have a newer one.
+    /// one is removed from the worker's tier, and from the shared tier unless a newer one has replaced it
+    /// there. The connection's last token stays until another one replaces it.
     pub(in crate::verify) fn find(
         &self,
         token: &str,

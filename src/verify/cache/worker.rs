@@ -71,7 +71,7 @@ impl WorkerCache {
     }
 
     /// Applies a new budget.
-    pub fn limit(&self, budget: CacheBudget) {
+    pub fn set_budget(&self, budget: CacheBudget) {
         let mut entries = self.entries.borrow_mut();
         if entries.capacity() != budget.worker {
             entries.set_capacity(budget.worker);

@@ -242,7 +242,7 @@ impl Introspection {
 
     // For the log and the metrics.
     pub(super) fn record_request(&self, duration: Duration, error: Option<&IntrospectionError>) {
-        self.durations.count(duration);
+        self.durations.record(duration);
         let issuer = &self.settings.expectation.issuer_name;
         match error {
             None | Some(IntrospectionError::Conflict { .. }) => {

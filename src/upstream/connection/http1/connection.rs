@@ -14,6 +14,8 @@ use crate::transport::Stream;
 
 /// The minimum buffer space for a read. It fits most response heads with a short body.
 const MIN_READ: usize = 4096;
+/// The largest buffer of a request head that a connection keeps.
+const MAX_KEPT_HEAD: usize = 4096;
 /// The maximum buffer space for a read of a long body.
 const MAX_READ: usize = 64 * 1024;
 
@@ -143,7 +145,7 @@ impl Http1Connection {
 
     /// Keeps the buffer for the next exchange, unless it has grown large.
     pub(super) fn put_head_buffer(&mut self, mut head: Vec<u8>) {
-        if head.capacity() <= MIN_READ {
+        if head.capacity() <= MAX_KEPT_HEAD {
             head.clear();
             self.0.head = head;
         }

@@ -96,6 +96,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn request_head_has_the_headers_of_its_framing() {
         let with_length = || {
             Request::post("/a?b=c")

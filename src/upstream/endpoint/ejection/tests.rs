@@ -42,7 +42,7 @@ fn no_ejection_is_longer_than_the_maximum() {
 }
 
 #[test]
-fn endpoint_beyond_the_limit_is_avoided_but_not_ejected() {
+fn endpoint_beyond_the_limit_is_deprioritized_but_not_ejected() {
     let (ejection, now) = (Ejection::default(), Instant::now());
     (0..3).for_each(|_| _ = ejection.record_connect_failure(now, || false));
     assert!(ejection.is_deprioritized(now) && !ejection.is_ejected(now));
@@ -101,7 +101,7 @@ fn failed_responses_in_a_row_eject_and_a_success_begins_anew() {
 }
 
 #[test]
-fn endpoint_that_may_not_be_ejected_for_its_responses_is_not_even_avoided() {
+fn endpoint_that_may_not_be_ejected_for_its_responses_is_not_even_deprioritized() {
     let (ejection, now, outlier) = (Ejection::default(), Instant::now(), outlier(2, 50));
     let fail = || ejection.record_response_failure(now, &outlier, || false);
     assert_eq!([fail(), fail(), fail()], [None, Some(2), None]);
