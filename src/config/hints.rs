@@ -65,6 +65,12 @@ pub(super) fn write_the_value(placeholder: &str) -> String {
     format!("placeholders such as {placeholder} are not replaced: write the value itself")
 }
 
+/// A hint for a text with a placeholder of another program.
+#[must_use]
+pub fn unreplaced(text: &str) -> Option<String> {
+    placeholder(text).map(write_the_value)
+}
+
 /// A hint for an invalid URL, or one that `is_valid` refuses.
 #[must_use]
 pub fn url(text: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {

@@ -191,8 +191,9 @@ impl<'f> Table<'f> {
             super::tests::schema::record_keys(&self.key, &self.taken);
         }
         let mut absent = self.absent.take();
-        for (name, _) in self.entries {
+        for (name, value) in self.entries {
             let (span, name) = (name.span(), name.get_ref().as_ref());
+            let is_outside_tables = self.key.is_empty() && !is_table(value.get_ref());
             if self.taken.contains(&name) {
                 continue;
             }
@@ -203,6 +204,10 @@ impl<'f> Table<'f> {
                 (None, Some(headers)) if !is_like_a_key(name) => {
                     format!("did you mean {headers} = {{ {name:?} = … }}?")
                 }
+                (None, _) if is_outside_tables => format!(
+                    "write it below the header of its table: {}",
+                    quoted_list(&self.taken, "or")
+                ),
                 (None, _) => format!("known: {}", quoted_list(&self.taken, "and")),
             };
             let message = format!("expected a known key, but found {name:?}");
@@ -336,6 +341,11 @@ fn indexed<'f>(key: &str, elements: &'f DeArray<'f>) -> impl Iterator<Item = Ent
             span: element.span(),
             value: element.get_ref(),
         })
+}
+
+// Also several tables, written `[[NAME]]`.
+fn is_table(value: &DeValue<'_>) -> bool {
+    matches!(value, DeValue::Table(_) | DeValue::Array(_))
 }
 
 // No key has a capital or a hyphen; nearly every header does, as people write them.

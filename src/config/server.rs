@@ -36,7 +36,8 @@ table! {
         /// mode, for all routes without an `enforce` of their own. Without it, they are refused.
         /// Example: `enforce = false`
         pub enforce: Option<Spanned<bool>> = optional(boolean()),
-        /// Whether another process may listen on the same port at the same time.
+        /// Whether another gateway may listen on the same port at the same time. Two gateways without
+        /// it exclude each other. A program of the same user that sets `SO_REUSEPORT` is not excluded.
         /// Example: `share_port = true`
         pub share_port: bool = or(boolean(), false),
         /// Number of threads that serve requests. Without it, one for each CPU core.

@@ -27,7 +27,11 @@ pub(super) fn faults(errors: &[Error], text: &str) -> Vec<Fault> {
         let repeated = span.clone().filter(|_| message == "duplicate key");
         let Some((span, key)) = repeated.and_then(|span| Some((span.clone(), text.get(span)?)))
         else {
-            faults.push(at(format!("not TOML: {message}")));
+            let help = help_for(&message);
+            faults.push(Fault {
+                help: help.map(str::to_owned),
+                ..at(format!("not TOML: {message}"))
+            });
             continue;
         };
         if repeated_table
@@ -57,6 +61,24 @@ pub(super) fn faults(errors: &[Error], text: &str) -> Vec<Fault> {
     );
     faults.sort_by_key(|fault| fault.span.as_ref().map(|span| span.start));
     faults
+}
+
+// The parser says what it expected of a number or a word. Nearly always, a text without quotes was
+// meant.
+fn help_for(message: &str) -> Option<&'static str> {
+    const UNQUOTED: [&str; 5] = [
+        "string values must be quoted",
+        "invalid float",
+        "invalid integer",
+        "invalid boolean",
+        "invalid datetime",
+    ];
+    if UNQUOTED.iter().any(|start| message.starts_with(start)) {
+        return Some("write a text in quotes: key = \"text\"");
+    }
+    message
+        .starts_with("key with no value")
+        .then_some("write key = value")
 }
 
 // Reports every one, also the first, which is valid TOML.

@@ -436,7 +436,7 @@ fn not_found(host: &str, among: HostRoutes) -> String {
         }
         (HostRoutes::Any, _) => {
             format!(
-                "expected the path of a route for any host, but found another one; none is for host {host:?} alone"
+                "expected the path of a route, but found another one (no route is for host {host:?} alone)"
             )
         }
         (HostRoutes::None, "") => "expected a host that has routes, but found none".to_owned(),

@@ -196,7 +196,7 @@ fn unmatched_request_is_logged_with_its_host_and_a_wrong_method_with_its_route()
             "API.test",
             "/b",
             None,
-            "expected the path of a route for any host, but found another one; none is for host \"api.test\" alone",
+            "expected the path of a route, but found another one (no route is for host \"api.test\" alone)",
         ),
         (
             "GET",

@@ -23,6 +23,10 @@ fn an_unknown_key_is_reported_with_the_nearest_known_one() {
             "gateway.toml:1: page: expected a known key, but found \"page\" (known: \"server\", \"listeners\", \"admin\", \"development\", \"log\", \"telemetry\", \"cors\", \"fleet\", \"challenge\", \"revocations\", \"issuers\", \"upstreams\", \"limits\", \"routes\" and \"resources\")",
         ),
         (
+            "workers = 3\n[server]",
+            "gateway.toml:1: workers: expected a known key, but found \"workers\" (write it below the header of its table: \"server\", \"listeners\", \"admin\", \"development\", \"log\", \"telemetry\", \"cors\", \"fleet\", \"challenge\", \"revocations\", \"issuers\", \"upstreams\", \"limits\", \"routes\" or \"resources\")",
+        ),
+        (
             "[upstreams.push]\ntargets = \"http://10.0.0.7:9000\"\ntls_client = { certificate = \"c\", key = \"k\", kee = 1 }",
             "gateway.toml:3: upstreams.push.tls_client.kee: expected a known key, but found \"kee\" (did you mean \"key\"?)",
         ),
@@ -238,6 +242,18 @@ fn every_syntax_error_is_reported_and_nothing_else() {
         (
             "[routes\nb = 1",
             "gateway.toml:1: not TOML: unclosed table, expected `]`",
+        ),
+        (
+            "[server]\nlisten = 127.0.0.1:8080",
+            "gateway.toml:2: not TOML: invalid float, expected nothing (write a text in quotes: key = \"text\")",
+        ),
+        (
+            "[[routes]]\nscope = files.*",
+            "gateway.toml:2: not TOML: invalid boolean, expected `false` (write a text in quotes: key = \"text\")",
+        ),
+        (
+            "[[routes]]\npath = /x",
+            "gateway.toml:2: not TOML: string values must be quoted, expected literal string (write a text in quotes: key = \"text\")",
         ),
     ]);
 }
