@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::mem;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::task::Poll;
 
 use http::request::Parts;
@@ -10,7 +11,8 @@ use http::{HeaderMap, Response, StatusCode, Version, header};
 
 use super::prepare::Prepared;
 use super::refusal::Refusal;
-use super::token_end::TokenWatch;
+use super::token_end::{TokenEnd, TokenWatch};
+use crate::clock::Ticker;
 use crate::transport::Interim;
 use crate::upstream::headers;
 use crate::upstream::{
@@ -59,7 +61,7 @@ pub(super) async fn forward(
     for (header, found) in omitted {
         header.log_omitted(&forwarding.label, found, ticker.now());
     }
-    let token_watch = token_end.map(|end| end.watch(ticker));
+    let token_watch = token_end.map(|end| watch_token(end, body, ticker));
     let is_http11 = head.version == Version::HTTP_11;
     let on_interim = |status, headers: &HeaderMap| {
         if is_http11 {
@@ -105,6 +107,15 @@ pub(super) async fn forward(
     Ok(Forwarded::Body { token_watch })
 }
 
+// The body has a watch of its own: the upload goes on while the client reads nothing of the response.
+fn watch_token(end: TokenEnd, body: &mut RequestBody, ticker: &Rc<Ticker>) -> Box<TokenWatch> {
+    body.cut_off_when(|| {
+        let watch = end.clone().watch(ticker);
+        Box::pin(async move { watch.ended().await })
+    });
+    end.watch(ticker)
+}
+
 // The token also ends an upload: that is a stream, too.
 // The future is pinned by the caller and not moved, because the state of an exchange is large.
 async fn unless_ended<T>(
@@ -123,7 +134,8 @@ async fn unless_ended<T>(
     .await
 }
 
-fn token_ended(reason: &'static str) -> Refusal {
+/// The refusal of a request whose token ended before there was a response.
+pub(super) fn token_ended(reason: &'static str) -> Refusal {
     let detail = "the token expired or was revoked before the response came".to_owned();
     Refusal::InvalidToken {
         reason,

@@ -12,7 +12,7 @@ use http::{HeaderValue, Response, Version, header};
 use super::admission;
 use super::connection::{Connection, ConnectionOrigin};
 use super::facts::{RecordedFacts, RequestHead, ResponseFacts};
-use super::forward::{Forwarded, forward};
+use super::forward::{Forwarded, forward, token_ended};
 use super::judge::{Judgement, RequestContext, STEPS, judge};
 use super::panics::catch_panic;
 use super::prepare::prepare;
@@ -337,6 +337,7 @@ fn refuse(
 ) -> Response<ResponseBody> {
     let record = &mut completion.record;
     let request = completion.request.as_ref();
+    let cut_off = request.and_then(|progress| progress.cut_off());
     let refusal = match (refusal, request.and_then(|progress| progress.fault())) {
         (Refusal::Internal, _) => {
             connection.interim.discard_late();
@@ -345,7 +346,7 @@ fn refuse(
         }
         // What looks like the upstream's fault is the client's if its body never came.
         (_, Some(fault)) => Refusal::BodyFault(fault),
-        (refusal, None) => refusal,
+        (refusal, None) => cut_off.map_or(refusal, token_ended),
     };
     let response = respond(&refusal, context);
     let outcome = Outcome::Refused(refusal.reason());

@@ -1,8 +1,8 @@
 //! The body of every response, which ends its request. An upload that lasts longer than its response
 //! ends it instead.
 
-use std::future::poll_fn;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -17,7 +17,7 @@ use super::refusal::Refusal;
 use super::token_end::TokenWatch;
 use crate::telemetry::{Outcome, Record};
 use crate::transport::{Exchange, UnreadBody};
-use crate::upstream::{ForwardedBody, RequestBody, RequestBodyFault, RequestBodyProgress, Upload};
+use crate::upstream::{ForwardedBody, RequestBody, RequestBodyProgress, Upload};
 
 /// The body of an upstream's response.
 pub trait UpstreamBody: Body<Data = Bytes, Error = io::Error> + Unpin + 'static {
@@ -55,6 +55,8 @@ pub(super) struct Completion<B: UpstreamBody = ForwardedBody> {
     pub(super) exchange: Exchange,
     /// The end of the token, where the response is to end with it.
     token_watch: Option<Box<TokenWatch>>,
+    /// Whether the response has ended. What is left then is the upload.
+    has_ended: bool,
 }
 
 const PANICKED: &str = "panicked";
@@ -90,6 +92,7 @@ impl<B: UpstreamBody> Completion<B> {
             request,
             exchange,
             token_watch: None,
+            has_ended: false,
         })
     }
 }
@@ -128,10 +131,18 @@ impl<B: UpstreamBody> ResponseBody<B> {
         let forwarded =
             |completion: &mut Box<Completion<B>>| completion.forwarded.as_mut()?.take_upload();
         if let Some(upload) = self.0.as_mut().and_then(forwarded)
-            && let Some(completion) = self.0.take()
+            && let Some(mut completion) = self.0.take()
         {
-            tokio::task::spawn_local(completion.finish_upload(upload));
+            // At once: the connection may be closed before the task runs.
+            completion.end_response();
+            completion.exchange.continue_as_upload();
+            tokio::task::spawn_local(Self(Some(completion)).finish_upload(upload));
         }
+    }
+
+    // The request ends when this is dropped.
+    async fn finish_upload(self, upload: Box<Upload>) {
+        upload.finish().await;
     }
 }
 
@@ -141,26 +152,15 @@ impl<B: UpstreamBody> Completion<B> {
             return Pin::new(body).poll_frame(context);
         }
         ready!(self.unread.poll_discard(context));
-        let text = std::mem::take(&mut self.text);
+        let text = mem::take(&mut self.text);
         Poll::Ready((!text.is_empty()).then(|| Ok(Frame::data(text))))
-    }
-
-    async fn finish_upload(mut self: Box<Self>, upload: Box<Upload>) {
-        self.end_response();
-        let token_ended = poll_fn(|context| match &self.token_watch {
-            Some(token_watch) => token_watch.poll_ended(context),
-            None => Poll::Pending,
-        });
-        tokio::select! {
-            () = upload.finish() => {}
-            reason = token_ended => self.record.outcome = Outcome::Broken(reason),
-        }
-        self.end_request();
     }
 
     // The response was handed over, or nobody wants the rest of it.
     fn end_response(&mut self) {
-        if matches!(self.record.outcome, Outcome::Broken(_)) {
+        if mem::replace(&mut self.has_ended, true)
+            || matches!(self.record.outcome, Outcome::Broken(_))
+        {
             return;
         }
         if self.is_end_stream() {
@@ -171,8 +171,21 @@ impl<B: UpstreamBody> Completion<B> {
     }
 
     fn end_request(&mut self) {
-        let request = self.request.as_ref();
-        self.record.request_bytes = request.map_or(0, |request| request.bytes());
+        let Some(request) = &self.request else {
+            return;
+        };
+        self.record.request_bytes = request.bytes();
+        // Of a request that was refused, the refusal says it.
+        if self.forwarded.is_none() || matches!(self.record.outcome, Outcome::Broken(_)) {
+            return;
+        }
+        if let Some(reason) = request.cut_off() {
+            self.record.outcome = Outcome::Broken(reason);
+        } else if let Some(fault) = request.fault() {
+            let refusal = Refusal::BodyFault(fault);
+            self.record.outcome = Outcome::Broken(refusal.reason());
+            self.record.cause = refusal.cause();
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -221,10 +234,7 @@ impl<B: UpstreamBody> Body for ResponseBody<B> {
                 this.record.response_bytes += length as u64;
                 this.exchange.record_sent(length);
             }
-            Some(Err(error)) => {
-                let fault = this.request.as_ref().and_then(|request| request.fault());
-                record_break(&mut this.record, fault, error);
-            }
+            Some(Err(error)) => record_break(this, error),
             None => {}
         }
         body.detach_upload();
@@ -245,18 +255,15 @@ impl<B: UpstreamBody> Body for ResponseBody<B> {
     }
 }
 
+// The gateway or the client may have broken off the request, and the upstream its response then.
 #[cold]
-fn record_break(record: &mut Record, fault: Option<RequestBodyFault>, error: &io::Error) {
-    let (reason, cause) = match fault {
-        Some(fault @ RequestBodyFault::TooLarge(too_large)) => {
-            (Refusal::BodyFault(fault).reason(), too_large.to_string())
-        }
-        Some(RequestBodyFault::TimedOut | RequestBodyFault::Broken) | None => {
-            ("upstream_broke_off", error.to_string())
-        }
-    };
-    record.outcome = Outcome::Broken(reason);
-    record.cause = Some(cause);
+fn record_break<B: UpstreamBody>(completion: &mut Completion<B>, error: &io::Error) {
+    completion.end_request();
+    let record = &mut completion.record;
+    if !matches!(record.outcome, Outcome::Broken(_)) {
+        record.outcome = Outcome::Broken("upstream_broke_off");
+        record.cause = Some(error.to_string());
+    }
 }
 
 impl<B: UpstreamBody> Drop for ResponseBody<B> {

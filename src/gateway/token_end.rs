@@ -1,6 +1,7 @@
 //! When a response ends with its token (`close_at_expiry`): the token expires, or is revoked.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +21,7 @@ const TOKEN_REVOKED: &str = "token_revoked";
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// What ends a token.
+#[derive(Clone)]
 pub(super) struct TokenEnd {
     valid_until: Option<UnixTime>,
     watched: Option<(Arc<VerifiedToken>, Arc<Revocations>)>,
@@ -73,6 +75,11 @@ impl TokenEnd {
 }
 
 impl TokenWatch {
+    /// The reason, once the token has ended.
+    pub(super) async fn ended(&self) -> &'static str {
+        poll_fn(|context| self.poll_ended(context)).await
+    }
+
     /// Ready once the token has ended, with the reason. Registers the task to be woken then.
     pub(super) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<&'static str> {
         if let Some(expiry) = &self.expiry

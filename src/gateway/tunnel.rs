@@ -1,8 +1,7 @@
 //! The connection after a response that switched protocols.
 
-use std::future::poll_fn;
+use std::future::pending;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::response_body::Completion;
@@ -39,11 +38,12 @@ impl Tunnel {
             TunnelBytes::default(),
         );
         let record = &mut completion.record;
-        let ended = poll_fn(|context| {
-            token_watch
-                .as_ref()
-                .map_or(Poll::Pending, |token_watch| token_watch.poll_ended(context))
-        });
+        let ended = async {
+            match &token_watch {
+                Some(watch) => watch.ended().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             () = transport::tunnel(client, upstream_end, &carried, idle_timeout, ticker) => {}
             reason = ended => record.outcome = Outcome::Broken(reason),

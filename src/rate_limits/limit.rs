@@ -77,21 +77,20 @@ enum Source<'b> {
     Leased(&'b Lease, &'b Arc<Sharing>),
 }
 
-/// How long a bucket is kept after its last use: until it is full. Then it says as much as no bucket.
+/// A worker uses a bucket for less than this time without searching it.
+const UNNOTICED_USE: Duration = Duration::from_secs(1);
+
+/// Keeps a bucket of a fleet until it is full. What a gateway admits on credit, or as its own part,
+/// empties it further than the limit alone, and gateways come and go.
 struct UntilFull {
     rate: Rate,
-    sharing: Option<Arc<Sharing>>,
+    sharing: Arc<Sharing>,
 }
 
 impl UntilFull {
     fn idle_time(&self) -> Duration {
-        // What a gateway of a fleet admits on credit, or as its own part, empties a bucket further.
-        let full_in = self.sharing.as_ref().map_or_else(
-            || self.rate.refill_time(),
-            |sharing| Duration::from_nanos(sharing.terms(self.rate).max_refill_time(self.rate)),
-        );
-        // A worker may use it for REMEMBERED_FOR without searching it.
-        full_in + Duration::from_secs(1)
+        let full_in = self.sharing.terms(self.rate).max_refill_time(self.rate);
+        Duration::from_nanos(full_in) + UNNOTICED_USE
     }
 }
 
@@ -161,16 +160,19 @@ impl Limit {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         };
-        let until_full = UntilFull {
-            rate,
-            sharing: sharing.cloned(),
-        };
         let buckets = Cache::builder()
             .max_capacity(max_buckets)
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(until_full)
-            .eviction_listener(on_evict)
-            .build_with_hasher(KeptHashes);
+            .eviction_listener(on_evict);
+        // A bucket that was idle until it is full says as much as no bucket.
+        let buckets = match sharing {
+            None => buckets.time_to_idle(rate.refill_time() + UNNOTICED_USE),
+            Some(sharing) => buckets.expire_after(UntilFull {
+                rate,
+                sharing: Arc::clone(sharing),
+            }),
+        };
+        let buckets = buckets.build_with_hasher(KeptHashes);
         Some(Self {
             settings,
             rate,

@@ -51,9 +51,10 @@ pub(super) async fn serve(worker: &WorkerState, accepted: AcceptedConnection) ->
     let (mut shuts_down, mut was_idle) = (false, false);
     let outcome = poll_fn(|context| {
         let polled = Pin::new(&mut exchanges).poll(context);
-        // After the poll, and not within a head: hyper would discard what it has read of a request.
-        let should_close =
-            || worker.is_draining() && !state.is_within_head() || worker.is_evicted(state);
+        // After the poll, and not within a head or an upload: hyper would discard what it has read of a
+        // request.
+        let is_receiving = || state.is_within_head() || state.is_uploading();
+        let should_close = || worker.is_draining() && !is_receiving() || worker.is_evicted(state);
         if polled.is_ready() || shuts_down || !should_close() {
             return polled;
         }

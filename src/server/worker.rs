@@ -19,9 +19,9 @@ use super::eviction::{EvictionRequest, Evictors};
 use super::liveness::WorkerHeartbeat;
 use super::worker_state::WorkerState;
 use super::{Phase, Settings};
-use crate::clock::{Clock, Ticker};
+use crate::clock::{Clock, TICK, Ticker};
 use crate::gateway::{Gate, SharedSnapshot};
-use crate::telemetry::{InFlight, Telemetry};
+use crate::telemetry::{InFlight, Telemetry, WorkerTelemetry};
 use crate::transport::ListeningSocket;
 
 /// Everything that one worker thread needs.
@@ -118,7 +118,7 @@ impl Worker {
         }
         // The accept loops hold the others: the last of them to end ends `serve_handed_over`.
         drop(balancer);
-        drain(&worker, &mut accepting, &mut phase).await;
+        drain(&worker, &telemetry, &mut accepting, &mut phase).await;
         heartbeat.end();
         // Requests that are left end with the runtime.
         telemetry.in_flight()
@@ -129,6 +129,7 @@ impl Worker {
 // off.
 async fn drain(
     worker: &WorkerState,
+    telemetry: &WorkerTelemetry,
     accepting: &mut JoinSet<()>,
     phase: &mut watch::Receiver<Phase>,
 ) {
@@ -140,6 +141,10 @@ async fn drain(
     let drained = async {
         while accepting.join_next().await.is_some() {}
         worker.drained().await;
+        // Uploads whose clients have sent everything, and closed their connections.
+        while telemetry.in_flight().requests > 0 {
+            tokio::time::sleep(TICK).await;
+        }
     };
     tokio::select! {
         () = drained => {}

@@ -145,9 +145,12 @@ impl Record {
     }
 
     /// Marks a response of which the client did not get the end: the client or the gateway closed the
-    /// connection. A stream has no end to get.
+    /// connection. A stream has no end to get, and a response without content has none to miss.
     pub fn mark_incomplete(&mut self) {
-        self.is_incomplete = !self.is_stream;
+        let has_content = self.method != Method::HEAD
+            && self.status != Some(StatusCode::NO_CONTENT)
+            && self.status != Some(StatusCode::NOT_MODIFIED);
+        self.is_incomplete = has_content && !self.is_stream;
     }
 
     fn end(&self) {

@@ -40,6 +40,8 @@ pub struct ConnectionTimeouts {
 pub struct ConnectionState {
     phase: Cell<Phase>,
     exchanges: Cell<usize>,
+    /// Exchanges whose response has ended, and whose request has not.
+    uploads: Cell<usize>,
     /// A client that speaks HTTP/2, which has several exchanges at once.
     is_http2_client: Cell<bool>,
     has_goaway: Cell<bool>,
@@ -58,7 +60,11 @@ pub struct ConnectionState {
 }
 
 /// An exchange; it ends when this is dropped.
-pub struct Exchange(Rc<ConnectionState>);
+pub struct Exchange {
+    connection: Rc<ConnectionState>,
+    /// Whether only the upload is left of it.
+    is_upload: bool,
+}
 
 /// The deadline for the peer to send something.
 struct ReadTimeout {
@@ -100,7 +106,10 @@ impl ConnectionState {
         if !(self.is_http2_client.get() && self.phase.get() == Phase::Head) {
             self.set_phase(Phase::Exchange);
         }
-        Exchange(Rc::clone(self))
+        Exchange {
+            connection: Rc::clone(self),
+            is_upload: false,
+        }
     }
 
     /// Ready when an HTTP/2 connection was idle for the keep-alive timeout. A GOAWAY is due then.
@@ -138,6 +147,11 @@ impl ConnectionState {
     /// begun meanwhile.
     pub fn evict(&self) {
         self.is_evicted.set(true);
+        self.wake();
+    }
+
+    // Wakes the task that serves the connection.
+    fn wake(&self) {
         if let Some(read_timeout) = self.read_timeout.get() {
             read_timeout.deadline.wake();
         }
@@ -158,6 +172,12 @@ impl ConnectionState {
     /// else.
     pub fn watch_eviction(&self, context: &mut Context<'_>) {
         let _ = self.poll_timeout(context);
+    }
+
+    /// Whether the request of a response that has ended is still arriving.
+    #[must_use]
+    pub fn is_uploading(&self) -> bool {
+        self.uploads.get() > 0
     }
 
     /// Whether a part of a request head has arrived.
@@ -321,17 +341,30 @@ impl ConnectionState {
 impl Exchange {
     /// Records that this many bytes of a response were sent.
     pub fn record_sent(&self, bytes: usize) {
-        self.0.frame_budget.earn(bytes);
+        self.connection.frame_budget.earn(bytes);
     }
 
     /// The whole response was handed to the connection.
     pub fn complete(&self) {
-        self.0.is_delimited_by_close.set(false);
+        self.connection.is_delimited_by_close.set(false);
+    }
+
+    /// The response has ended, and the request has not.
+    pub fn continue_as_upload(&mut self) {
+        self.is_upload = true;
+        let uploads = &self.connection.uploads;
+        uploads.set(uploads.get() + 1);
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.0.end_exchange();
+        if self.is_upload {
+            let uploads = &self.connection.uploads;
+            uploads.set(uploads.get() - 1);
+            // A drain may have waited for it.
+            self.connection.wake();
+        }
+        self.connection.end_exchange();
     }
 }

@@ -48,7 +48,8 @@ pub use connection::http1::{ResponseParser, ResponsePart};
 pub use error::UpstreamError;
 pub use forwarded_body::{ForwardedBody, Upload};
 pub use request_body::{
-    BodyLimit, BodyTooLarge, LimitSource, RequestBody, RequestBodyFault, RequestBodyProgress,
+    BodyLimit, BodyTooLarge, CutOff, LimitSource, RequestBody, RequestBodyFault,
+    RequestBodyProgress,
 };
 pub use resolver::Resolver;
 pub use settings::{HealthCheck, HostHeader, Outlier, Target, TargetAddress, UpstreamSettings};

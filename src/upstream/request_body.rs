@@ -27,7 +27,12 @@ struct Watched {
     reserved: Arc<ReservedHeaders>,
     /// What remains of a body that was buffered before it is forwarded. Few are, so it is boxed.
     buffered: Option<Box<Bytes>>,
+    /// Few requests have one.
+    cut_off: Option<CutOff>,
 }
+
+/// Ready when the gateway ends a request, with the reason.
+pub type CutOff = Pin<Box<dyn Future<Output = &'static str>>>;
 
 /// How much of a request body has arrived, and how it failed. The exchange and the response read
 /// it.
@@ -41,6 +46,8 @@ pub struct RequestBodyProgress {
     frames_when_armed: Cell<u64>,
     limit: Cell<BodyLimit>,
     fault: Cell<Option<RequestBodyFault>>,
+    /// Why the gateway has ended it.
+    cut_off: Cell<Option<&'static str>>,
     /// Whether it has arrived to its end.
     is_whole: Cell<bool>,
 }
@@ -134,6 +141,7 @@ impl RequestBody {
             frames_when_armed: Cell::new(0),
             limit: Cell::new(BodyLimit::NONE),
             fault: Cell::new(None),
+            cut_off: Cell::new(None),
             is_whole: Cell::new(false),
         };
         Self(Some(Watched {
@@ -141,7 +149,15 @@ impl RequestBody {
             progress: Rc::new(progress),
             reserved: Arc::clone(reserved),
             buffered: None,
+            cut_off: None,
         }))
+    }
+
+    /// Breaks it off when `cut_off` is ready.
+    pub fn cut_off_when(&mut self, cut_off: impl FnOnce() -> CutOff) {
+        if let Some(watched) = &mut self.0 {
+            watched.cut_off = Some(cut_off());
+        }
     }
 
     /// Limits its size. A larger one breaks off: what passes the limit is not forwarded, and nothing
@@ -233,6 +249,12 @@ impl RequestBodyProgress {
         self.fault.get()
     }
 
+    /// Why the gateway has ended the body, if it has.
+    #[must_use]
+    pub fn cut_off(&self) -> Option<&'static str> {
+        self.cut_off.get()
+    }
+
     /// Whether the body has arrived to its end.
     pub(super) fn is_whole(&self) -> bool {
         self.is_whole.get()
@@ -295,10 +317,20 @@ impl Body for RequestBody {
             progress,
             reserved,
             buffered,
+            cut_off,
         }) = &mut self.get_mut().0
         else {
             return Poll::Ready(None);
         };
+        if let Some(future) = cut_off
+            && let Poll::Ready(reason) = future.as_mut().poll(context)
+        {
+            *cut_off = None;
+            progress.cut_off.set(Some(reason));
+        }
+        if progress.cut_off.get().is_some() {
+            return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
+        }
         if let Some(buffered) = buffered {
             let data = mem::take(&mut **buffered);
             return Poll::Ready((!data.is_empty()).then(|| Ok(Frame::data(data))));

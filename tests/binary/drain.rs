@@ -298,3 +298,59 @@ fn tunnel_stays_open_until_drain_timeout() {
     );
     assert!(process.wait_for_exit().success());
 }
+
+#[test]
+fn drain_waits_for_an_upload_that_outlasts_its_response() {
+    const SIZE: usize = 50_000;
+    for request in [
+        "POST / HTTP/1.1\r\nHost: a\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n",
+        "POST / HTTP/1.0\r\nHost: a\r\n",
+    ] {
+        let address = own_address();
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
+        let upstream = listener.local_addr().expect("a bound socket");
+        let uploading = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().expect("a connection");
+            socket
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .expect("an open socket");
+            let mut read = Vec::new();
+            while !read.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).expect("a head");
+                read.push(byte[0]);
+            }
+            socket
+                .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
+                .expect("the gateway reads");
+            socket
+                .read_exact(&mut vec![0; SIZE])
+                .expect("the whole body");
+        });
+        let mut process = Process::start(address, &file(address, upstream, ""));
+        let mut client = connect(address, 8080);
+        client
+            .write_all(format!("{request}Content-Length: {SIZE}\r\n\r\n").as_bytes())
+            .expect("the gateway reads");
+        let mut response = Vec::new();
+        while !response.ends_with(b"ok") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("a response");
+            response.push(byte[0]);
+        }
+        client
+            .write_all(&vec![b'x'; SIZE / 2])
+            .expect("the gateway reads");
+        terminate(&process);
+        // The drain has begun at the worker as well.
+        wait_for("the listener is closed", || {
+            TcpStream::connect((address, 8080)).is_err()
+        });
+        client
+            .write_all(&vec![b'x'; SIZE / 2])
+            .expect("the gateway reads");
+        uploading.join().expect("no panic");
+        assert_eq!(process.wait_for_exit().code(), Some(0), "{request:?}");
+    }
+}

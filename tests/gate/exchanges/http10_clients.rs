@@ -3,13 +3,14 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
 
-use super::{gateway, gateway_with};
+use super::{gateway, gateway_with, read_head, upstream_once};
 use harness::{Authority, Gateway, Reply, Server, TIMEOUT};
 
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n";
@@ -214,4 +215,45 @@ fn http10_connection_is_kept_alive_if_lengths_are_known() {
             read.extend_from_slice(&bytes[..length]);
         }
     }
+}
+
+#[test]
+fn complete_response_ends_normally_while_its_upload_goes_on() {
+    // More than the buffers on the way to the upstream usually hold; the gateway reads the rest.
+    const SIZE: usize = 3_000_000;
+    let (client_has_half, send_rest) = channel();
+    let (client_has_all, end) = channel();
+    let (address, upstream) = upstream_once(move |mut socket| {
+        read_head(&mut socket);
+        socket
+            .write_all(CHUNKED.as_bytes())
+            .expect("the gateway reads");
+        send_rest.recv_timeout(TIMEOUT).expect("the client reads");
+        socket
+            .write_all(b"5\r\nworld\r\n0\r\n\r\n")
+            .expect("the gateway reads");
+        end.recv_timeout(TIMEOUT).expect("the client reads");
+    });
+    let gateway = gateway(address);
+    let mut client = connect(gateway.address);
+    client
+        .write_all(
+            format!("POST / HTTP/1.0\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n").as_bytes(),
+        )
+        .expect("the gateway reads");
+    let mut sending = client.try_clone().expect("an open socket");
+    let sent = thread::spawn(move || sending.write_all(&vec![b'x'; SIZE]));
+    let mut half = Vec::new();
+    while !half.ends_with(b"hello") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).expect("half of the response");
+        half.push(byte[0]);
+    }
+    client_has_half.send(()).expect("the upstream waits");
+    let (rest, error) = read_to_end(&client);
+    assert_eq!((&*rest, error), ("world", None));
+    client_has_all.send(()).expect("the upstream waits");
+    upstream.join().expect("no panic");
+    drop(client);
+    let _ = sent.join().expect("no panic");
 }

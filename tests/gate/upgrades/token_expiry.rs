@@ -150,3 +150,55 @@ fn upload_that_outlasts_its_response_ends_at_token_expiry() {
     drop(connection);
     uploading.join().expect("no panic");
 }
+
+#[test]
+fn upload_ends_at_token_expiry_although_the_client_reads_nothing() {
+    let (received, last_received) = channel();
+    let (address, _heads) = upstream(move |mut socket| {
+        let mut response = socket.try_clone().expect("an open connection");
+        let began = Instant::now();
+        // More than the buffers on the way to the client hold.
+        std::thread::spawn(move || {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n";
+            let _ = response.write_all(head);
+            while response.write_all(&[b'a'; 65536]).is_ok() {}
+        });
+        let mut last = began.elapsed();
+        while matches!(socket.read(&mut [0; 4096]), Ok(read) if read > 0) {
+            last = began.elapsed();
+        }
+        let _ = received.send(last);
+    });
+    let routes = format!(
+        "[upstreams.both]\ntargets = \"http://{address}\"\n\
+         [[routes]]\npath = \"/up\"\nupstream = \"both\"\nclose_at_expiry = true\n"
+    );
+    let server = "[server]\nbody_idle_timeout = \"5s\"\n";
+    let test_bed = TestBed::toml(server, "leeway = \"0s\"", "", &routes);
+    let mut claims = test_bed.issuer.claims("");
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
+    let expiring = test_bed.key.token(&claims);
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(format!(
+        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ));
+    let mut socket = connection.clone_socket();
+    let began = Instant::now();
+    // Outlasts the token.
+    let uploading = std::thread::spawn(move || {
+        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(4) {
+            // Paces the upload.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    uploading.join().expect("no panic");
+    drop(connection);
+    let last = last_received.recv_timeout(TIMEOUT).expect("it ends");
+    assert!(last < Duration::from_millis(2800), "after {last:?}");
+    eventually("the end is logged", || {
+        let lines = test_bed.requests.lines();
+        lines
+            .iter()
+            .any(|line| line["route"] == "/up" && line["reason"] == "token_ended")
+    });
+}
