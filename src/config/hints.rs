@@ -67,7 +67,7 @@ pub(super) fn write_the_value(placeholder: &str) -> String {
 
 /// A hint for a text with a placeholder of another program.
 #[must_use]
-pub fn unreplaced(text: &str) -> Option<String> {
+pub fn placeholder_hint(text: &str) -> Option<String> {
     placeholder(text).map(write_the_value)
 }
 

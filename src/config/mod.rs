@@ -80,7 +80,8 @@ pub use endpoints::{Discovery, KeySource};
 pub use fleet::{Fleet, RedisUrl};
 pub use header_rules::{RequestHeaders, ResponseHeaders};
 pub use hints::{
-    host as host_hint, path as path_hint, reference as reference_hint, unreplaced, url as url_hint,
+    host as host_hint, path as path_hint, placeholder_hint, reference as reference_hint,
+    url as url_hint,
 };
 pub use http_proxy::HttpProxy;
 pub use introspection::{Authentication, ClientSecret, Introspection};

@@ -193,7 +193,6 @@ impl<'f> Table<'f> {
         let mut absent = self.absent.take();
         for (name, value) in self.entries {
             let (span, name) = (name.span(), name.get_ref().as_ref());
-            let is_outside_tables = self.key.is_empty() && !is_table(value.get_ref());
             if self.taken.contains(&name) {
                 continue;
             }
@@ -204,7 +203,7 @@ impl<'f> Table<'f> {
                 (None, Some(headers)) if !is_like_a_key(name) => {
                     format!("did you mean {headers} = {{ {name:?} = … }}?")
                 }
-                (None, _) if is_outside_tables => format!(
+                (None, _) if self.key.is_empty() && !is_table(value.get_ref()) => format!(
                     "write it below the header of its table: {}",
                     quoted_list(&self.taken, "or")
                 ),

@@ -116,7 +116,7 @@ fn watch_token(end: TokenEnd, body: &mut RequestBody, ticker: &Rc<Ticker>) -> Bo
     end.watch(ticker)
 }
 
-// The token also ends an upload: that is a stream, too.
+// The end of the token also ends the wait for a response.
 // The future is pinned by the caller and not moved, because the state of an exchange is large.
 async fn unless_ended<T>(
     token_watch: Option<&TokenWatch>,

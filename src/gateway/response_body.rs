@@ -56,7 +56,7 @@ pub(super) struct Completion<B: UpstreamBody = ForwardedBody> {
     /// The end of the token, where the response is to end with it.
     token_watch: Option<Box<TokenWatch>>,
     /// Whether the response has ended. What is left then is the upload.
-    has_ended: bool,
+    response_has_ended: bool,
 }
 
 const PANICKED: &str = "panicked";
@@ -92,7 +92,7 @@ impl<B: UpstreamBody> Completion<B> {
             request,
             exchange,
             token_watch: None,
-            has_ended: false,
+            response_has_ended: false,
         })
     }
 }
@@ -158,7 +158,7 @@ impl<B: UpstreamBody> Completion<B> {
 
     // The response was handed over, or nobody wants the rest of it.
     fn end_response(&mut self) {
-        if mem::replace(&mut self.has_ended, true)
+        if mem::replace(&mut self.response_has_ended, true)
             || matches!(self.record.outcome, Outcome::Broken(_))
         {
             return;

@@ -1,4 +1,4 @@
-//! When a response ends with its token (`close_at_expiry`): the token expires, or is revoked.
+//! When a request ends with its token (`close_at_expiry`): the token expires, or is revoked.
 
 use std::cell::Cell;
 use std::future::poll_fn;

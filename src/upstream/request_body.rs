@@ -328,8 +328,8 @@ impl Body for RequestBody {
             *cut_off = None;
             progress.cut_off.set(Some(reason));
         }
-        if progress.cut_off.get().is_some() {
-            return Poll::Ready(Some(Err(io::Error::other("the access token has ended"))));
+        if let Some(reason) = progress.cut_off.get() {
+            return Poll::Ready(Some(Err(io::Error::other(reason))));
         }
         if let Some(buffered) = buffered {
             let data = mem::take(&mut **buffered);

@@ -3,9 +3,9 @@
 //! 1. An entry says that a token is active and what it claims. Whether that suffices is decided anew
 //!    for each request.
 //! 2. An entry is found by the whole token, compared byte for byte. A hash alone never identifies one.
-//! 3. An entry ends with its token (`exp` + leeway), with `cache_max_age`, and with the configuration
-//!    or the key that it depends on, or with a revocation. The last three are rare; an [`Epoch`](crate::sync::Epoch) shows cheaply that they
-//!    did not.
+//! 3. An entry ends with its token (`exp` + leeway), with `cache_max_age`, with a revocation, and with
+//!    the configuration or the key that it depends on. The last three change rarely; an
+//!    [`Epoch`](crate::sync::Epoch) shows cheaply that they did not.
 //! 4. There are three tiers, fastest first: the last token of a connection ([`ConnectionCache`]), the
 //!    tokens of a worker ([`WorkerCache`]), those of all workers ([`TokenCache`]). They share their
 //!    entries, so each is in memory once.

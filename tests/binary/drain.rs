@@ -20,13 +20,19 @@ fn head(socket: &mut TcpStream) -> String {
     socket
         .write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         .expect("the gateway reads");
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        socket.read_exact(&mut byte).expect("a head");
-        head.push(byte[0]);
-    }
+    let head = read_until(socket, b"\r\n\r\n");
     String::from_utf8(head).expect("ASCII").to_ascii_lowercase()
+}
+
+/// Reads up to this end, and no more.
+fn read_until(socket: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+    let mut read = Vec::new();
+    while !read.ends_with(end) {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("more to read");
+        read.push(byte[0]);
+    }
+    read
 }
 
 fn terminate(process: &Process) {
@@ -315,12 +321,7 @@ fn drain_waits_for_an_upload_that_outlasts_its_response() {
             socket
                 .set_read_timeout(Some(Duration::from_secs(20)))
                 .expect("an open socket");
-            let mut read = Vec::new();
-            while !read.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                socket.read_exact(&mut byte).expect("a head");
-                read.push(byte[0]);
-            }
+            read_until(&mut socket, b"\r\n\r\n");
             socket
                 .write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok")
                 .expect("the gateway reads");
@@ -333,12 +334,7 @@ fn drain_waits_for_an_upload_that_outlasts_its_response() {
         client
             .write_all(format!("{request}Content-Length: {SIZE}\r\n\r\n").as_bytes())
             .expect("the gateway reads");
-        let mut response = Vec::new();
-        while !response.ends_with(b"ok") {
-            let mut byte = [0];
-            client.read_exact(&mut byte).expect("a response");
-            response.push(byte[0]);
-        }
+        read_until(&mut client, b"ok");
         client
             .write_all(&vec![b'x'; SIZE / 2])
             .expect("the gateway reads");

@@ -22,7 +22,7 @@ pub(super) fn scope_requirement(
                 literal == Some(name)
             });
             let parameter = format!("write {{{name}}} in the path, where a parameter has braces");
-            config::unreplaced(&set.value)
+            config::placeholder_hint(&set.value)
                 .or_else(|| is_literal.then_some(parameter))
                 .or_else(|| config::did_you_mean(name, path.parameters()))
                 .or_else(|| {

@@ -2,10 +2,39 @@
 
 use std::io::{Read, Write};
 use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{ACCEPTED, UPGRADE, echo, request, upstream};
 use harness::{Connection, Reply, TIMEOUT, TestBed, eventually};
+
+/// A token that expires after a second.
+fn expiring_token(test_bed: &TestBed, scope: &str) -> String {
+    let mut claims = test_bed.issuer.claims(scope);
+    claims["exp"] = serde_json::json!(harness::NOW + 1);
+    test_bed.key.token(&claims)
+}
+
+/// Sends the head of an upload with a token that expires after a second.
+fn begin_upload(test_bed: &TestBed) -> Connection {
+    let expiring = expiring_token(test_bed, "");
+    let mut connection = Connection::open(test_bed.address);
+    connection.write(format!(
+        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    ));
+    connection
+}
+
+/// Uploads small chunks for this long, which is longer than the token is valid.
+fn continue_upload(connection: &Connection, period: Duration) -> JoinHandle<()> {
+    let (mut socket, began) = (connection.clone_socket(), Instant::now());
+    std::thread::spawn(move || {
+        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < period {
+            // Paces the upload.
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    })
+}
 
 #[test]
 fn streams_end_at_token_expiry_with_close_at_expiry() {
@@ -31,9 +60,7 @@ fn streams_end_at_token_expiry_with_close_at_expiry() {
     test_bed
         .upstream
         .script(|_| Reply::RawThenHang(head.to_vec()));
-    let mut claims = test_bed.issuer.claims("read");
-    claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let expiring = test_bed.key.token(&claims);
+    let expiring = expiring_token(&test_bed, "read");
     let ask = |path: &str, lines: &str| {
         let mut connection = Connection::open(test_bed.address);
         connection.write(request(&expiring, lines).replace("/ws", path));
@@ -68,22 +95,9 @@ fn streams_end_at_token_expiry_with_close_at_expiry() {
 fn upload_ends_at_token_expiry_with_close_at_expiry() {
     let routes = "[[routes]]\npath = \"/up\"\nupstream = \"up\"\nclose_at_expiry = true\n";
     let test_bed = TestBed::toml("", "leeway = \"0s\"", "", routes);
-    let mut claims = test_bed.issuer.claims("");
-    claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let expiring = test_bed.key.token(&claims);
-    let mut connection = Connection::open(test_bed.address);
-    connection.write(format!(
-        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    ));
-    let mut socket = connection.clone_socket();
+    let mut connection = begin_upload(&test_bed);
     let began = Instant::now();
-    // Outlasts the token.
-    let uploading = std::thread::spawn(move || {
-        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
-            // Paces the upload.
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    });
+    let uploading = continue_upload(&connection, Duration::from_secs(8));
     let refused = connection.read(false);
     assert_eq!(
         (refused.status, refused.challenge()),
@@ -118,23 +132,10 @@ fn upload_that_outlasts_its_response_ends_at_token_expiry() {
          [[routes]]\npath = \"/up\"\nupstream = \"early\"\nclose_at_expiry = true\n"
     );
     let test_bed = TestBed::toml("", "leeway = \"0s\"", "", &routes);
-    let mut claims = test_bed.issuer.claims("");
-    claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let expiring = test_bed.key.token(&claims);
-    let mut connection = Connection::open(test_bed.address);
-    connection.write(format!(
-        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    ));
+    let mut connection = begin_upload(&test_bed);
     assert_eq!(connection.read(false).status, 202);
-    let mut socket = connection.clone_socket();
     let began = Instant::now();
-    // Outlasts the token.
-    let uploading = std::thread::spawn(move || {
-        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(8) {
-            // Paces the upload.
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    });
+    let uploading = continue_upload(&connection, Duration::from_secs(8));
     upload_ended.recv_timeout(TIMEOUT).expect("it ends");
     assert!(
         (800..5000).contains(&began.elapsed().as_millis()),
@@ -175,22 +176,8 @@ fn upload_ends_at_token_expiry_although_the_client_reads_nothing() {
     );
     let server = "[server]\nbody_idle_timeout = \"5s\"\n";
     let test_bed = TestBed::toml(server, "leeway = \"0s\"", "", &routes);
-    let mut claims = test_bed.issuer.claims("");
-    claims["exp"] = serde_json::json!(harness::NOW + 1);
-    let expiring = test_bed.key.token(&claims);
-    let mut connection = Connection::open(test_bed.address);
-    connection.write(format!(
-        "POST /up HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {expiring}\r\nTransfer-Encoding: chunked\r\n\r\n"
-    ));
-    let mut socket = connection.clone_socket();
-    let began = Instant::now();
-    // Outlasts the token.
-    let uploading = std::thread::spawn(move || {
-        while socket.write_all(b"1\r\nx\r\n").is_ok() && began.elapsed() < Duration::from_secs(4) {
-            // Paces the upload.
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    });
+    let connection = begin_upload(&test_bed);
+    let uploading = continue_upload(&connection, Duration::from_secs(4));
     uploading.join().expect("no panic");
     drop(connection);
     let last = last_received.recv_timeout(TIMEOUT).expect("it ends");
